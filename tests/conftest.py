@@ -1,0 +1,67 @@
+"""What all tests share. The environment is set before anything imports a library that reads it.
+
+`DBSA_CACHE` is left as it is: converting the embedded model takes a while, and the result is shared between runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_PATHS = (
+    "/usr/bin/chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_chromium() -> Path | None:
+    for path in map(Path, CHROMIUM_PATHS):
+        if os.access(path, os.X_OK):
+            return path
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return Path(found)
+    return None
+
+
+def require_chromium() -> Path:
+    """The path of Chromium. Without one the test is skipped, or fails where DBSA_REQUIRE_BROWSER=1 asks for it."""
+    path = find_chromium()
+    if path is not None:
+        return path
+    if os.environ.get("DBSA_REQUIRE_BROWSER") == "1":
+        pytest.fail("No Chromium or Google Chrome was found, and DBSA_REQUIRE_BROWSER=1 is set.", pytrace=False)
+    pytest.skip("No Chromium or Google Chrome was found: the browser tests are skipped. Install one to run them.")
+
+
+def pytest_report_header() -> str:
+    return f"browser: {find_chromium() or 'no Chromium or Google Chrome found, so browser tests cannot run'}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") is not None:
+        require_chromium()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> Path:
+    return require_chromium()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of full-size data sets that may lie beside the repository."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip("No shared/data folder lies beside the repository.")
+    return path
