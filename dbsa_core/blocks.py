@@ -1,0 +1,163 @@
+"""Blocks of demonstrations, the pattern of which block sees which, and the grouping of a pool into blocks.
+
+Knows nothing about models: ids and integers only.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Literal
+
+from dbsa_core.data import Pool
+from dbsa_core.errors import SettingsError
+from dbsa_core.prompt import Ids
+
+Positions = Literal["sequential", "local"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Demonstrations that are encoded, stored and retrieved together."""
+
+    id: int
+    """Its place in the pool, from 0."""
+    rows: tuple[int, ...]
+    """Indices into `Pool.demonstrations`, in the order of the ids."""
+    token_ids: Ids
+    """Ids of its demonstrations one after the other; those of block 0 begin with the BOS where the model has one."""
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class BlockPattern:
+    """Which blocks a block sees while it is encoded (arXiv 2503.08640, section 3); the defaults are the paper's."""
+
+    demonstrations_per_block: int = 50
+    """Demonstrations in a block; the last one may hold fewer."""
+    sink_blocks: int = 1
+    """The first blocks of the pool, seen by every block (the paper's anchor block)."""
+    previous_blocks: int = 2
+    """Blocks right before a block that it sees."""
+    positions: Positions = "sequential"
+    """`sequential`: 0.. over the whole pool, as in the paper. `local`: 0.. over a block's own window without gaps, so
+    that the pool may be longer than the model's context."""
+
+    def __post_init__(self) -> None:
+        if self.demonstrations_per_block < 1:
+            raise SettingsError(f"Block size is {self.demonstrations_per_block}; it must be at least 1 example.")
+        if self.sink_blocks < 0 or self.previous_blocks < 0:
+            raise SettingsError("The numbers of sink blocks and of previous blocks must be 0 or more.")
+        if self.positions not in ("sequential", "local"):
+            raise SettingsError(f"Positions are {self.positions!r}; accepted are 'sequential' and 'local'.")
+
+    def window(self, block: int) -> tuple[int, ...]:
+        """The blocks that `block` sees, itself last: {sink} + previous + itself in pool order, without repeats."""
+        sinks = range(min(self.sink_blocks, block))
+        previous = range(max(len(sinks), block - self.previous_blocks), block)
+        return (*sinks, *previous, block)
+
+    def sees(self, block: int, other: int) -> bool:
+        """Whether the tokens of `block` attend to those of `other` (causally, where they are the same block)."""
+        return other <= block and (other < self.sink_blocks or block - other <= self.previous_blocks)
+
+    @property
+    def required_blocks(self) -> int:
+        """How many first blocks are part of every selection: the sinks, and never fewer than the first block (BOS)."""
+        return max(1, self.sink_blocks)
+
+
+def mask_area(lengths: Sequence[int], pattern: BlockPattern) -> int:
+    """Number of (query token, key token) pairs that stage 1 computes; `n (n + 1) / 2` would be dense causal."""
+    return sum(
+        lengths[b] * sum(lengths[w] for w in pattern.window(b)[:-1]) + lengths[b] * (lengths[b] + 1) // 2
+        for b in range(len(lengths))
+    )
+
+
+def mask_density(lengths: Sequence[int], pattern: BlockPattern) -> float:
+    """`mask_area` as a share of dense causal attention's."""
+    n = sum(lengths)
+    return mask_area(lengths, pattern) / (n * (n + 1) / 2) if n else 1.0
+
+
+def window_tokens(lengths: Sequence[int], pattern: BlockPattern) -> int:
+    """Tokens of the longest window, itself included."""
+    return max((sum(lengths[w] for w in pattern.window(b)) for b in range(len(lengths))), default=0)
+
+
+def draw_rows(pool: Pool, row_tokens: Sequence[int], budget: int, seed: int, longest_row: int) -> tuple[int, ...]:
+    """Rows of the pool to encode: every label first, then at random, at most `budget` tokens, shuffled.
+
+    `row_tokens[i]` is the length of row i in tokens; rows longer than `longest_row` are never drawn. The shuffle is the
+    paper's random grouping.
+    """
+    rng = random.Random(seed)
+    order = [row for row, tokens in enumerate(row_tokens) if tokens <= longest_row]
+    rng.shuffle(order)
+    chosen: dict[int, None] = {}
+    covered: set[str] = set()
+    spent = 0
+    for first_of_label in (True, False):
+        for row in order:
+            label = pool.demonstrations[row].label
+            if row in chosen or (first_of_label and label in covered) or spent + row_tokens[row] > budget:
+                continue
+            chosen[row] = None
+            covered.add(label)
+            spent += row_tokens[row]
+    drawn = list(chosen)
+    rng.shuffle(drawn)
+    return tuple(drawn)
+
+
+def group(rows: Sequence[int], row_ids: Sequence[Ids], pattern: BlockPattern, first_block: int = 0) -> list[Block]:
+    """Cut rows, in their order, into blocks of `demonstrations_per_block`.
+
+    `row_ids[i]` are the ids of `rows[i]`; `first_block` is the id of the first block made (for appending).
+    """
+    size = pattern.demonstrations_per_block
+    blocks = []
+    for number, start in enumerate(range(0, len(rows), size)):
+        ids = tuple(token for part in row_ids[start : start + size] for token in part)
+        blocks.append(Block(first_block + number, tuple(rows[start : start + size]), ids))
+    return blocks
+
+
+def with_bos(blocks: Sequence[Block], bos_ids: Ids) -> list[Block]:
+    """The blocks with the BOS once, at the start of block 0."""
+    return [replace(b, token_ids=bos_ids + b.token_ids) if b.id == 0 else b for b in blocks]
+
+
+def starts(blocks: Sequence[Block]) -> list[int]:
+    """Position of each block's first token when all follow one another, and the total at the end."""
+    return list(accumulate((len(block) for block in blocks), initial=0))
+
+
+def automatic_block_size(rows: int, wanted_blocks: int = 24, largest: int = 50) -> int:
+    """Demonstrations per block so that the pool has at least `wanted_blocks` blocks where its rows allow it."""
+    return max(1, min(largest, rows // wanted_blocks))
+
+
+def chosen_blocks(ratio: float, blocks: int, pattern: BlockPattern) -> int:
+    """How many blocks a ratio means: ratio x blocks rounded half up, and at least one beside the sink where
+    there is one.
+
+    The sink blocks are always in, and count.
+    """
+    check_ratio(ratio)
+    return min(blocks, max(pattern.required_blocks + 1, math.floor(ratio * blocks + 0.5)))
+
+
+def check_ratio(ratio: float) -> None:
+    """`SettingsError` where it is not a share above 0 and at most 1."""
+    number = isinstance(ratio, int | float) and not isinstance(ratio, bool) and math.isfinite(ratio)
+    if not (number and 0 < ratio <= 1):
+        raise SettingsError(
+            f"The retrieval ratio is {ratio!r}; it must be above 0 and at most 1 (0.3 reads 30 % of the blocks)."
+        )

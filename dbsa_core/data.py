@@ -1,0 +1,316 @@
+"""Demonstrations and pools: which rows of a table become a pool, and the problems found on the way.
+
+Knows what a label is; knows nothing about files, tokens or models.
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dbsa_core.cells import BREAKS, CODED, CONTROLS, FLOAT, clean_text, quoted
+from dbsa_core.columns import MAX_LABELS, ColumnGuess, choose_columns, guess_columns, read_queries
+from dbsa_core.errors import DataError
+from dbsa_core.formats import describe_rows
+from dbsa_core.tables import Table
+
+__all__ = [
+    "MAX_LABELS",
+    "ColumnGuess",
+    "Demonstration",
+    "Pool",
+    "Problem",
+    "build_pool",
+    "choose_columns",
+    "clean_text",
+    "guess_columns",
+    "read_queries",
+]
+
+_choose_columns = choose_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One labelled text."""
+
+    text: str
+    label: str
+    row: int
+    """Data row in the user's file, the first one being 1."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of quality problem of a file, with all rows that have it."""
+
+    kind: str
+    message: str
+    """A sentence for the user, with counts and the first rows."""
+    rows: tuple[int, ...]
+    """Data rows in the user's file; empty where the problem is that of a whole column."""
+    excluded: bool
+    """Whether these rows were left out of the pool."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Demonstrations in file order, and every candidate label in the one order that is used everywhere."""
+
+    demonstrations: tuple[Demonstration, ...]
+    labels: tuple[str, ...]
+    fingerprint: str
+    """SHA-256 in hex over texts, labels and their order; row numbers and file names do not enter."""
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.demonstrations)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(demonstration.text for demonstration in self.demonstrations)
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[Demonstration | tuple[str, str]],
+        labels: Iterable[str] | None = None,
+        problems: Iterable[Problem] = (),
+    ) -> "Pool":
+        """A pool of (text, label) pairs, numbered from 1, or of demonstrations; `labels` may add candidates."""
+        demonstrations = tuple(_demonstration(item, row) for row, item in enumerate(items, 1))
+        used = {demonstration.label for demonstration in demonstrations}
+        candidates = used if labels is None else set(labels)
+        if not used <= candidates:
+            raise DataError(
+                f"The labels {quoted(sorted(used - candidates))} occur in the demonstrations but not among the labels "
+                "given. Add them, or leave the labels out to have them collected."
+            )
+        ordered = tuple(sorted(candidates))
+        return cls(demonstrations, ordered, _fingerprint(demonstrations, ordered), tuple(problems))
+
+
+def _demonstration(item: Demonstration | tuple[str, str], row: int) -> Demonstration:
+    if isinstance(item, Demonstration):
+        return item
+    pair = tuple(item) if isinstance(item, tuple | list) else ()
+    if len(pair) != 2 or not all(isinstance(part, str) and part.strip() for part in pair):
+        raise DataError(f"Item {row} is {item!r:.80}; give a Demonstration or a (text, label) pair of filled texts.")
+    return Demonstration(pair[0], pair[1], row)
+
+
+def _fingerprint(demonstrations: Iterable[Demonstration], labels: Iterable[str]) -> str:
+    # JSON keeps the parts apart: ("a b", "c") and ("a", "b c") must differ.
+    parts = [[[demonstration.text, demonstration.label] for demonstration in demonstrations], list(labels)]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
+
+
+def build_pool(
+    table: Table,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    *,
+    label_names: Mapping[str, str] | None = None,
+    drop_duplicates: bool = True,
+    exclude_rows: Collection[int] = (),
+) -> Pool:
+    """The pool of a table's rows, with every problem found on the way.
+
+    `label_names` gives coded labels their names; `exclude_rows` leaves out rows of the file by number. The candidate
+    labels are those of all rows not in `exclude_rows`, rows left out for an empty text included.
+    """
+    text_column, label_column = choose_columns(table, text_column, label_column)
+    rows, problems = _clean_rows(table, text_column, label_column, frozenset(exclude_rows))
+    if label_names is not None:
+        rows, merged = _rename(rows, label_names)
+        problems += merged
+    labels = {row.label for row in rows if row.label}
+    _check_labels(labels, rows, label_column)
+    problems += _empty_rows(rows)
+    rows = [row for row in rows if row.text and row.label]
+    _require_classes({row.label for row in rows}, len(rows), label_column, table.source)
+    rows, duplicates = _without_duplicates(rows, drop_duplicates)
+    problems += duplicates + _conflicts(rows) + _label_problems(rows, labels, label_column, label_names is not None)
+    return Pool.of(rows, labels, problems)
+
+
+def _clean_rows(
+    table: Table, text_column: str, label_column: str, exclude: frozenset[int]
+) -> tuple[list[Demonstration], list[Problem]]:
+    texts, labels = table.frame[text_column].tolist(), table.frame[label_column].tolist()
+    rows, breaks, controls = [], [], []
+    for row, text, label in zip(table.row_numbers, texts, labels, strict=True):
+        if row in exclude:
+            continue
+        demonstration = Demonstration(clean_text(text), clean_text(label), row)
+        rows.append(demonstration)
+        if demonstration.text != text or demonstration.label != label:
+            cells = [cell.strip() for cell in (text, label) if cell]
+            if any(BREAKS.search(cell) for cell in cells):
+                breaks.append(row)
+            if any(CONTROLS.search(BREAKS.sub(" ", cell)) for cell in cells):
+                controls.append(row)
+    ragged = [row for row in table.ragged_rows if row not in exclude]
+    found = [
+        ("ragged_rows", "Left out because the number of fields is not the header's", ragged, True),
+        ("newlines", "New lines or tabs inside of a cell became one space", breaks, False),
+        ("control_characters", "Control or invisible characters were removed", controls, False),
+    ]
+    return rows, [_problem(*problem) for problem in found if problem[2]]
+
+
+def _problem(kind: str, message: str, rows: Sequence[int], excluded: bool) -> Problem:
+    return Problem(kind, f"{message}: {describe_rows(rows)}.", tuple(rows), excluded)
+
+
+def _empty_rows(rows: Sequence[Demonstration]) -> list[Problem]:
+    texts = [row.row for row in rows if not row.text]
+    labels = [row.row for row in rows if row.text and not row.label]
+    found = []
+    if texts:
+        found.append(_problem("empty_text", "Left out for an empty text", texts, True))
+    if labels:
+        found.append(_problem("empty_label", "Left out for an empty label", labels, True))
+    return found
+
+
+def _rename(rows: list[Demonstration], names: Mapping[str, str]) -> tuple[list[Demonstration], list[Problem]]:
+    given = {clean_text(str(code)): clean_text(name) if isinstance(name, str) else "" for code, name in names.items()}
+    codes = {row.label for row in rows if row.label}
+    missing = sorted(code for code in codes if code not in given)
+    if missing:
+        raise DataError(
+            f"The label names lack {len(missing):,} of the {len(codes):,} labels of the file: {quoted(missing, 20)}. "
+            "Give each of them a name."
+        )
+    unnamed = sorted(code for code in codes if not given[code])
+    if unnamed:
+        raise DataError(f"The label names of {quoted(unnamed)} are empty or not text. Give each label a name.")
+    sources = defaultdict(list)
+    for code in sorted(codes):
+        sources[given[code]].append(code)
+    shared = {name: group for name, group in sources.items() if len(group) > 1}
+    renamed = [Demonstration(row.text, given[row.label] if row.label else "", row.row) for row in rows]
+    if not shared:
+        return renamed, []
+    first, group = next(iter(shared.items()))
+    message = f'Names given to several labels merge them: {len(shared):,}, such as "{first}" to {quoted(group)}.'
+    return renamed, [Problem("merged_labels", message, (), False)]
+
+
+# --- what labels may be -----------------------------------------------------------------------------------------------
+
+
+def _check_labels(labels: set[str], rows: Sequence[Demonstration], column: str) -> None:
+    """Refuse what cannot be the labels of a classification."""
+    if labels and sum(_is_list(label) for label in labels) > 0.5 * len(labels):
+        raise DataError(
+            f'The labels in "{column}" are lists or objects, such as {quoted(sorted(labels), 1)}. Give one label per '
+            "row, as plain text."
+        )
+    if _are_floats(labels) and (len(labels) > 20 or 2 * len(labels) >= len(rows)):
+        raise DataError(
+            f'The labels in "{column}" are {len(labels):,} different decimal numbers, such as '
+            f"{quoted(sorted(labels), 2)}: that is a regression. Give a column of classes, or sort the numbers into "
+            "named ranges."
+        )
+    if len(labels) > MAX_LABELS:
+        raise DataError(
+            f'The column "{column}" has {len(labels):,} different labels; accepted are up to {MAX_LABELS:,}. '
+            "Check that it is not the text column, or merge rare labels."
+        )
+    spelled: dict[str, str] = {}
+    for label in sorted(labels):
+        other = spelled.setdefault(label.replace("_", " "), label)
+        if other != label:
+            raise DataError(
+                f'The labels "{other}" and "{label}" become the same once underscores turn to spaces, as they do for '
+                "the model. Spell them alike, or rename one of them."
+            )
+
+
+def _require_classes(labels: set[str], count: int, column: str, source: str) -> None:
+    if count == 0:
+        raise DataError(f'No row of "{source}" has both a text and a label in "{column}". Check the columns.')
+    if len(labels) < 2:
+        raise DataError(
+            f'All {count:,} labelled rows have one class, {quoted(sorted(labels))} in "{column}". Classification '
+            "needs at least two; give a file with more classes, or another column."
+        )
+
+
+def _is_list(label: str) -> bool:
+    if (label[0], label[-1]) not in {("[", "]"), ("{", "}")}:
+        return False
+    try:
+        # Python's quotes too; a bare word in brackets, such as "[greeting]", is a name.
+        return isinstance(json.loads(label.replace("'", '"')), list | dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _are_floats(labels: Collection[str]) -> bool:
+    """Whether all labels are numbers and some are not whole."""
+    if not labels or not all(FLOAT.fullmatch(label) for label in labels):
+        return False
+    return any(not float(label.replace(",", ".")).is_integer() for label in labels)
+
+
+def _without_duplicates(rows: list[Demonstration], drop: bool) -> tuple[list[Demonstration], list[Problem]]:
+    seen: set[tuple[str, str]] = set()
+    kept: list[Demonstration] = []
+    repeated: list[Demonstration] = []
+    for row in rows:
+        pair = (row.text, row.label)
+        (repeated if pair in seen else kept).append(row)
+        seen.add(pair)
+    if not repeated:
+        return rows, []
+    message = f"{'Left out' if drop else 'Kept'} as repeats of an earlier text and label"
+    problem = _problem("duplicate", message, [row.row for row in repeated], drop)
+    return (kept if drop else rows), [problem]
+
+
+def _conflicts(rows: Sequence[Demonstration]) -> list[Problem]:
+    first_labels: dict[str, str] = {}
+    conflicting = {row.text for row in rows if first_labels.setdefault(row.text, row.label) != row.label}
+    if not conflicting:
+        return []
+    numbers = [row.row for row in rows if row.text in conflicting]
+    message = f"Texts with more than one label ({len(conflicting):,} in all) were kept with each of them"
+    return [_problem("conflicting_labels", message, numbers, False)]
+
+
+def _label_problems(rows: Sequence[Demonstration], labels: set[str], column: str, renamed: bool) -> list[Problem]:
+    """What is accepted but worth a look."""
+    found = _variants(rows, labels)
+    coded = sum(CODED.fullmatch(label) is not None for label in labels)
+    if _are_floats(labels):
+        message = f'The labels in "{column}" are decimal numbers, {quoted(sorted(labels))}; each is taken as a class.'
+        found.append(Problem("float_labels", message, (), False))
+    elif coded >= 0.8 * len(labels) and not renamed:
+        message = (
+            f'The labels in "{column}" are codes, such as {quoted(sorted(labels), 3)}, whose names tell the model '
+            "nothing. Give label names (label_names: code to name) for better predictions."
+        )
+        found.append(Problem("coded_labels", message, (), False))
+    counts = Counter(row.label for row in rows)
+    single = [row.row for row in rows if counts[row.label] == 1]
+    if single:
+        found.append(_problem("single_example_label", "Labels with a single example", single, False))
+    return found
+
+
+def _variants(rows: Sequence[Demonstration], labels: set[str]) -> list[Problem]:
+    groups = defaultdict(list)
+    for label in sorted(labels):
+        groups[" ".join(label.replace("_", " ").split()).casefold()].append(label)
+    variants = [group for group in groups.values() if len(group) > 1]
+    if not variants:
+        return []
+    members = {label for group in variants for label in group}
+    shown = "; ".join(quoted(group) for group in variants[:5]) + ("; ..." if len(variants) > 5 else "")
+    numbers = [row.row for row in rows if row.label in members]
+    message = f"Labels that differ only by case or spacing ({shown}) count as different"
+    return [_problem("label_variants", message, numbers, False)]
