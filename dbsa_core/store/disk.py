@@ -1,0 +1,86 @@
+"""An encoded pool in a folder: one safetensors file of keys and values per block, and a manifest that says
+whose they are.
+
+Knows nothing about models: it compares what the manifest says with what the caller expects. The manifest is written
+last, so a folder without one holds nothing; it never holds a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dbsa_core.errors import DataError
+from dbsa_core.store import BlockKV
+from dbsa_core.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, BlockKV], seconds: float) -> None:
+    """Replace `folder` by these blocks; `identity` is what `read_blocks` must be given to get them back."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    try:
+        for block_id, kv in blocks.items():
+            save_file({"keys": kv.keys.contiguous(), "values": kv.values.contiguous()}, partial / _name(block_id))
+        manifest = {"format": FORMAT, "identity": identity, "blocks": sorted(blocks), "seconds": seconds}
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_blocks(
+    folder: Path, identity: dict[str, Any], device: torch.device | str = "cpu"
+) -> tuple[MemoryStore, tuple[int, ...], float] | None:
+    """The store, its block ids and the seconds that encoding took; None where there is no pool in `folder`.
+
+    Raises `DataError` where the folder holds another pool, naming what differs, or one that cannot be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        held, block_ids, seconds = manifest["identity"], tuple(manifest["blocks"]), float(manifest["seconds"])
+        known = manifest["format"] == FORMAT
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"The pool in {folder} has no readable manifest ({error}); encode anew.") from error
+    wanted = json.loads(json.dumps(identity))
+    differing = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name))
+    if not known or differing:
+        what = ", ".join(differing) or "its format's version"
+        raise DataError(f"The pool in {folder} was encoded differently ({what}); encode anew.")
+    store = MemoryStore()
+    try:
+        for block_id in block_ids:
+            tensors = load_file(folder / _name(block_id), device=str(device))
+            store.put(block_id, BlockKV(tensors["keys"], tensors["values"]))
+    except (OSError, KeyError, SafetensorError) as error:
+        raise DataError(f"A block of the pool in {folder} cannot be read ({error}); encode anew.") from error
+    return store, block_ids, seconds
+
+
+def _name(block_id: int) -> str:
+    return f"block-{block_id:05d}.safetensors"
+
+
+def as_identity(**parts: Any) -> dict[str, Any]:
+    """Parts of an identity as plain JSON values; dataclasses become dictionaries."""
+    return {name: asdict(part) if hasattr(part, "__dataclass_fields__") else part for name, part in parts.items()}
+
+
+__all__ = ["FORMAT", "MANIFEST", "as_identity", "read_blocks", "write_blocks"]

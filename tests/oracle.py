@@ -1,0 +1,45 @@
+"""Slow twins: stock eager forwards under explicit masks. Nothing here uses the fast paths that it judges."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+
+def layer_windows(model: PreTrainedModel) -> Any:
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    return config.sliding_window if getattr(config, "sliding_window", None) else None, kinds
+
+
+def dense_arguments(model: PreTrainedModel, tokens: int, allowed: torch.Tensor) -> Any:
+    """`allowed` [tokens, tokens] as stock eager attention takes it, with each layer's own sliding window put in.
+
+    A 4-D mask replaces a model's sliding window silently; so the window is put into the mask, by position.
+    """
+    mask = _additive(allowed, model.dtype)
+    window, kinds = layer_windows(model)
+    if window is None:
+        return mask
+    positions = torch.arange(tokens, device=allowed.device)
+    narrow = _additive(allowed & (positions[:, None] - positions[None] < window), model.dtype)
+    source = Path(sys.modules[type(model.get_decoder()).__module__].__file__ or "").read_text()
+    mapped = kinds is not None and "causal_mask_mapping" in source
+    return {"full_attention": mask, "sliding_attention": narrow} if mapped else narrow
+
+
+def masked_logits(model: PreTrainedModel, token_ids: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """Logits [tokens, vocabulary] of one dense eager forward under `allowed` [tokens, tokens]."""
+    mask = dense_arguments(model, len(token_ids), allowed)
+    with torch.no_grad():
+        return model(input_ids=token_ids[None], attention_mask=mask, use_cache=False).logits[0]
+
+
+def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)[
+        None, None
+    ]
