@@ -1,0 +1,107 @@
+"""Ranking of texts by a query: what a ranking is, what a retriever does, the retrievers by name, and the nearest rows.
+
+Knows nothing about blocks, labels or models: a document is a string, be it a block's demonstrations or a single row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbsa_core.errors import SettingsError
+
+__all__ = ["RETRIEVERS", "Ranking", "Retriever", "RetrieverFactory", "make_retriever", "nearest_rows", "order_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All documents in the order of their likeness to one query."""
+
+    scores: NDArray[np.float64]
+    """`[documents]`, larger is more alike; 0 is nothing in common. Comparable within one ranking only."""
+    order: tuple[int, ...]
+    """Indices of all documents, the best first; of equal scores the lower index first."""
+    matched: tuple[dict[str, float], ...] | None = None
+    """Per document what `Retriever.matched_words` gives, or None where that is asked for one document at a time."""
+
+
+class Retriever(Protocol):
+    """Ranks the documents that it was made with. Its methods may be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """Its key in `RETRIEVERS`."""
+
+    def rank(self, query: str) -> Ranking:
+        """All documents, ranked by `query`."""
+
+    def matched_words(self, query: str, document: int) -> dict[str, float]:
+        """The words of one document that earned it its score, the heaviest first; `{}` where words play no part.
+
+        A key is a word as it stands in the document where it comes first; its other occurrences have the same
+        `tokens.fold`. A value is the score that the word brought, so a rare word has more than a common one.
+        """
+
+
+class RetrieverFactory(Protocol):
+    def __call__(self, documents: Sequence[str], *, seed: int = 0) -> Retriever: ...
+
+
+def order_of(scores: NDArray[np.float64]) -> tuple[int, ...]:
+    """Indices by falling score `[documents]`, of equal scores the lower index first."""
+    return tuple(np.argsort(-scores, kind="stable").tolist())
+
+
+# The factories import on use, because the modules of the retrievers import `Ranking` from here.
+def _bm25(documents: Sequence[str], *, seed: int = 0) -> Retriever:
+    from dbsa_core.retrieve.bm25 import BM25Retriever
+
+    return BM25Retriever(documents)
+
+
+def _bm25_stem(documents: Sequence[str], *, seed: int = 0) -> Retriever:
+    from dbsa_core.retrieve.bm25 import BM25Retriever
+
+    return BM25Retriever(documents, stem=True)
+
+
+def _random(documents: Sequence[str], *, seed: int = 0) -> Retriever:
+    from dbsa_core.retrieve.random import RandomRetriever
+
+    return RandomRetriever(documents, seed=seed)
+
+
+RETRIEVERS: Mapping[str, RetrieverFactory] = MappingProxyType(
+    {"bm25": _bm25, "bm25-stem": _bm25_stem, "random": _random},
+)
+
+
+def make_retriever(name: str, documents: Sequence[str], *, seed: int = 0) -> Retriever:
+    """The retriever `name` over `documents`; `seed` matters to "random" alone.
+
+    Raises `SettingsError` for a name that is not in `RETRIEVERS`, and `DataError` if there are no documents.
+    """
+    if name not in RETRIEVERS:
+        raise SettingsError(f"There is no retriever {name!r}. Choose one of: {', '.join(RETRIEVERS)}.")
+    return RETRIEVERS[name](documents, seed=seed)
+
+
+def nearest_rows(retriever: Retriever, query: str, count: int, *, exclude: Collection[int] = ()) -> tuple[int, ...]:
+    """At most `count` documents that are like `query`, the best first, none of them in `exclude`.
+
+    A document whose score is not above zero has nothing in common with the query and is never returned, so there may
+    be fewer than `count`, or none. Raises `SettingsError` for a negative `count`.
+    """
+    if count < 0:
+        raise SettingsError(f"The number of nearest rows is {count}, but it cannot be negative. Give 0 for none.")
+    ranking = retriever.rank(query)
+    excluded = frozenset(exclude)
+    alike = takewhile(lambda document: ranking.scores[document] > 0, ranking.order)
+    wanted = (document for document in alike if document not in excluded)
+    return tuple(document for document, _ in zip(wanted, range(count), strict=False))

@@ -1,0 +1,125 @@
+"""BM25: documents ranked by the words that they share with the query, on top of `rank_bm25`.
+
+Knows nothing about meaning: a synonym counts for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rank_bm25 import BM25Okapi
+
+from dbsa_core.errors import DataError
+from dbsa_core.retrieve import Ranking, order_of
+from dbsa_core.retrieve.tokens import english_stem, spans, words
+
+K1 = 1.2
+B = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class _Postings:
+    """For each word the documents that contain it, in rising order, and the score that it brings to each."""
+
+    word_ids: Mapping[str, int]
+    starts: NDArray[np.int64]
+    """`[words + 1]`: the entries of word `i` are `starts[i]` up to `starts[i + 1]`."""
+    documents: NDArray[np.int64]
+    """`[entries]`"""
+    gains: NDArray[np.float64]
+    """`[entries]`"""
+
+    def of(self, word: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        word_id = self.word_ids.get(word)
+        if word_id is None:
+            return None
+        entries = slice(self.starts[word_id], self.starts[word_id + 1])
+        return self.documents[entries], self.gains[entries]
+
+
+class LuceneBM25(BM25Okapi):  # type: ignore[misc]  # rank_bm25 has no type information, so its class is Any
+    """`BM25Okapi` with the idf of Lucene, which is positive for every word, and with postings in place of its scan.
+
+    Okapi's own idf is zero or negative for a word in half of the documents or more, and blocks of 50 demonstrations
+    share most of their words: a block without the word would outrank those that have it.
+    """
+
+    def __init__(self, corpus: Sequence[Sequence[str]]) -> None:
+        super().__init__(corpus, k1=K1, b=B)
+        self._postings = self._invert()
+
+    def _calc_idf(self, nd: Mapping[str, int]) -> None:
+        for word, holders in nd.items():
+            self.idf[word] = math.log1p((self.corpus_size - holders + 0.5) / (holders + 0.5))
+
+    def _invert(self) -> _Postings:
+        word_ids = {word: word_id for word_id, word in enumerate(self.idf)}
+        ids = np.array([word_ids[word] for counts in self.doc_freqs for word in counts], dtype=np.int64)
+        frequency = np.array([count for counts in self.doc_freqs for count in counts.values()], dtype=np.int64)
+        documents = np.repeat(np.arange(self.corpus_size), [len(counts) for counts in self.doc_freqs])
+        by_word = np.argsort(ids, kind="stable")
+        ids, frequency, documents = ids[by_word], frequency[by_word], documents[by_word]
+        lengths = np.array(self.doc_len)[documents]
+        # Operation by operation as in BM25Okapi.get_scores, so that the sums are equal to the last bit.
+        gains = np.array(list(self.idf.values()))[ids] * (
+            frequency * (self.k1 + 1) / (frequency + self.k1 * (1 - self.b + self.b * lengths / self.avgdl))
+        )
+        starts = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=len(word_ids)))])
+        return _Postings(word_ids, starts.astype(np.int64), documents, gains)
+
+    def get_scores(self, query: Sequence[str]) -> NDArray[np.float64]:
+        """`[documents]`. As in `rank_bm25`, a word counts as often as it occurs in the query."""
+        scores = np.zeros(self.corpus_size)
+        for word in query:
+            if (entries := self._postings.of(word)) is not None:
+                documents, gains = entries
+                scores[documents] += gains
+        return scores
+
+    def gain(self, word: str, document: int) -> float:
+        """What one occurrence of `word` in a query adds to the score of `document`."""
+        entries = self._postings.of(word)
+        if entries is None:
+            return 0.0
+        documents, gains = entries
+        place = int(np.searchsorted(documents, document))
+        return float(gains[place]) if place < len(documents) and documents[place] == document else 0.0
+
+
+class BM25Retriever:
+    """BM25 over folded words, or over their English stems."""
+
+    def __init__(self, documents: Sequence[str], *, stem: bool = False) -> None:
+        if not documents:
+            raise DataError("There are no documents to rank. Give a retriever at least one.")
+        self.name = "bm25-stem" if stem else "bm25"
+        self._stemmed = stem
+        self._documents = tuple(documents)
+        self._index = LuceneBM25([self._terms(document) for document in self._documents])
+
+    def rank(self, query: str) -> Ranking:
+        """All documents; with no word in common every score is 0, and the order is that of the documents."""
+        scores = self._index.get_scores(self._terms(query))
+        scores.setflags(write=False)
+        return Ranking(scores, order_of(scores))
+
+    def matched_words(self, query: str, document: int) -> dict[str, float]:
+        """See `Retriever.matched_words`. With stems, each form of a stem has the whole weight of the stem."""
+        asked = Counter(self._terms(query))
+        text = self._documents[document]
+        matched: dict[str, float] = {}
+        seen: set[str] = set()
+        for start, end, word in spans(text):
+            term = english_stem(word) if self._stemmed else word
+            if term in asked and word not in seen:
+                seen.add(word)
+                matched[text[start:end]] = asked[term] * self._index.gain(term, document)
+        return dict(sorted(matched.items(), key=lambda item: -item[1]))
+
+    def _terms(self, text: str) -> list[str]:
+        return [english_stem(word) for word in words(text)] if self._stemmed else words(text)
