@@ -1,0 +1,52 @@
+"""Ways to classify a query, behind one protocol, and the registry that names them.
+
+Knows nothing about files or screens. What a method costs is measured by `evaluate`, not by the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from dbsa_core.errors import SettingsError
+from dbsa_core.methods.base import Method, Setup
+from dbsa_core.methods.dbsa import Dbsa
+from dbsa_core.methods.fixed_icl import FixedIcl
+from dbsa_core.methods.retrieval_icl import RetrievalIcl
+from dbsa_core.methods.zero_shot import ZeroShot
+from dbsa_core.settings import QuerySettings
+
+DEFAULT_FRESH = QuerySettings().fresh_demonstrations
+
+
+def _paper(settings: QuerySettings) -> Method:
+    return Dbsa(replace(settings, fresh_demonstrations=0), name="dbsa")
+
+
+def _fresh(settings: QuerySettings) -> Method:
+    fresh = settings.fresh_demonstrations or DEFAULT_FRESH
+    return Dbsa(replace(settings, fresh_demonstrations=fresh), name="dbsa_fresh")
+
+
+METHODS: Mapping[str, Callable[[QuerySettings], Method]] = MappingProxyType(
+    {
+        "dbsa": _paper,
+        "dbsa_fresh": _fresh,
+        "fixed_icl": FixedIcl,
+        "retrieval_icl": RetrievalIcl,
+        "zero_shot": ZeroShot,
+    }
+)
+"""`dbsa` is the paper's; `dbsa_fresh` (ours) adds the demonstrations most similar to the query, 8 unless told
+otherwise."""
+
+
+def make_method(name: str, settings: QuerySettings | None = None) -> Method:
+    """The method of that name; `fit` it before use."""
+    if name not in METHODS:
+        raise SettingsError(f"There is no method {name!r}; there are {', '.join(METHODS)}.")
+    return METHODS[name](settings or QuerySettings())
+
+
+__all__ = ["METHODS", "Method", "Setup", "make_method"]

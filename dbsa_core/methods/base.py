@@ -1,0 +1,142 @@
+"""The protocol of a method, what it is set up with, and the stopwatch all share.
+
+Knows nothing about any one method.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.plan import EncodingPlan, encode, plan
+from dbsa_core.prediction import Prediction
+from dbsa_core.prompt import Ids
+from dbsa_core.retrieve import Retriever, make_retriever
+from dbsa_core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbsa_core.encode import EncodedPool, OnProgress
+    from dbsa_core.settings import EncodeSettings
+
+
+@dataclass
+class Setup:
+    """What methods are fitted on: a task, the plan that names its encoded rows, and the encoded pool once it is there.
+
+    All methods of one setup read the same rows, so that they are comparable.
+    """
+
+    task: Task
+    plan: EncodingPlan
+    encoded: EncodedPool | None = None
+    on_progress: OnProgress | None = None
+    cancelled: Callable[[], bool] = field(default=lambda: False)
+    _retrievers: dict[tuple[str, int, int], Retriever] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: Task, settings: EncodeSettings | None = None) -> Setup:
+        return cls(task, plan(task, settings))
+
+    def encoded_pool(self) -> EncodedPool:
+        """The encoded pool; encodes it at first use."""
+        if self.encoded is None:
+            self.encoded = encode(self.task, self.plan, on_progress=self.on_progress, cancelled=self.cancelled)
+        return self.encoded
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the pool that methods may use without looking at the rest of the file."""
+        return self.encoded.rows if self.encoded is not None else self.plan.rows
+
+    def block_retriever(self, name: str, seed: int) -> Retriever:
+        """The retriever over the encoded blocks, one document a block: its texts and labels, as in the paper."""
+        blocks = self.encoded_pool().blocks
+        key = (name, seed, len(blocks))
+        if key not in self._retrievers:
+            demonstrations = self.task.pool.demonstrations
+            shown = self.task.template.shown
+            documents = [
+                "\n".join(f"{demonstrations[r].text}\n{shown(demonstrations[r].label)}" for r in block.rows)
+                for block in blocks
+            ]
+            self._retrievers[key] = make_retriever(name, documents, seed=seed)
+        return self._retrievers[key]
+
+
+class Method(Protocol):
+    """`fit` once, then `predict` many times."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether it reads the setup's encoded pool, whose seconds then belong to its setup."""
+        ...
+
+    def fit(self, setup: Setup) -> Method:
+        """Do what is done once for all queries; returns itself."""
+        ...
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Classify; `attention` asks for `Prediction.attention` where the method has it."""
+        ...
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase, synchronised with the device."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begun = self._now()
+        yield
+        self.seconds[name] = self._now() - begun
+
+    def finish(self) -> dict[str, float]:
+        """All phases and the total since the stopwatch was made."""
+        phases = {name: self.seconds.get(name, 0.0) for name in ("retrieve", "assemble", "forward")}
+        return {**phases, "total": self._now() - self._begun}
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def fitted(setup: Setup | None, name: str) -> Setup:
+    if setup is None:
+        raise SettingsError(f"The method {name} is not fitted; call fit(setup) before predict.")
+    return setup
+
+
+def fit_rows(rows: list[int], task: Task, free: int, fixed: int) -> tuple[list[int], int]:
+    """The nearest of `rows` (nearest last) that fit `free` positions beside `fixed` tokens, and how many were
+    left out."""
+    kept = list(rows)
+    while kept and fixed + sum(len(task.row_ids[row]) for row in kept) > free:
+        kept.pop(0)
+    return kept, len(rows) - len(kept)
+
+
+def check_query_fits(query_ids: Ids, others: int, task: Task, positions: int) -> None:
+    """`QueryError` where the query, its labels and `others` tokens exceed the model's positions."""
+    needed = len(query_ids) + task.longest_label + others
+    if needed > positions:
+        raise QueryError(
+            f"The query is {len(query_ids):,} tokens long; with {others:,} tokens that must stand "
+            "before it and its labels "
+            f"it needs {needed:,} positions, and {task.model.name} has {positions:,}. Shorten the query."
+        )

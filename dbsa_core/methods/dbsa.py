@@ -1,0 +1,138 @@
+"""Dynamic block-sparse attention: blocks encoded once, a few of them read per query (arXiv 2503.08640).
+
+Knows nothing about how blocks were encoded. With fresh demonstrations, which the paper does not have, the rows nearest
+to the query stand right before it and are encoded with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dbsa_core.assemble import assemble
+from dbsa_core.blocks import chosen_blocks
+from dbsa_core.errors import DataError
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted
+from dbsa_core.prediction import Prediction, QueryAttention, Selection
+from dbsa_core.prompt import Ids
+from dbsa_core.retrieve import nearest_rows
+from dbsa_core.score import LabelScores, score_labels
+from dbsa_core.settings import QuerySettings
+
+
+@dataclass
+class Dbsa:
+    """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some."""
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    name: str = "dbsa"
+    reads_blocks: bool = True
+    _setup: Setup | None = field(default=None, repr=False)
+    _used: bool = field(default=False, repr=False)
+
+    def fit(self, setup: Setup) -> Dbsa:
+        """Encode the pool where it is not, and index its blocks."""
+        encoded = setup.encoded_pool()
+        if not encoded.blocks:
+            raise DataError("No block is encoded: encoding was stopped before the first one was done. Encode anew.")
+        setup.block_retriever(self.settings.retriever, self.settings.seed)
+        self._setup = setup
+        return self
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Classify by the chosen blocks, the fresh demonstrations and the query, scored in one go."""
+        setup = fitted(self._setup, self.name)
+        task, encoded = setup.task, setup.encoded_pool()
+        watch = Stopwatch(task.model.device)
+        text, query_ids = task.query(query)
+        with watch.phase("retrieve"):
+            selection, fresh, notes = self._select(setup, text, query_ids)
+        prompt = (*(token for row in fresh for token in task.row_ids[row]), *query_ids)
+        with watch.phase("assemble"):
+            context = assemble(task.model, encoded, selection.block_ids, len(prompt) + len(task.trie))
+        names, spans = _spans(context.block_spans, [len(task.row_ids[row]) for row in fresh], len(query_ids))
+        with watch.phase("forward"):
+            scores = score_labels(
+                context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
+            )
+        cold, self._used = not self._used, True
+        return Prediction(
+            method=self.name,
+            query=text,
+            scores=scores,
+            context_tokens=context.length + len(prompt),
+            seconds=watch.finish(),
+            cold=cold,
+            selection=selection,
+            demonstration_rows=tuple(fresh),
+            equal_rows=task.rows_equal_to(text),
+            notes=tuple(notes),
+            attention=_attention(names, scores),
+        )
+
+    def _select(self, setup: Setup, text: str, query_ids: Ids) -> tuple[Selection, list[int], list[str]]:
+        """Blocks and fresh rows that fit: the lowest-ranked blocks go first, then the farthest fresh rows."""
+        task, encoded = setup.task, setup.encoded_pool()
+        ranking = setup.block_retriever(self.settings.retriever, self.settings.seed).rank(text)
+        count = chosen_blocks(self.settings.ratio, len(encoded.blocks), encoded.pattern)
+        required = min(encoded.pattern.required_blocks, len(encoded.blocks))
+        ranked = [*range(required), *(b for b in ranking.order if b >= required)][: max(count, required)]
+        fresh = self._fresh(setup, text, ranked)
+        positions = encoded.rope_length or task.model.max_positions
+        lengths = [len(block) for block in encoded.blocks]
+        check_query_fits(query_ids, sum(lengths[:required]), task, positions)
+        free = positions - len(query_ids) - task.longest_label
+        dropped: list[int] = []
+        fresh_tokens = sum(len(task.row_ids[row]) for row in fresh)
+        while len(ranked) > required and sum(lengths[b] for b in ranked) + fresh_tokens > free:
+            dropped.append(ranked.pop())
+        if dropped:
+            fresh = self._fresh(setup, text, ranked)
+        kept, left_out = fit_rows(fresh, task, free, sum(lengths[b] for b in ranked))
+        notes = [_dropped_note(len(dropped), count, positions)] if dropped else []
+        if left_out:
+            notes.append(f"{left_out} similar examples did not fit the model's {positions:,} positions.")
+        ordered = _ordered(ranked, required, self.settings.order)
+        scores = {b: float(ranking.scores[b]) for b in range(len(encoded.blocks))}
+        return Selection(tuple(ordered), scores, tuple(dropped)), kept, notes
+
+    def _fresh(self, setup: Setup, text: str, block_ids: Sequence[int]) -> list[int]:
+        """Rows nearest to the query, nearest last, without those that stand in a chosen block."""
+        if not self.settings.fresh_demonstrations:
+            return []
+        standing = {row for b in block_ids for row in setup.encoded_pool().blocks[b].rows}
+        excluded = standing | set(setup.plan.too_long)
+        rows = nearest_rows(setup.task.row_index, text, self.settings.fresh_demonstrations, exclude=excluded)
+        return list(reversed(rows))
+
+
+def _dropped_note(dropped: int, count: int, positions: int) -> str:
+    return (
+        f"{dropped} of {count} blocks did not fit the model's {positions:,} positions; the lowest-ranked were left out."
+    )
+
+
+def _ordered(ranked: Sequence[int], required: int, order: str) -> list[int]:
+    """`ranked` holds the sink blocks, then the others from best to worst; the sinks stay first."""
+    sinks, others = list(ranked[:required]), list(ranked[required:])
+    if order == "pool":
+        return sinks + sorted(others)
+    return sinks + (others if order == "most_to_least" else others[::-1])
+
+
+def _spans(
+    block_spans: Sequence[tuple[int, int, int]], fresh_lengths: Sequence[int], query_tokens: int
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """Names and (start, end) of blocks, fresh demonstrations and the query."""
+    names = [f"block {block_id}" for block_id, _, _ in block_spans]
+    spans = [(start, end) for _, start, end in block_spans]
+    at = spans[-1][1] if spans else 0
+    for number, length in enumerate(fresh_lengths, start=1):
+        names.append(f"similar example {number}")
+        spans.append((at, at + length))
+        at += length
+    return [*names, "query"], [*spans, (at, at + query_tokens)]
+
+
+def _attention(names: Sequence[str], scores: LabelScores) -> QueryAttention | None:
+    return None if scores.mass is None else QueryAttention(tuple(names), scores.mass.numpy())

@@ -1,0 +1,46 @@
+"""Prompts that are encoded densely anew for every query: what Retrieval ICL and zero-shot have in common.
+
+Knows nothing about how the demonstrations were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dbsa_core.assemble import Context
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows
+from dbsa_core.prediction import Prediction
+from dbsa_core.score import score_labels
+from dbsa_core.settings import QuerySettings
+
+
+def answer_densely(
+    name: str, setup: Setup, settings: QuerySettings, query: str, *, cold: bool, find: Callable[[str], list[int]]
+) -> Prediction:
+    """Classify behind the rows that `find` names for the text (nearest last), all encoded in one forward with it."""
+    task = setup.task
+    watch = Stopwatch(task.model.device)
+    text, query_ids = task.query(query)
+    positions = setup.plan.rope_length or task.model.max_positions
+    start = task.prompter.bos_ids
+    check_query_fits(query_ids, len(start), task, positions)
+    with watch.phase("retrieve"):
+        found = find(text)
+        fixed = len(start) + len(query_ids) + task.longest_label
+        rows, left_out = fit_rows(found, task, positions, fixed)
+    prompt = (*start, *(token for row in rows for token in task.row_ids[row]), *query_ids)
+    with watch.phase("forward"):
+        context = Context.reserved(task.model, len(prompt) + len(task.trie), setup.plan.rope_length)
+        scores = score_labels(context, prompt, task.trie, decode=settings.decode)
+    note = f"{left_out} of {len(found)} demonstrations did not fit the model's {positions:,} positions."
+    return Prediction(
+        method=name,
+        query=text,
+        scores=scores,
+        context_tokens=len(prompt),
+        seconds=watch.finish(),
+        cold=cold,
+        demonstration_rows=tuple(rows),
+        equal_rows=task.rows_equal_to(text),
+        notes=(note,) if left_out else (),
+    )

@@ -1,0 +1,67 @@
+"""Fixed ICL: the whole pool with dense attention, cached once, read by every query.
+
+Knows nothing about blocks or retrieval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbsa_core.assemble import Context
+from dbsa_core.errors import CapacityError
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fitted
+from dbsa_core.prediction import Prediction
+from dbsa_core.prefill import prefill
+from dbsa_core.score import score_labels
+from dbsa_core.settings import QuerySettings
+
+QUERY_ROOM = 512
+"""Tokens of room behind the cached pool; a longer query makes a larger copy of it."""
+
+
+@dataclass
+class FixedIcl:
+    """The upper end in accuracy of plain many-shot ICL, and in setup cost."""
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    name: str = "fixed_icl"
+    reads_blocks: bool = False
+    _setup: Setup | None = field(default=None, repr=False)
+    _context: Context | None = field(default=None, repr=False)
+    _used: bool = field(default=False, repr=False)
+
+    def fit(self, setup: Setup) -> FixedIcl:
+        """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
+        task = setup.task
+        token_ids = [token for block in setup.plan.blocks for token in block.token_ids]
+        positions = setup.plan.rope_length or task.model.max_positions
+        if len(token_ids) + task.longest_label + 1 > positions:
+            raise CapacityError(
+                f"Fixed ICL needs the whole pool of {len(token_ids):,} tokens and a query in the model's {positions:,} "
+                "positions; choose fewer pool tokens."
+            )
+        context = Context.reserved(task.model, len(token_ids) + QUERY_ROOM, setup.plan.rope_length)
+        self._context = prefill(context, token_ids)
+        self._setup = setup
+        return self
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Classify behind the cached pool."""
+        setup = fitted(self._setup, self.name)
+        assert self._context is not None
+        task = setup.task
+        watch = Stopwatch(task.model.device)
+        text, query_ids = task.query(query)
+        check_query_fits(query_ids, self._context.length, task, setup.plan.rope_length or task.model.max_positions)
+        with watch.phase("forward"):
+            scores = score_labels(self._context, query_ids, task.trie, decode=self.settings.decode)
+        cold, self._used = not self._used, True
+        return Prediction(
+            method=self.name,
+            query=text,
+            scores=scores,
+            context_tokens=self._context.length + len(query_ids),
+            seconds=watch.finish(),
+            cold=cold,
+            equal_rows=task.rows_equal_to(text),
+        )

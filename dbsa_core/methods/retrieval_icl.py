@@ -1,0 +1,49 @@
+"""Retrieval ICL: the demonstrations most similar to the query, densely encoded anew for every query.
+
+Knows nothing about caches. Its budget is DBSA's: as many demonstrations of the same pool as DBSA's chosen blocks hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbsa_core.blocks import chosen_blocks
+from dbsa_core.methods.base import Setup, fitted
+from dbsa_core.methods.dense import answer_densely
+from dbsa_core.prediction import Prediction
+from dbsa_core.settings import QuerySettings
+
+
+def matched_budget(setup: Setup, ratio: float) -> int:
+    """Demonstrations that DBSA reads at this ratio, its blocks being full."""
+    blocks = setup.encoded.blocks if setup.encoded is not None else setup.plan.blocks
+    count = chosen_blocks(ratio, len(blocks), setup.plan.pattern)
+    return min(len(setup.rows), count * setup.plan.pattern.demonstrations_per_block)
+
+
+@dataclass
+class RetrievalIcl:
+    """The paper's strongest baseline in accuracy, and the slowest per query."""
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    name: str = "retrieval_icl"
+    reads_blocks: bool = False
+    _setup: Setup | None = field(default=None, repr=False)
+    _used: bool = field(default=False, repr=False)
+
+    def fit(self, setup: Setup) -> RetrievalIcl:
+        """Index the rows; nothing is encoded."""
+        _ = setup.task.row_index
+        self._setup = setup
+        return self
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Encode the nearest demonstrations of the pool, nearest last, then the query and the labels."""
+        setup = fitted(self._setup, self.name)
+        drawn, budget = set(setup.rows), matched_budget(setup, self.settings.ratio)
+
+        def find(text: str) -> list[int]:
+            return [row for row in setup.task.row_index.rank(text).order if row in drawn][:budget][::-1]
+
+        cold, self._used = not self._used, True
+        return answer_densely(self.name, setup, self.settings, query, cold=cold, find=find)

@@ -1,0 +1,35 @@
+"""Zero-shot: the query and the labels alone.
+
+Knows nothing about demonstrations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbsa_core.methods.base import Setup, fitted
+from dbsa_core.methods.dense import answer_densely
+from dbsa_core.prediction import Prediction
+from dbsa_core.settings import QuerySettings
+
+
+@dataclass
+class ZeroShot:
+    """What the model knows by itself."""
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    name: str = "zero_shot"
+    reads_blocks: bool = False
+    _setup: Setup | None = field(default=None, repr=False)
+    _used: bool = field(default=False, repr=False)
+
+    def fit(self, setup: Setup) -> ZeroShot:
+        """Nothing is encoded."""
+        self._setup = setup
+        return self
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Score the labels behind the query."""
+        setup = fitted(self._setup, self.name)
+        cold, self._used = not self._used, True
+        return answer_densely(self.name, setup, self.settings, query, cold=cold, find=lambda _: [])

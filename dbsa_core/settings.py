@@ -1,0 +1,113 @@
+"""What a user decides: how a pool is encoded, and how a query reads it.
+
+Knows nothing about models. A change of `EncodeSettings` asks for encoding anew; one of `QuerySettings` never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from dbsa_core.blocks import BlockPattern, Positions, automatic_block_size, check_ratio
+from dbsa_core.errors import SettingsError
+from dbsa_core.retrieve import RETRIEVERS
+
+Order = Literal["pool", "least_to_most", "most_to_least"]
+ORDERS: tuple[Order, ...] = ("pool", "least_to_most", "most_to_least")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """Stage 1: what is encoded, and what each block sees."""
+
+    pool_tokens: int | None = None
+    """Budget of tokens to encode; None: what the file, the model's context, memory and (on a CPU) 30 seconds allow."""
+    block_size: int | None = None
+    """Demonstrations a block (the paper: 50); None: so that there are at least 24 blocks where rows allow it."""
+    window: int = 2
+    """Previous blocks that a block sees."""
+    sink_blocks: int = 1
+    """First blocks that every block sees."""
+    positions: Positions = "sequential"
+    """`sequential` as in the paper, or `local`, with which the pool may be longer than the model's context."""
+    seed: int = 42
+    """Draws and shuffles the rows."""
+    long_rows: Literal["exclude", "truncate"] = "exclude"
+    """What happens to rows too long for a block."""
+
+    def __post_init__(self) -> None:
+        if self.pool_tokens is not None:
+            _whole("The number of pool tokens", self.pool_tokens, 1)
+        if self.block_size is not None:
+            _whole("Block size (examples per block)", self.block_size, 1)
+        _whole("Window (previous blocks each block sees)", self.window, 0)
+        _whole("The number of sink blocks", self.sink_blocks, 0)
+        _whole("The seed", self.seed, 0)
+        if self.long_rows not in ("exclude", "truncate"):
+            raise SettingsError(f"Long rows are to be {self.long_rows!r}; accepted are 'exclude' and 'truncate'.")
+        self.pattern(1)
+
+    def pattern(self, rows: int) -> BlockPattern:
+        """The pattern for a pool of so many rows."""
+        size = self.block_size or automatic_block_size(rows)
+        return BlockPattern(size, self.sink_blocks, self.window, self.positions)
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """Stage 2: what a query reads."""
+
+    ratio: float = 0.3
+    """Share of the blocks that a query reads; the sink counts."""
+    fresh_demonstrations: int = 8
+    """Rows nearest to the query that are put right before it and encoded with it; the paper has none."""
+    retriever: str = "bm25"
+    """Ranks the blocks."""
+    order: Order = "pool"
+    """Of the chosen blocks: as in the pool, or by score."""
+    decode: Literal["exact", "greedy"] = "exact"
+    """Exact label probabilities, or the paper's constrained greedy decoding."""
+    seed: int = 42
+    """Of the random retriever."""
+
+    def __post_init__(self) -> None:
+        check_ratio(self.ratio)
+        _whole("The number of similar examples added", self.fresh_demonstrations, 0)
+        _whole("The seed", self.seed, 0)
+        if self.retriever not in RETRIEVERS:
+            raise SettingsError(f"There is no retriever {self.retriever!r}; there are {', '.join(RETRIEVERS)}.")
+        if self.order not in ORDERS:
+            raise SettingsError(f"There is no order {self.order!r}; there are {', '.join(ORDERS)}.")
+        if self.decode not in ("exact", "greedy"):
+            raise SettingsError(f"There is no decoding {self.decode!r}; there are exact and greedy.")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that go together."""
+
+    encode: EncodeSettings
+    query: QuerySettings
+
+
+SETTING_PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "automatic": Preset(EncodeSettings(), QuerySettings()),
+        "paper-30k": Preset(EncodeSettings(pool_tokens=30_000, block_size=50), QuerySettings(fresh_demonstrations=0)),
+        "paper-90k": Preset(EncodeSettings(pool_tokens=90_000, block_size=50), QuerySettings(fresh_demonstrations=0)),
+    }
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name."""
+    if name not in SETTING_PRESETS:
+        raise SettingsError(f"There is no preset {name!r}; there are {', '.join(SETTING_PRESETS)}.")
+    return SETTING_PRESETS[name]

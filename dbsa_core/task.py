@@ -1,0 +1,80 @@
+"""A classification task: a model, a pool and a prompt template, tokenized once for every method.
+
+Knows nothing about which rows are encoded, nor how.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+
+from dbsa_core.data import Demonstration, Pool, clean_text
+from dbsa_core.errors import DataError, QueryError
+from dbsa_core.model import LanguageModel
+from dbsa_core.prompt import Ids, Prompter, PromptTemplate
+from dbsa_core.retrieve import Retriever, make_retriever
+from dbsa_core.score import LabelTrie
+
+
+class Task:
+    """Rows of the pool as token ids, the label trie, and an index over single rows."""
+
+    def __init__(self, model: LanguageModel, pool: Pool, template: PromptTemplate | None = None):
+        self.model = model
+        self.pool = pool
+        self.template = template or PromptTemplate()
+        self.prompter = Prompter(model.tokenizer, self.template)
+        self.prompter.check_labels(pool.labels)
+        self.row_ids: list[Ids] = self.prompter.demonstrations(pool.texts, [d.label for d in pool.demonstrations])
+        self.trie = LabelTrie.of(pool.labels, self.prompter)
+
+    @cached_property
+    def row_index(self) -> Retriever:
+        """BM25 over the texts of all rows, encoded or not."""
+        return make_retriever("bm25", self.pool.texts)
+
+    @cached_property
+    def _rows_by_text(self) -> dict[str, list[int]]:
+        rows = defaultdict(list)
+        for row, text in enumerate(self.pool.texts):
+            rows[text.casefold()].append(row)
+        return rows
+
+    @property
+    def longest_label(self) -> int:
+        """Positions that the longest label takes behind a prompt."""
+        return max(self.trie.depths) + 1
+
+    def rows_equal_to(self, query: str) -> tuple[int, ...]:
+        """Rows whose text is the query's, but for case."""
+        return tuple(self._rows_by_text.get(query.casefold(), ()))
+
+    def query(self, text: str) -> tuple[str, Ids]:
+        """The cleaned text and its ids; `QueryError` where there is nothing to classify."""
+        cleaned = clean_text(text)
+        if not cleaned:
+            raise QueryError("The query is empty; type a text to classify.")
+        return cleaned, self.prompter.query(cleaned)
+
+    def truncated(self, row: int, tokens: int) -> Ids:
+        """The ids of a row cut to at most `tokens`, its label whole."""
+        ids = self.row_ids[row]
+        if len(ids) <= tokens:
+            return ids
+        label = self.prompter.label(self.pool.demonstrations[row].label)
+        tail = (*self.prompter.label_cue, *label, *self.prompter.separator_ids)
+        if len(tail) >= tokens:
+            raise DataError(f"The label of row {self.pool.demonstrations[row].row} alone does not fit {tokens} tokens.")
+        return ids[: tokens - len(tail)] + tail
+
+    def extended(self, demonstrations: Sequence[Demonstration]) -> Task:
+        """The task with further rows behind its own; their labels must be among its labels."""
+        unknown = sorted({d.label for d in demonstrations} - set(self.pool.labels))
+        if unknown:
+            raise DataError(
+                f"The new rows have labels that the pool does not know ({', '.join(unknown[:5])}); accepted are "
+                f"{', '.join(self.pool.labels[:8])}{' ...' if len(self.pool.labels) > 8 else ''}. "
+                "Encode anew to add labels."
+            )
+        return Task(self.model, Pool.of([*self.pool.demonstrations, *demonstrations], self.pool.labels), self.template)

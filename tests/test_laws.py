@@ -1,0 +1,313 @@
+"""Laws that hold for every supported family; stock eager transformers is the oracle, its weights all random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+from dbsa_core.assemble import Context, assemble
+from dbsa_core.attention import LayerOptions
+from dbsa_core.blocks import Block, BlockPattern, starts
+from dbsa_core.data import Pool
+from dbsa_core.encode import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.masks import dense_mask
+from dbsa_core.model import DenseStage, LanguageModel
+from dbsa_core.prefill import prefill
+from dbsa_core.prompt import PromptTemplate
+from dbsa_core.score import LabelTrie, score_labels
+from tests.oracle import dense_arguments, masked_logits
+from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
+
+LENGTHS = (11, 9, 10, 8, 12, 5)
+TOKENS = sum(LENGTHS)
+PATTERN = BlockPattern(1, sink_blocks=1, previous_blocks=1)
+TOLERANCE = 1e-5
+"""float32, as a share of the largest value compared."""
+LABEL_IDS = ((1, 2), (1, 2, 3), (5,), (6, 7, 8, 9), (6, 7, 4), tuple(range(20, 60)))
+LABELS = tuple("abcdef")
+END = 10
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+ALL = [*FAMILIES, *LENGTH_DEPENDENT]
+
+assert min(LENGTHS) < WINDOW < max(LENGTHS) < TOKENS
+
+
+def random_ids(count: int, seed: int) -> tuple[int, ...]:
+    return tuple(torch.randint(256, (count,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+QUERY = random_ids(6, 99)
+BLOCKS = tuple(Block(i, (i,), random_ids(n, i)) for i, n in enumerate(LENGTHS))
+POOL_IDS = tuple(token for block in BLOCKS for token in block.token_ids)
+TRIE = LabelTrie.of_ids(LABELS, LABEL_IDS, END)
+
+_models: dict[tuple[str, str], LanguageModel] = {}
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=ALL)
+def model(request: pytest.FixtureRequest, device: str) -> LanguageModel:
+    key = (request.param, device)
+    if key not in _models:
+        _models[key] = tiny_model(request.param, device=device)
+    return _models[key]
+
+
+def encoded(
+    model: LanguageModel, blocks: Sequence[Block] = BLOCKS, pattern: BlockPattern = PATTERN, chunk_tokens: int = 20
+) -> EncodedPool:
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    return encode_blocks(
+        model, Pool((), (), ""), blocks, pattern, PromptTemplate(), rope_length=length, chunk_tokens=chunk_tokens
+    )
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.shape == theirs.shape
+    difference = float((ours.double().cpu() - theirs.double().cpu()).abs().max())
+    assert difference <= TOLERANCE * float(theirs.abs().max()), difference
+
+
+def query_mask(pattern: BlockPattern, new: int) -> torch.Tensor:
+    """Pool rows block-sparse, the rows behind them causal over everything."""
+    allowed = torch.ones(TOKENS + new, TOKENS + new, dtype=torch.bool).tril()
+    allowed[:TOKENS, :TOKENS] = dense_mask(LENGTHS, pattern)
+    return allowed
+
+
+def oracle_log_probs(model: LanguageModel, before: Sequence[int], allowed_pool: torch.Tensor | None) -> list[float]:
+    """Teacher forcing, one whole forward per label."""
+    found = []
+    for ids in LABEL_IDS:
+        tokens = torch.tensor([*before, *QUERY, *ids, END], device=model.device)
+        allowed = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
+        if allowed_pool is not None:
+            allowed[: len(before), : len(before)] = allowed_pool
+        # A table that depends on the length of the forward is pinned by the pool; so is the oracle's, by padding.
+        logits = pinned_logits(model, tokens, allowed.to(model.device))
+        log_probs = logits.double().log_softmax(-1)
+        at = len(before) + len(QUERY) - 1
+        found.append(sum(float(log_probs[at + i, t]) for i, t in enumerate((*ids, END))))
+    return found
+
+
+def pinned_logits(model: LanguageModel, tokens: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    if length is None or len(tokens) >= length or not model.rope.switch_length or length <= model.rope.switch_length:
+        return masked_logits(model.model, tokens, allowed)
+    missing = model.rope.switch_length + 1 - len(tokens)
+    if missing <= 0:
+        return masked_logits(model.model, tokens, allowed)
+    padded = torch.eye(len(tokens) + missing, dtype=torch.bool, device=allowed.device)
+    padded[: len(tokens), : len(tokens)] = allowed
+    return masked_logits(model.model, torch.cat([tokens, tokens.new_zeros(missing)]), padded)[: len(tokens)]
+
+
+def test_captured_forward_is_the_stock_forward(model: LanguageModel) -> None:
+    tokens = model.ids(POOL_IDS)
+    positions = torch.arange(TOKENS, device=model.device)
+    ours = model.run(tokens, positions, DenseStage(model.rope, positions), deferred=True, logits_rows=range(TOKENS))
+    with torch.no_grad():
+        stock = model.model(input_ids=tokens[None], use_cache=False).logits[0]
+    assert ours is not None
+    close(ours, stock)
+
+
+def test_a_model_is_left_as_it_was_found(model: LanguageModel) -> None:
+    decoder: Any = model.model.get_decoder()
+    rotary, attention = decoder.rotary_emb, model.model.config._attn_implementation
+    with pytest.raises(ZeroDivisionError):
+        model.run(model.ids((1, 2)), torch.arange(2, device=model.device), _Failing(), deferred=True)
+    assert decoder.rotary_emb is rotary
+    assert model.model.config._attn_implementation == attention
+
+
+class _Failing:
+    def attend(self, *_: Any) -> torch.Tensor:
+        raise ZeroDivisionError
+
+
+def test_block_by_block_encoding_is_one_dense_masked_forward(model: LanguageModel) -> None:
+    """Keys (rotated to their places) and values of every layer, against the cache of a stock eager forward."""
+    pool = encoded(model)
+    cache = DynamicCache()
+    allowed = dense_mask(LENGTHS, PATTERN).to(model.device)
+    with torch.no_grad():
+        mask = dense_arguments(model.model, TOKENS, allowed)
+        model.model(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, past_key_values=cache, use_cache=True)
+    context = assemble(model, pool, range(len(BLOCKS)), 0)
+    for layer in range(model.shape.layers):
+        close(context.keys[layer], cache.layers[layer].keys[0])
+        close(context.values[layer], cache.layers[layer].values[0])
+
+
+def test_all_blocks_in_order_are_that_forward_continued_by_the_query(model: LanguageModel) -> None:
+    context = assemble(model, encoded(model), range(len(BLOCKS)), 200)
+    ours = score_labels(context, QUERY, TRIE, way="one_pass").log_probs
+    oracle = oracle_log_probs(model, POOL_IDS, dense_mask(LENGTHS, PATTERN))
+    close(torch.tensor(ours), torch.tensor(oracle))
+
+
+@pytest.mark.parametrize("pattern", [BlockPattern(1, 1, 2), BlockPattern(1, 2, 0), BlockPattern(1, 0, 0)])
+def test_other_patterns_too(model: LanguageModel, pattern: BlockPattern) -> None:
+    context = assemble(model, encoded(model, pattern=pattern), range(len(BLOCKS)), 200)
+    ours = score_labels(context, QUERY, TRIE, way="one_pass").log_probs
+    close(torch.tensor(ours), torch.tensor(oracle_log_probs(model, POOL_IDS, dense_mask(LENGTHS, pattern))))
+
+
+class LocalLoop:
+    """Stage 1 with local positions, written as a loop over tokens: each key is rotated anew for each reading block."""
+
+    def __init__(self, model: LanguageModel, pattern: BlockPattern, length: int | None):
+        self.rope, self.pattern, self.length = model.rope, pattern, length
+        self.seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def _rotated(self, states: torch.Tensor, position: int, layer: int) -> torch.Tensor:
+        if not self.rope.rotates[layer]:
+            return states
+        at = torch.tensor([position], device=states.device)
+        cos, sin = self.rope.tables(at, self.rope.layer_types[layer], self.length, dtype=states.dtype)
+        return self.rope.apply(states[None], states[None], cos, sin)[1][0]
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        self.seen[layer] = key[0], value[0]
+        output = torch.zeros_like(query)
+        heads, kv_heads, first = query.shape[1], key.shape[1], starts(BLOCKS)
+        for block in range(len(BLOCKS)):
+            window = [t for b in self.pattern.window(block) for t in range(first[b], first[b + 1])]
+            place = {token: position for position, token in enumerate(window)}
+            for q in range(first[block], first[block + 1]):
+                at = place[q]
+                near = options.sliding_window or 10**9
+                keys = [t for t in window if place[t] <= at and at - place[t] < near]
+                rotated = torch.cat([self._rotated(key[0, :, t : t + 1], place[t], layer) for t in keys], dim=1)
+                own = self._rotated(query[0, :, q : q + 1], at, layer)
+                for head in range(heads):
+                    kv = head // (heads // kv_heads)
+                    scores = rotated[kv] @ own[head, 0] * options.scaling
+                    if options.softcap:
+                        scores = torch.tanh(scores / options.softcap) * options.softcap
+                    output[0, head, q] = scores.softmax(0) @ value[0, kv, keys]
+        return output
+
+
+def test_local_encoding_is_a_slow_loop_that_rotates_keys_for_each_reader(model: LanguageModel) -> None:
+    pattern = BlockPattern(1, 1, 1, "local")
+    pool = encoded(model, pattern=pattern)
+    loop = LocalLoop(model, pattern, pool.rope_length)
+    model.run(model.ids(POOL_IDS), torch.arange(TOKENS, device=model.device), loop, deferred=True)
+    for layer in range(model.shape.layers):
+        keys = torch.cat([pool.store.get(b).keys[layer] for b in range(len(BLOCKS))], dim=1)
+        values = torch.cat([pool.store.get(b).values[layer] for b in range(len(BLOCKS))], dim=1)
+        close(keys, loop.seen[layer][0])
+        close(values, loop.seen[layer][1])
+
+
+def test_local_is_sequential_where_every_window_is_contiguous(model: LanguageModel) -> None:
+    everything = len(BLOCKS)
+    local = encoded(model, pattern=BlockPattern(1, 1, everything, "local"))
+    sequential = encoded(model, pattern=BlockPattern(1, 1, everything, "sequential"))
+    for block in range(everything):
+        close(local.store.get(block).keys, sequential.store.get(block).keys)
+        close(local.store.get(block).values, sequential.store.get(block).values)
+
+
+@pytest.mark.parametrize("positions", ["sequential", "local"])
+def test_appending_at_a_block_boundary_is_encoding_at_once(model: LanguageModel, positions: Any) -> None:
+    pattern = BlockPattern(1, 1, 1, positions)
+    at_once, before = encoded(model, pattern=pattern), encoded(model, BLOCKS[:4], pattern)
+    old = {b: before.store.get(b) for b in range(4)}
+    appended = append_blocks(model, before, Pool((), (), ""), BLOCKS[4:], chunk_tokens=20)
+    assert [block.id for block in appended.blocks] == list(range(len(BLOCKS)))
+    assert all(appended.store.get(b) is old[b] for b in range(4)), "an old block was touched"
+    for block in range(len(BLOCKS)):
+        close(appended.store.get(block).keys, at_once.store.get(block).keys)
+        close(appended.store.get(block).values, at_once.store.get(block).values)
+
+
+def test_encoding_does_not_depend_on_how_blocks_are_chunked(model: LanguageModel) -> None:
+    one, all_at_once = encoded(model, chunk_tokens=1), encoded(model, chunk_tokens=10_000)
+    for block in range(len(BLOCKS)):
+        close(one.store.get(block).keys, all_at_once.store.get(block).keys)
+        close(one.store.get(block).values, all_at_once.store.get(block).values)
+
+
+def test_moving_a_block_leaves_its_stored_keys_alone(model: LanguageModel) -> None:
+    pool = encoded(model)
+    before = [pool.store.get(b).keys.clone() for b in range(len(BLOCKS))]
+    score_labels(assemble(model, pool, (0, 5, 2), 200), QUERY, TRIE)
+    score_labels(assemble(model, pool, (0, 2, 5), 200), QUERY, TRIE)
+    assert all(torch.equal(pool.store.get(b).keys, kept) for b, kept in enumerate(before))
+
+
+@pytest.mark.parametrize("chosen", [(0, 2, 5), (0, 4, 1), ()])
+def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int, ...]) -> None:
+    """Tree pass = teacher forcing label by label (each label alone behind the same context) = best-first where
+    proven."""
+    context = assemble(model, encoded(model), chosen, 200) if chosen else Context.reserved(model, 200, None)
+    if not chosen and model.rope.length_dependent:
+        context.rope_length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    tree = score_labels(context, QUERY, TRIE, way="one_pass")
+    tries = [LabelTrie.of_ids("x", [ids], END) for ids in LABEL_IDS]
+    alone = [score_labels(context, QUERY, trie, way="one_pass").log_probs[0] for trie in tries]
+    close(torch.tensor(tree.log_probs), torch.tensor(alone))
+    best_first = score_labels(context, QUERY, TRIE, way="best_first")
+    assert best_first.ranked()[:2] == tree.ranked()[:2]
+    known = torch.tensor(best_first.log_probs).isfinite()
+    close(torch.tensor(best_first.log_probs)[known], torch.tensor(tree.log_probs)[known])
+    left = float(torch.tensor(tree.log_probs)[~known].exp().sum())
+    assert left <= best_first.unexpanded_bound + 1e-9
+
+
+def test_an_empty_context_is_a_plain_prompt(model: LanguageModel) -> None:
+    """Zero-shot and Retrieval ICL: dense causal, teacher-forced by whole stock forwards."""
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    context = Context.reserved(model, 300, length)
+    ours = score_labels(context, (*POOL_IDS, *QUERY), TRIE, way="one_pass").log_probs
+    close(torch.tensor(ours), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
+
+
+def test_a_window_over_everything_is_fixed_icl(model: LanguageModel) -> None:
+    everything = BlockPattern(1, 1, len(BLOCKS))
+    pool = encoded(model, pattern=everything)
+    dbsa = score_labels(assemble(model, pool, range(len(BLOCKS)), 200), QUERY, TRIE, way="one_pass")
+    fixed = prefill(Context.reserved(model, TOKENS + 200, pool.rope_length), POOL_IDS, chunk_tokens=25)
+    close(torch.tensor(dbsa.log_probs), torch.tensor(score_labels(fixed, QUERY, TRIE, way="one_pass").log_probs))
+
+
+def test_greedy_is_generate_with_the_same_trie(model: LanguageModel) -> None:
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    if length is not None and length > (model.rope.switch_length or 0):
+        pytest.skip("generate lets such tables change with the length; the walk pins them")
+    paths = {(*ids, END): label for ids, label in zip(LABEL_IDS, LABELS, strict=True)}
+    for seed in range(4):
+        prompt = (*POOL_IDS, *random_ids(6, 1000 + seed))
+
+        def allowed(_: int, so_far: torch.Tensor, prompt: tuple[int, ...] = prompt) -> list[int]:
+            done = tuple(so_far.tolist()[len(prompt) :])
+            return sorted({path[len(done)] for path in paths if path[: len(done)] == done and len(path) > len(done)})
+
+        ids = model.ids(prompt)[None]
+        config = neutral_generation()
+        with torch.no_grad():
+            out = model.model.generate(
+                ids, attention_mask=torch.ones_like(ids), generation_config=config, prefix_allowed_tokens_fn=allowed
+            )
+        ours = score_labels(Context.reserved(model, 300, length), prompt, TRIE, decode="greedy")
+        assert ours.label == paths[tuple(out[0].tolist()[len(prompt) :])]
+
+
+def neutral_generation() -> Any:
+    from transformers import GenerationConfig
+
+    return GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=60, eos_token_id=END, pad_token_id=0)
