@@ -1,0 +1,362 @@
+"""The command line: `python -m dbsa_core encode|classify|evaluate`.
+
+Knows nothing about how anything is computed: it reads options and files, calls the library and hands results on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from dbsa_core.cli_options import Choices, check_queries, choices, parse
+from dbsa_core.cli_output import (
+    EVALUATION_HEADER,
+    Answer,
+    Console,
+    CsvFile,
+    csv_line,
+    evaluation_line,
+    header,
+)
+from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns, clean_text, read_queries
+from dbsa_core.encode import EncodedPool
+from dbsa_core.errors import CapacityError, DataError, DBSAError, QueryError
+from dbsa_core.evaluate import evaluate
+from dbsa_core.methods import Method, Setup, make_method
+from dbsa_core.model import LanguageModel
+from dbsa_core.plan import plan
+from dbsa_core.tables import Table, describe_rows, read_table
+from dbsa_core.task import Task
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "assets" / "example" / "train.csv"
+BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
+"""Exit codes; the last two are those of a shell's SIGINT and SIGPIPE."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line (by default the process's) and return the exit code."""
+    console = Console(sys.stdout, sys.stderr)
+    try:
+        args = parse(arguments)
+        # Whatever a library prints must not stand between the results.
+        with redirect_stdout(console.err), _logging_to(console):
+            _COMMANDS[args.command](args, choices(args), console)
+    except DBSAError as error:
+        console.say(f"dbsa: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        console.say("dbsa: stopped.")
+        return STOPPED
+    except BrokenPipeError:
+        console.close()
+        return UNREAD
+    return 0
+
+
+class _ToConsole(logging.Handler):
+    def __init__(self, console: Console):
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.say(record.getMessage())
+
+
+@contextmanager
+def _logging_to(console: Console) -> Iterator[None]:
+    """The library's log as notes, and none of transformers' progress bars."""
+    transformers_logging.disable_progress_bar()
+    log, handler = logging.getLogger("dbsa_core"), _ToConsole(console)
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+# --- what is read -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The labelled file."""
+
+    path: Path
+    pool: Pool
+    text_column: str
+    label_column: str
+
+
+def _read(path: Path, console: Console) -> Table:
+    table = read_table(path)
+    for note in table.notes:
+        console.say(f"{table.source}: {note}")
+    return table
+
+
+def _read_data(args: argparse.Namespace, console: Console) -> _Data:
+    path = args.data
+    if path is None:
+        if not EXAMPLE.is_file():
+            raise DataError("Give --data FILE, a file with a column of texts and a column of labels.")
+        path = EXAMPLE
+        console.say("No --data was given: the bundled example is used.")
+    table = _read(path, console)
+    text, label = choose_columns(table, args.text_column, args.label_column)
+    pool = build_pool(table, text, label)
+    console.say(f'{table.source}: {len(pool):,} rows, {len(pool.labels):,} labels; texts "{text}", labels "{label}".')
+    for problem in pool.problems:
+        console.say(f"{table.source}: {problem.message}")
+    return _Data(path, pool, text, label)
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """Texts to classify, with the columns they came with."""
+
+    texts: list[str]
+    columns: list[str]
+    cells: list[list[str]]
+    rows: list[int | None]
+    """Data rows of the file; None for texts from the command line."""
+
+
+def _read_queries(args: argparse.Namespace, data: _Data, console: Console) -> _Queries:
+    if args.queries is None:
+        texts = [clean_text(text) for text in args.query]
+        if "" in texts:
+            raise QueryError("The query is empty; type a text to classify.")
+        return _Queries(texts, ["query"], [[text] for text in texts], [None] * len(texts))
+    table = _read(args.queries, console)
+    columns = [str(name) for name in table.frame.columns]
+    # The file's own column of that name, where there is one; a file of queries need not look like the labelled one.
+    name = data.text_column if data.text_column in columns else None
+    if name is None and args.text_column:
+        console.say(f'{table.source} has no column "{args.text_column}"; its column of texts is guessed.')
+    texts = read_queries(table, name)
+    cells = [["" if cell is None else cell for cell in row] for row in table.frame.to_numpy().tolist()]
+    if table.ragged_rows:
+        console.say(f"{table.source}: left out for their number of fields: {describe_rows(table.ragged_rows)}.")
+    return _Queries(texts, columns, cells, list(table.row_numbers))
+
+
+def _read_test(args: argparse.Namespace, seed: int, data: _Data, console: Console) -> list[Demonstration]:
+    path = args.test or data.path.with_name("test.csv")
+    if args.test is None and (not path.is_file() or path.samefile(data.path)):
+        raise DataError(f'There is no test.csv beside "{data.path.name}"; give --test FILE with labelled test rows.')
+    table = _read(path, console)
+    known = {data.text_column, data.label_column} <= set(table.frame.columns)
+    text, label = (data.text_column, data.label_column) if known else choose_columns(table, None, None)
+    # Row by row, as it stands: a test file may hold repeats, or a single class.
+    pairs = zip(read_queries(table, text), read_queries(table, label), table.row_numbers, strict=True)
+    rows = [Demonstration(text, label, row) for text, label, row in pairs]
+    filled = [row for row in rows if row.text and row.label]
+    console.say(f'{table.source}: {len(filled):,} test rows; texts "{text}", labels "{label}".')
+    if len(filled) < len(rows):
+        empty = [row.row for row in rows if not (row.text and row.label)]
+        console.say(f"{table.source}: left out for an empty text or label: {describe_rows(empty)}.")
+    if args.limit is None or args.limit >= len(filled):
+        return filled
+    drawn = sorted(random.Random(seed).sample(range(len(filled)), args.limit))
+    console.say(f"{args.limit:,} of the {len(filled):,} test rows are drawn (seed {seed}).")
+    return [filled[index] for index in drawn]
+
+
+def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Console) -> Setup:
+    """The model, and the plan of what is encoded."""
+    for note in chosen.notes:
+        console.say(note)
+    console.say(f"Loading the model {args.model} ...")
+    begun = time.perf_counter()
+    model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype)
+    precision = str(model.shape.dtype).removeprefix("torch.")
+    console.say(
+        f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, "
+        f"loaded in {time.perf_counter() - begun:.1f} s."
+    )
+    task = Task(model, data.pool, chosen.template)
+    planned = plan(task, chosen.encode)
+    console.say(f"{planned.sentence} The limit is {planned.limited_by}.")
+    for note in planned.notes:
+        console.say(note)
+    return Setup(task, planned, on_progress=console.encoding)
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+def _encode(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    setup = _set_up(args, chosen, _read_data(args, console), console)
+    summary = _summary(setup, setup.encoded_pool())
+    if args.json:
+        console.json(summary)
+        return
+    console.result(
+        f"{summary['rows']:,} rows in {summary['blocks']:,} blocks of {summary['block_size']}: "
+        f"{summary['tokens']:,} tokens, {summary['bytes'] / 1e6:,.1f} MB, {summary['seconds']:.1f} s "
+        f"({summary['tokens_per_second']:,.0f} tokens/s).\n"
+        f"{summary['density']:.1%} of dense attention was computed; {summary['labels_covered']:,} of "
+        f"{summary['labels_total']:,} labels are covered."
+    )
+
+
+def _summary(setup: Setup, encoded: EncodedPool) -> dict[str, Any]:
+    return {
+        "model": setup.task.model.name,
+        "rows": len(encoded.rows),
+        "rows_total": setup.plan.rows_total,
+        "blocks": len(encoded.blocks),
+        "block_size": encoded.pattern.demonstrations_per_block,
+        "tokens": encoded.tokens,
+        "bytes": encoded.num_bytes,
+        "seconds": encoded.seconds,
+        "tokens_per_second": encoded.tokens / encoded.seconds,
+        "density": setup.plan.density,
+        "labels_covered": setup.plan.labels_covered,
+        "labels_total": setup.plan.labels_total,
+        "limited_by": setup.plan.limited_by,
+        "notes": list(setup.plan.notes),
+        "settings": asdict(setup.plan.settings),
+    }
+
+
+# --- classify ---------------------------------------------------------------------------------------------------------
+
+
+def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    check_queries(args)
+    data = _read_data(args, console)
+    queries = _read_queries(args, data, console)
+    setup = _set_up(args, chosen, data, console)
+    methods = _fitted(chosen, setup, console)
+    columns = header(queries.columns, [method.name for method in methods])
+    file = CsvFile(args.out) if args.out else None
+    as_csv = not (args.json or args.query or file)
+    if file:
+        file.start(columns)
+    if as_csv:
+        console.result(csv_line(columns))
+    failed = []
+    for cells, answers in zip(queries.cells, _answers(queries, methods, console), strict=True):
+        failed += [answer for answer in answers if answer.prediction is None]
+        row = [*cells, *(cell for answer in answers for cell in answer.cells())]
+        if file:
+            file.add(row)
+        if args.json:
+            for answer in answers:
+                console.json(answer.as_json())
+        elif as_csv:
+            console.result(csv_line(row))
+        elif args.query:
+            console.result("\n".join([answers[0].query, *(answer.as_text() for answer in answers)]))
+    _report(args, queries, failed, console)
+
+
+def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
+    """The methods, ready; one whose context does not fit is left out as long as another fits."""
+    ready, refused = [], None
+    for name in chosen.methods:
+        try:
+            ready.append(make_method(name, chosen.query).fit(setup))
+        except CapacityError as error:
+            refused = error
+            if len(chosen.methods) > 1:
+                console.say(f"{name} is left out: {error}")
+    if not ready and refused is not None:
+        raise refused
+    return ready
+
+
+def _answers(queries: _Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
+    """For each query the answers of all methods; rows of a file that cannot be classified have none."""
+    begun, total = time.monotonic(), len(queries.texts)
+    for number, (text, row) in enumerate(zip(queries.texts, queries.rows, strict=True), start=1):
+        yield [_answer(method, text, row, console) for method in methods]
+        if row is not None:
+            left = (time.monotonic() - begun) / number * (total - number)
+            console.progress(f"row {number:,} of {total:,}, {left:.0f} s left", last=number == total)
+
+
+def _answer(method: Method, text: str, row: int | None, console: Console) -> Answer:
+    if not text:
+        return Answer(method.name, text, None, "The cell is empty.", row)
+    try:
+        return Answer(method.name, text, method.predict(text), row=row)
+    except QueryError as error:
+        if row is None:
+            raise
+        console.say(f"Row {row}, {method.name}: {error}")
+        return Answer(method.name, text, None, str(error), row)
+
+
+def _report(args: argparse.Namespace, queries: _Queries, failed: Sequence[Answer], console: Console) -> None:
+    empty = sum(not text for text in queries.texts)
+    unfit = len({answer.row for answer in failed if answer.query})
+    if empty or unfit:
+        console.say(
+            f"Of {len(queries.texts):,} rows, {empty:,} without a text and {unfit:,} with a text that does not fit "
+            "have no label."
+        )
+    if args.out:
+        console.say(f"{len(queries.texts):,} rows were written to {args.out}.")
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    data = _read_data(args, console)
+    test = _read_test(args, chosen.encode.seed, data, console)
+    if not test:
+        raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
+    setup = _set_up(args, chosen, data, console)
+    _report_test(test, setup, console)
+
+    def progress(method: str, done: int, total: int) -> None:
+        console.progress(f"{method}: {done:,} of {total:,} test rows", last=done == total)
+
+    shown, refused = 0, None
+    for name in chosen.methods:
+        try:
+            # One method at a time, so that what a method keeps in memory goes before the next one comes.
+            (found,) = evaluate([make_method(name, chosen.query)], setup, test, on_progress=progress)
+        except CapacityError as error:
+            refused = error
+            console.say(f"{name} is left out: {error}")
+            continue
+        if args.json:
+            console.json(found.as_json())
+        else:
+            console.result(evaluation_line(found) if shown else f"{EVALUATION_HEADER}\n{evaluation_line(found)}")
+        shown += 1
+    if not shown and refused is not None:
+        raise refused
+
+
+def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) -> None:
+    labels = set(setup.task.pool.labels)
+    unseen = sorted({row.label for row in test} - labels)
+    if unseen:
+        count = sum(row.label not in labels for row in test)
+        names = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
+        console.say(f"{count:,} test rows have labels that the labelled file lacks ({names}); they count as wrong.")
+    repeated = sum(bool(setup.task.rows_equal_to(row.text)) for row in test)
+    console.say(f"{repeated:,} of the {len(test):,} test rows have a text that the labelled file has too.")
+
+
+_COMMANDS = {"encode": _encode, "classify": _classify, "evaluate": _evaluate}

@@ -1,0 +1,212 @@
+"""The options of the command line, and the settings that they mean.
+
+Knows nothing about files, models or output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.methods import METHODS, make_method
+from dbsa_core.prompt import PRESETS, PromptTemplate, template
+from dbsa_core.retrieve import RETRIEVERS
+from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
+
+_ENCODE_FIELDS = ("pool_tokens", "block_size", "window", "sink_blocks", "positions", "seed", "long_rows")
+_QUERY_FIELDS = ("ratio", "fresh_demonstrations", "retriever", "order", "decode", "seed")
+_WITHOUT_FRESH = (
+    "With no similar examples (--fresh 0, or a preset of the paper) dbsa_fresh equals dbsa, so dbsa is run."
+)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the options ask for, checked."""
+
+    encode: EncodeSettings
+    query: QuerySettings
+    template: PromptTemplate
+    methods: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Sentences for the user on what an option leads to."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises `SettingsError` with one sentence instead of printing the usage and leaving the process."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message.removeprefix('argument ')} (`{self.prog} --help` lists what is accepted).")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of one call; `SettingsError` for what cannot be read. `--help` prints, and leaves by SystemExit."""
+    parser = _Parser(prog="python -m dbsa_core", description="Many-shot text classification from a labelled file.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add = commands.add_parser
+    encode = add("encode", help="encode a labelled file's rows and print what that costs", description=_ENCODE_ABOUT)
+    classify = add("classify", help="classify texts by a labelled file", description=_CLASSIFY_ABOUT)
+    evaluate = add("evaluate", help="compare methods on a labelled test file", description=_EVALUATE_ABOUT)
+    for command in (encode, classify, evaluate):
+        _add_data(command)
+        _add_model(command)
+        _add_encoding(command)
+    _add_queries(classify)
+    _add_test(evaluate)
+    _add_methods(classify, "dbsa_fresh, or dbsa with a preset of the paper")
+    _add_methods(evaluate, "all")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] not in commands.choices and not given[0].startswith("-"):
+        parser.error(f"There is no command {given[0]!r}; give one of {_names(commands.choices)}")
+    args = parser.parse_args(given)
+    if args.command is None:
+        parser.error(f"Give a command, one of {_names(commands.choices)}")
+    return args
+
+
+_ENCODE_ABOUT = "Draw rows of --data, encode them block by block, and print rows, blocks, tokens, bytes and seconds."
+_CLASSIFY_ABOUT = "Classify the texts of --query, or every row of --queries, by the labelled rows of --data."
+_EVALUATE_ABOUT = "Accuracy, setup seconds and latency of methods on the labelled rows of --test."
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data", type=Path, metavar="FILE", help="labelled rows: CSV, TSV, JSON, JSONL, Parquet or .xlsx (the example)"
+    )
+    group.add_argument("--text-column", metavar="NAME", help="column of the texts (guessed)")
+    group.add_argument("--label-column", metavar="NAME", help="column of the labels (guessed)")
+    parser.add_argument("--json", action="store_true", help="print JSON only, one object a line; the rest is on stderr")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model and prompt")
+    group.add_argument(
+        "--model", default="embedded", help="embedded, a hub id, a folder or a GGUF file (default: embedded)"
+    )
+    group.add_argument("--device", help="cpu or cuda (cuda where there is a GPU)")
+    group.add_argument("--dtype", help="float32, bfloat16 or float16 (bfloat16 on a GPU, else float32)")
+    group.add_argument("--prompt", default="default", metavar="NAME", help=f"words of the prompt: {_names(PRESETS)}")
+    group.add_argument("--text-prefix", metavar="WORD", help="the word before a text, instead of --prompt's")
+    group.add_argument("--label-prefix", metavar="WORD", help="the word before a label, instead of --prompt's")
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("encoding")
+    group.add_argument("--preset", default="automatic", metavar="NAME", help=f"settings: {_names(SETTING_PRESETS)}")
+    group.add_argument("--pool-tokens", type=_whole, metavar="N", help="tokens to encode (what file and machine allow)")
+    group.add_argument("--block-size", type=_whole, metavar="N", help="examples a block (by the number of rows)")
+    group.add_argument("--window", type=_whole, metavar="N", help="previous blocks that a block sees (2)")
+    group.add_argument("--sink-blocks", type=_whole, metavar="N", help="first blocks that every block sees (1)")
+    group.add_argument("--positions", metavar="KIND", help="sequential, or local for pools beyond the model's context")
+    group.add_argument("--long-rows", metavar="WAY", help="exclude or truncate rows too long for a block (exclude)")
+    group.add_argument("--seed", type=_whole, metavar="N", help="of every random draw (42)")
+
+
+def _add_queries(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("queries")
+    group.add_argument("--query", action="append", metavar="TEXT", help="a text to classify; may be repeated")
+    group.add_argument("--queries", type=Path, metavar="FILE", help="a file of texts, one a row")
+    group.add_argument(
+        "--out", type=Path, metavar="FILE.csv", help="write the queries' own columns, labels and probabilities there"
+    )
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("test")
+    group.add_argument("--test", type=Path, metavar="FILE", help="labelled test rows (test.csv beside --data)")
+    group.add_argument("--limit", type=_whole, metavar="N", help="draw so many test rows, by --seed (all)")
+
+
+def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:
+    group = parser.add_argument_group("methods")
+    group.add_argument(
+        "--method", "--methods", dest="methods", action="append", metavar="NAMES",
+        help=f"comma-separated, or repeated: {_names(METHODS)} ({default})",
+    )  # fmt: skip
+    group.add_argument("--ratio", type=_number, metavar="R", help="share of the blocks that a query reads (0.3)")
+    group.add_argument(
+        "--fresh", dest="fresh_demonstrations", type=_whole, metavar="N",
+        help="similar examples that dbsa_fresh adds to a query (8)",
+    )  # fmt: skip
+    group.add_argument("--retriever", metavar="NAME", help=f"ranks the blocks: {_names(RETRIEVERS)} (bm25)")
+    group.add_argument("--order", metavar="NAME", help=f"of the chosen blocks: {_names(ORDERS)} (pool)")
+    group.add_argument("--decode", metavar="WAY", help="exact probabilities, or greedy decoding (exact)")
+
+
+def _names(names: Any) -> str:
+    return ", ".join(names)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def choices(args: argparse.Namespace) -> Choices:
+    """The preset with what was given explicitly in its place; `SettingsError` for what is not accepted."""
+    chosen, given = preset(args.preset), {name: value for name, value in vars(args).items() if value is not None}
+    query = replace(chosen.query, **{name: given[name] for name in _QUERY_FIELDS if name in given})
+    words = {name: given[name] for name in ("text_prefix", "label_prefix") if name in given}
+    methods, notes = _methods(args, query) if args.command != "encode" else ((), ())
+    if given.get("limit", 1) < 1:
+        raise SettingsError(f"--limit is {args.limit}; it must be 1 test row or more. Leave it out to take all.")
+    return Choices(
+        encode=replace(chosen.encode, **{name: given[name] for name in _ENCODE_FIELDS if name in given}),
+        query=query,
+        template=replace(template(args.prompt), **words),
+        methods=methods,
+        notes=notes,
+    )
+
+
+def _methods(args: argparse.Namespace, query: QuerySettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of methods without repeats, and what is to be said about them."""
+    named = [name.strip() for part in args.methods or () for name in part.split(",") if name.strip()]
+    if args.methods and not named:
+        raise SettingsError(f"--method is empty; give one or more of {_names(METHODS)}.")
+    names = named or (list(METHODS) if args.command == "evaluate" else ["dbsa_fresh"])
+    for name in names:
+        make_method(name, query)
+    notes = []
+    # Under a preset of the paper, dbsa_fresh stays where it is named or all are run, and adds its usual number.
+    without_fresh = args.fresh_demonstrations == 0 or (args.command == "classify" and not named)
+    if "dbsa_fresh" in names and query.fresh_demonstrations == 0 and without_fresh:
+        names = ["dbsa" if name == "dbsa_fresh" else name for name in names]
+        notes.append(_WITHOUT_FRESH)
+    elif args.fresh_demonstrations and "dbsa_fresh" not in names:
+        notes.append("--fresh has no effect: it is for dbsa_fresh, which is not among the methods.")
+    return tuple(dict.fromkeys(names)), tuple(notes)
+
+
+def check_queries(args: argparse.Namespace) -> None:
+    """Refuse what `classify` cannot start with."""
+    if bool(args.query) == bool(args.queries):
+        both = "not both of them" if args.query else "one of them is needed"
+        raise QueryError(f"Give --query TEXT (it may be repeated) or --queries FILE; {both}.")
+    if args.out is None:
+        return
+    if args.out.suffix.lower() != ".csv":
+        raise SettingsError(f'--out is "{args.out}"; it is written as CSV, so give a name that ends in .csv.')
+    if args.out.is_dir() or not args.out.absolute().parent.is_dir():
+        raise SettingsError(f'--out is "{args.out}"; give the name of a file in a folder that exists.')
+    for source in (args.queries, args.data):
+        if source is not None and args.out.exists() and source.exists() and args.out.samefile(source):
+            raise SettingsError(f'--out is "{args.out}", which is also read; give another name.')

@@ -1,0 +1,179 @@
+"""The house stays in order: what is public, which way imports point, and how large a file may grow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dbsa_core
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "dbsa_core"
+LONGEST_FILE = 400
+
+PUBLIC = [
+    "METHODS",
+    "DBSAError",
+    "Demonstration",
+    "EncodeSettings",
+    "EncodedPool",
+    "LanguageModel",
+    "Pool",
+    "Prediction",
+    "PromptTemplate",
+    "QuerySettings",
+    "Setup",
+    "Task",
+    "append",
+    "build_pool",
+    "encode",
+    "evaluate",
+    "make_method",
+    "plan",
+    "read_table",
+]
+
+MAY_IMPORT = {
+    "errors": "",
+    # Files to demonstrations.
+    "sniff": "errors",
+    "formats": "errors sniff",
+    "tables": "errors sniff formats",
+    "cells": "formats",
+    "columns": "errors formats tables cells",
+    "data": "errors formats tables cells columns",
+    # Demonstrations to blocks of ids.
+    "prompt": "errors data",
+    "blocks": "errors data prompt",
+    "masks": "blocks",
+    # The model, which knows none of the above.
+    "attention": "",
+    "capture": "attention",
+    "rope": "errors",
+    "loading": "errors",
+    "model": "errors attention capture rope loading",
+    # Plug-ins that know no model.
+    "retrieve": "errors",
+    "store": "errors",
+    # Stage 1, stage 2.
+    "encode": "errors data prompt blocks attention rope model store",
+    "assemble": "attention model encode",
+    "prefill": "attention model assemble",
+    "score": "attention prompt assemble",
+    # What a user decides and gets.
+    "settings": "errors blocks retrieve",
+    "prediction": "score",
+    "task": "errors data prompt model retrieve score",
+    "plan": "errors data prompt blocks model encode settings task",
+    "saved": "prompt store encode task plan",
+    "methods": "errors data prompt blocks encode retrieve assemble prefill score settings prediction task plan",
+    "evaluate": "errors data methods",
+}
+"""For each module or package of the core what it may import of the core; `TOP` may import everything."""
+TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output"}
+WITHOUT_TRANSFORMERS = ["errors", "data", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
+"""Importing these must not load transformers, however indirectly."""
+
+FILES = sorted(CORE.rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """The module or package of the core that a file belongs to."""
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of everything that a file imports, wherever in the file and for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            found.add(node.module or "")
+            if node.module == "dbsa_core":
+                found |= {f"dbsa_core.{alias.name}" for alias in node.names if (CORE / f"{alias.name}.py").exists()}
+    return found - {"dbsa_core"} if unit(path) not in TOP else found
+
+
+def test_the_public_surface_is_these_names() -> None:
+    assert sorted(dbsa_core.__all__) == sorted(PUBLIC)
+    assert all(hasattr(dbsa_core, name) for name in PUBLIC)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = unit(path)
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("dbsa_core.")} - {own}
+    assert own in TOP or own in MAY_IMPORT, f"{own} has no place in the table above"
+    if own not in TOP:
+        assert used <= set(MAY_IMPORT[own].split()), f"{path.name} may not import {used - set(MAY_IMPORT[own].split())}"
+
+
+def test_the_table_of_imports_has_no_circle() -> None:
+    """A table that allowed circles would forbid nothing."""
+    open_units = {name: set(allowed.split()) for name, allowed in MAY_IMPORT.items()}
+    while open_units:
+        free = {name for name, waits in open_units.items() if not waits}
+        assert free, f"these import each other in a circle: {sorted(open_units)}"
+        open_units = {name: waits - free for name, waits in open_units.items() if name not in free}
+    assert set(MAY_IMPORT) == {unit(path) for path in FILES} - TOP, "the table names modules that are gone"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_knows_no_screen(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imported(path)} & {"app", "gradio", "plotly"}
+
+
+@pytest.mark.parametrize("name", ["retrieve", "store"])
+def test_retrieval_and_stores_import_no_transformers(name: str) -> None:
+    for path in (CORE / name).rglob("*.py"):
+        assert not {module.split(".")[0] for module in imported(path)} & {"transformers"}, path
+
+
+def test_nothing_but_the_model_and_what_is_over_it_loads_transformers() -> None:
+    """In a process of its own: `dbsa_core/__init__.py` itself, which offers everything, is stepped over."""
+    script = (
+        "import sys, types\n"
+        f"package = types.ModuleType('dbsa_core'); package.__path__ = [{str(CORE)!r}]\n"
+        "sys.modules['dbsa_core'] = package\n"
+        "import importlib\n"
+        f"for name in {WITHOUT_TRANSFORMERS!r}: importlib.import_module('dbsa_core.' + name)\n"
+        "assert 'transformers' not in sys.modules and 'gradio' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_modules_are_named_by_what_lives_there() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+    names = {path.stem for folder in (CORE, ROOT / "app", ROOT / "tests") for path in folder.rglob("*.py")}
+    assert not names & vague
+
+
+def test_no_file_outgrows_its_idea() -> None:
+    long = {}
+    for folder in (CORE, ROOT / "app"):
+        for path in folder.rglob("*.py"):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            if lines > LONGEST_FILE:
+                long[str(path.relative_to(ROOT))] = lines
+    assert not long, f"more than {LONGEST_FILE} lines, split them by idea: {long}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_a_module_says_what_lives_there(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert said is not None
+    assert said.splitlines()[0].strip()
+
+
+def test_one_place_registers_with_transformers_and_nobody_reads_the_environment_below_loading() -> None:
+    registering = [path for path in FILES if ".register(" in path.read_text(encoding="utf-8")]
+    assert [unit(path) for path in registering] == ["capture"]
+    reading = {unit(path) for path in FILES if "os.environ" in path.read_text(encoding="utf-8")}
+    assert reading <= {"loading"} | TOP
