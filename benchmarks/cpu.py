@@ -1,0 +1,222 @@
+"""Does block-sparse encoding pay on a CPU? One run, ratios within it, correctness first.
+
+    python benchmarks/cpu.py [--data FOLDER] [--out FILE]
+
+The embedded model, TREC, a pool of 4,000 tokens. Writes `benchmarks/results/cpu.json` with rows of
+`{name, value, unit, target}`; a target is a bound on the value, `null` where the row only informs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from dbsa_core.assemble import Context  # noqa: E402
+from dbsa_core.masks import dense_mask  # noqa: E402
+from dbsa_core.methods.base import Setup  # noqa: E402
+from dbsa_core.plan import encode  # noqa: E402
+from dbsa_core.prefill import prefill  # noqa: E402
+from dbsa_core.prompt import template  # noqa: E402
+from dbsa_core.score import score_labels  # noqa: E402
+
+POOL_TOKENS = 4000
+RATIOS = {1200: 0.3, 2000: 0.5}
+TARGETS = {1200: 0.12, 2000: 0.08}
+METHODS = ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "zero_shot")
+REPEATS = 3
+QUERIES = 6
+
+
+def load_setup(folder: Path) -> tuple[Setup, list[str]]:
+    """TREC's pool in the paper's words, and the first test questions."""
+    pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
+    test = dbsa.build_pool(dbsa.read_table(folder / "test.csv"))
+    task = dbsa.Task(dbsa.LanguageModel.load(device="cpu"), pool, template("trec"))
+    return Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS)), list(test.texts[:QUERIES])
+
+
+def check(setup: Setup, query: str) -> float:
+    """All blocks in order = one stock eager forward under the dense block mask: largest difference of a label's
+    log-probability, as a share of the largest."""
+    task, encoded = setup.task, setup.encoded_pool()
+    model = task.model
+    blocks = encoded.blocks[:6]
+    context = dbsa_context(setup, [b.id for b in blocks])
+    query_ids = task.prompter.query(query)
+    ours = score_labels(context, query_ids, task.trie, way="one_pass").log_probs
+    pool_ids = [token for block in blocks for token in block.token_ids]
+    lengths = [len(block) for block in blocks]
+    before = model.model.config._attn_implementation
+    model.model.set_attn_implementation("eager")
+    oracle = []
+    for label in task.pool.labels:
+        label_ids = (*task.prompter.label(label), task.prompter.terminator_id)
+        ids = torch.tensor([*pool_ids, *query_ids, *label_ids])
+        allowed = torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
+        allowed[: len(pool_ids), : len(pool_ids)] = dense_mask(lengths, encoded.pattern)
+        mask = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
+        with torch.inference_mode():
+            logits = model.model(ids[None], attention_mask=mask[None, None], use_cache=False).logits[0]
+        log_probs = logits[-len(label_ids) - 1 : -1].double().log_softmax(-1)
+        oracle.append(float(log_probs[torch.arange(len(label_ids)), torch.tensor(label_ids)].sum()))
+    model.model.set_attn_implementation(before)
+    return float(np.abs(ours - np.array(oracle)).max() / np.abs(oracle).max())
+
+
+def dbsa_context(setup: Setup, block_ids: list[int]) -> Context:
+    from dbsa_core.assemble import assemble
+
+    return assemble(setup.task.model, setup.encoded_pool(), block_ids, 256)
+
+
+class _NoAttention:
+    """A forward without attention: the floor of encoding."""
+
+    def attend(self, layer: int, query: torch.Tensor, *_: Any) -> torch.Tensor:
+        return query
+
+
+def encoding_rows(setup: Setup) -> list[dict[str, Any]]:
+    """Dense, block-sparse and attention-free encoding of the same tokens, in turn."""
+    model, plan = setup.task.model, setup.plan
+    ids = [token for block in plan.blocks for token in block.token_ids]
+
+    def dense() -> None:
+        prefill(Context.reserved(model, len(ids)), ids)
+
+    def sparse() -> None:
+        encode(setup.task, plan)
+
+    def floor() -> None:
+        for start in range(0, len(ids), 1024):
+            part = model.ids(ids[start : start + 1024])
+            model.run(part, torch.arange(start, start + len(part)), _NoAttention())
+
+    seconds = in_turn({"dense": dense, "sparse": sparse, "floor": floor}, REPEATS)
+    return [
+        row("Fixed ICL encoding, dense", seconds["dense"], "s"),
+        row("block-sparse encoding", seconds["sparse"], "s"),
+        row("the same forward without attention (floor)", seconds["floor"], "s"),
+        row("block-sparse / dense", seconds["sparse"] / seconds["dense"], "ratio", 0.70),
+        row("floor / dense", seconds["floor"] / seconds["dense"], "ratio"),
+        row("blocks", len(plan.blocks), "blocks"),
+        row("pool tokens", plan.tokens, "tokens"),
+        row("mask density", plan.density, "share of dense causal"),
+    ]
+
+
+def query_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
+    """Whole queries, DBSA and Retrieval ICL in turn, at each number of selected tokens."""
+    rows = []
+    for selected, ratio in RATIOS.items():
+        settings = dbsa.QuerySettings(ratio=ratio, fresh_demonstrations=0)
+        ours = dbsa.make_method("dbsa", settings).fit(setup)
+        theirs = dbsa.make_method("retrieval_icl", settings).fit(setup)
+        ours.predict(queries[0])
+        theirs.predict(queries[0])
+        pairs = [(ours.predict(query), theirs.predict(query)) for query in queries]
+        a = statistics.median(p.seconds["total"] for p, _ in pairs)
+        b = statistics.median(p.seconds["total"] for _, p in pairs)
+        tokens = statistics.median(p.context_tokens for p, _ in pairs)
+        rows += [
+            row(f"DBSA query, {selected:,} tokens selected", a, "s"),
+            row(f"Retrieval ICL query, {selected:,} tokens", b, "s"),
+            row(f"DBSA / Retrieval ICL at {selected:,} tokens", a / b, "ratio", TARGETS[selected]),
+            row(f"tokens that the DBSA query at {selected:,} really reads", tokens, "tokens"),
+        ]
+    return rows
+
+
+def memory_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Peak resident memory of one process per method, beyond its weights and cached keys and values."""
+    rows = []
+    for method in METHODS:
+        command = [sys.executable, __file__, "--data", str(arguments.data), "--memory-of", method]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        rows.append(row(f"peak memory of {method} beyond model and pool", float(out.split()[-1]), "GB", 1.0))
+    return rows
+
+
+def memory_of(method: str, folder: Path) -> float:
+    """GB: peak resident set of this process after two queries, less weights and the pool's keys and values."""
+    setup, queries = load_setup(folder)
+    fitted = dbsa.make_method(method).fit(setup)
+    for query in queries[:2]:
+        fitted.predict(query)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    weights = sum(p.nbytes for p in setup.task.model.model.parameters())
+    pool = setup.plan.num_bytes if method in ("dbsa", "dbsa_fresh", "fixed_icl") else 0
+    return (peak - weights - pool) / 1e9
+
+
+def in_turn(parts: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Median seconds of each part, the parts taking turns so that a drift of the machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(repeats):
+        for name, part in parts.items():
+            begun = time.perf_counter()
+            part()
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, Any]:
+    verdict = "" if target is None else f"   target <= {target}: {'met' if value <= target else 'MISSED'}"
+    print(f"{name:58s} {value:10.3f} {unit}{verdict}", flush=True)
+    return {"name": name, "value": value, "unit": unit, "target": target}
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "device": f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "trec")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cpu.json")
+    parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    if arguments.memory_of:
+        print(memory_of(arguments.memory_of, arguments.data))
+        return
+    setup, queries = load_setup(arguments.data)
+    difference = check(setup, queries[0])
+    rows = [row("correctness: largest difference from stock eager", difference, "share", 1e-4)]
+    if difference > 1e-4:
+        raise SystemExit("The answers differ from stock transformers; nothing is timed.")
+    rows += encoding_rows(setup) + query_rows(setup, queries) + memory_rows(arguments)
+    config = {"model": setup.task.model.name, "data": "TREC", "encode": asdict(setup.plan.settings), "ratios": RATIOS}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({**machine(), "config": config, "rows": rows}, indent=1) + "\n")
+    print(f"written: {arguments.out.name}")
+
+
+if __name__ == "__main__":
+    main()

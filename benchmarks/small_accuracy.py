@@ -1,0 +1,84 @@
+"""How do the methods compare with the embedded model on three public data sets? A small table, for the README.
+
+    python benchmarks/small_accuracy.py [--data FOLDER] [--rows 100] [--device cpu|cuda]
+
+Pools of 4,000 tokens, the paper's prompts, test rows drawn with a seed. Writes
+`benchmarks/results/small-accuracy-<device>.json` with rows of
+`{dataset, method, n, accuracy, setup_seconds, latency_p50_seconds, latency_p95_seconds}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from dbsa_core.prompt import template  # noqa: E402
+
+SETS = ("trec", "banking77", "nlu")
+POOL_TOKENS = 4000
+SEED = 42
+
+
+def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods: list[str]) -> list[dict[str, Any]]:
+    """All methods on one data set."""
+    pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
+    test = list(dbsa.build_pool(dbsa.read_table(folder / "test.csv")).demonstrations)
+    drawn = random.Random(SEED).sample(test, min(count, len(test)))
+    task = dbsa.Task(model, pool, template(name))
+    setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS, seed=SEED))
+    rows = []
+    for found in dbsa.evaluate([dbsa.make_method(m) for m in methods], setup, drawn):
+        rows.append({"dataset": name, **found.as_json()})
+        print(
+            f"{name:10s} {found.method:14s} accuracy {found.accuracy:.2f}  setup {found.setup_seconds:7.2f} s  "
+            f"query p50 {found.latency_p50_seconds:.3f} s",
+            flush=True,
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--methods", default=",".join(dbsa.METHODS))
+    parser.add_argument("--out", type=Path, default=None)
+    arguments = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    model = dbsa.LanguageModel.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    rows = []
+    for name in SETS:
+        rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
+    kind = model.device.type
+    device = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    versions = {n: m.__version__ for n, m in (("torch", torch), ("transformers", transformers))}
+    found = {
+        "device": device,
+        "dtype": arguments.dtype,
+        "versions": {"python": platform.python_version(), **versions},
+        "config": {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows},
+        "rows": rows,
+    }
+    out = arguments.out or ROOT / "benchmarks" / "results" / f"small-accuracy-{kind}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"written: {out.name}")
+
+
+if __name__ == "__main__":
+    main()
