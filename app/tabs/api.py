@@ -1,0 +1,114 @@
+"""The endpoints for programs: the same work as the tabs', with plain values in and out.
+
+Knows nothing about the page. Each client has a session of its own, with the bundled example in it from the start.
+"""
+
+# No `from __future__ import annotations`: Gradio reads the return types themselves.
+from typing import Any
+
+import gradio as gr
+
+from app.jobs import unexpected
+from app.session import Session
+from app.workspace import Workspace
+from dbsa_core import DBSAError, EncodeSettings, QuerySettings
+from dbsa_core.encode import Progress
+from dbsa_core.tables import read_table
+
+
+def create_api(workspace: Workspace) -> None:
+    def session_of(request: gr.Request) -> Session:
+        return workspace.session(f"client-{request.session_hash}")
+
+    def plan(
+        request: gr.Request,
+        pool_tokens: int | None = None,
+        block_size: int | None = None,
+        window: int = 2,
+        sink_blocks: int = 1,
+    ) -> dict:
+        """Set how the data are encoded, and say what that will cost. None leaves a number to the app."""
+        with told():
+            session = session_of(request)
+            session.settings = EncodeSettings(pool_tokens, block_size, window, sink_blocks)
+            found = workspace.plan(session)
+            return {
+                "sentence": found.sentence,
+                "blocks": len(found.blocks),
+                "rows": len(found.rows),
+                "tokens": found.tokens,
+                "seconds": found.seconds,
+                "bytes": found.num_bytes,
+                "limited_by": found.limited_by,
+                "notes": list(found.notes),
+            }
+
+    def encode(request: gr.Request) -> dict:
+        """Start encoding after the plan; ask `status` how it goes."""
+        with told():
+            session = session_of(request)
+            workspace.encode(session)
+            return status_of(workspace, session)
+
+    def status(request: gr.Request) -> dict:
+        """How the encoding goes, and what queries read now."""
+        with told():
+            return status_of(workspace, session_of(request))
+
+    def stop(request: gr.Request) -> dict:
+        """Stop encoding; the blocks that are done can be asked."""
+        with told():
+            session = session_of(request)
+            workspace.stop(session, "encode")
+            return status_of(workspace, session)
+
+    def classify(request: gr.Request, query: str, ratio: float = 0.3, similar_examples: int = 8) -> dict:
+        """Classify one text: label, probabilities of the labels, the blocks that were read, and seconds by phase."""
+        with told():
+            session = session_of(request)
+            session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
+            return workspace.ask(session, query, compare=False).prediction.as_json()
+
+    def load_data(path: str | None, text_column: str, label_column: str, request: gr.Request) -> dict:
+        """Take a labelled file as the data. Empty column names are guessed; the answer names those that were taken."""
+        with told():
+            if not path:
+                raise DBSAError("There is no file; upload one.")
+            data = workspace.set_data(session_of(request), read_table(path), text_column or None, label_column or None)
+            problems = [problem.message for problem in data.pool.problems]
+            columns = {"text_column": data.text_column, "label_column": data.label_column}
+            return {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
+
+    for endpoint in (plan, encode, status, stop, classify):
+        gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=8)
+    # A file has to come through a component, which checks that its path is an upload.
+    file = gr.File(visible=False, type="filepath", label="file")
+    names = [gr.Textbox(visible=False, label=label) for label in ("text_column", "label_column")]
+    file.upload(load_data, [file, *names], gr.JSON(visible=False), api_name="load_data")
+
+
+class told:
+    """Errors inside of it reach the client as `gr.Error` with their message."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, DBSAError):
+            raise gr.Error(str(error), print_exception=False) from error
+        if isinstance(error, Exception) and not isinstance(error, gr.Error):
+            raise gr.Error(unexpected(error, "answering a client"), print_exception=False) from error
+
+
+def status_of(workspace: Workspace, session: Session) -> dict[str, Any]:
+    """State of the encoding job ("none" before the first), and what queries read."""
+    job, encoded = workspace.job(session, "encode"), workspace.current(session)
+    progress = job.progress if job is not None and isinstance(job.progress, Progress) else None
+    return {
+        "state": job.state if job is not None else "none",
+        "message": job.message if job is not None else "",
+        "blocks_done": progress.blocks_done if progress else 0,
+        "blocks_total": progress.blocks_total if progress else 0,
+        "seconds_left": round(progress.seconds_left, 1) if progress else None,
+        "blocks_to_read": len(encoded.pool.blocks) if encoded is not None else 0,
+        "changed_since": workspace.stale_reasons(session),
+    }

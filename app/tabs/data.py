@@ -1,0 +1,121 @@
+"""The Data tab: a file or the bundled example, which columns hold texts and labels, a preview, and its problems.
+
+Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from app.session import Session
+from app.tabs.page import Page
+from app.views import pool_summary, problems_view
+from dbsa_core.data import clean_text
+from dbsa_core.errors import DataError
+from dbsa_core.tables import Table, read_table, shortened
+
+PREVIEW_ROWS = 8
+PREVIEW_COLUMNS = 12
+CELL_LENGTH = 240
+DELIMITERS = [("Detect", ""), ("Comma", ","), ("Semicolon", ";"), ("Tab", "\t"), ("Pipe", "|")]
+ENCODINGS = [("Detect", ""), "utf-8", "utf-16", "windows-1252", "iso-8859-15", "windows-1251", "shift_jis", "gb18030"]
+ACCEPTED = "CSV, TSV, JSON, JSONL, Parquet or .xlsx, up to 200 MB"
+
+
+def create_data_tab(page: Page) -> None:
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            upload = gr.File(label=f"Labelled file ({ACCEPTED})", type="filepath", height=150, elem_id="data-file")
+            example = gr.Button("Use the bundled example")
+            text = gr.Dropdown(label="Column with the texts", elem_id="text-column")
+            label = gr.Dropdown(label="Column with the labels", elem_id="label-column")
+            with gr.Accordion("How the file is read", open=False):
+                delimiter = gr.Dropdown(DELIMITERS, value="", label="Delimiter between fields")
+                encoding = gr.Dropdown(ENCODINGS, value="", label="Encoding of the characters", allow_custom_value=True)
+        with gr.Column(scale=3, min_width=320):
+            gr.Markdown("### What was read")
+            summary = gr.HTML(elem_id="data-summary")
+            gr.Markdown("### Problems")
+            problems = gr.HTML(elem_id="data-problems")
+    gr.Markdown("### First rows of the file")
+    preview = gr.HTML(elem_id="data-preview")
+    page.restore([text, label, summary, problems, preview], render_data)
+
+    def read(session: Session, path: str | None, delimiter: str, encoding: str) -> list[Any]:
+        """Read the uploaded file; where its columns cannot be guessed they can be named."""
+        if path is None:
+            return []
+        session.file = path
+        session.table = read_table(path, delimiter=delimiter or None, encoding=encoding or None)
+        page.workspace.set_data(session, session.table)
+        return []
+
+    def columns(session: Session, text: str | None, label: str | None) -> list[Any]:
+        if session.table is None:
+            raise DataError("There is no file yet; upload one, or use the bundled example.")
+        if text and label:
+            page.workspace.set_data(session, session.table, text, label)
+        return []
+
+    def use_example(session: Session) -> list[Any]:
+        page.workspace.use_example(session)
+        return [None]
+
+    reading = [upload, delimiter, encoding]
+    page.on(upload.upload, read, reading, everywhere=True)
+    page.on([delimiter.input, encoding.input], read, reading, everywhere=True)
+    page.on([text.input, label.input], columns, [text, label], everywhere=True)
+    page.on(example.click, use_example, [], [upload], everywhere=True)
+
+
+def render_data(session: Session) -> Sequence[Any]:
+    """The session's data; of a file whose columns are not known yet, the columns to choose from."""
+    data, table = session.data, session.table
+    if table is None or (data is not None and table is data.table):
+        if data is None:
+            return [gr.Dropdown(choices=[], value=None)] * 2 + ["", "", ""]
+        return [
+            gr.Dropdown(choices=column_choices(data.table), value=data.text_column),
+            gr.Dropdown(choices=column_choices(data.table), value=data.label_column),
+            pool_summary(data.pool, data.table),
+            problems_view(data.pool),
+            table_view(preview_frame(data.table, (data.text_column, data.label_column))),
+        ]
+    choices = column_choices(table)
+    waiting = "<p>Choose the column with the texts and the column with the labels.</p>"
+    unset = gr.Dropdown(choices=choices, value=None)
+    return [unset, unset, waiting, "", table_view(preview_frame(table))]
+
+
+def column_choices(table: Table) -> list[tuple[str, str]]:
+    """Each column with two sample values."""
+    choices = []
+    for name in map(str, table.frame.columns):
+        cells = (clean_text(cell) for cell in table.frame[name].tolist()[:50])
+        samples = list(dict.fromkeys(cell for cell in cells if cell))[:2]
+        shown = ", ".join(f"“{shortened(sample, 16)}”" for sample in samples) or "no values"
+        choices.append((f"{shortened(name)}: {shown}", name))
+    return choices
+
+
+def preview_frame(table: Table, first: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The first rows with their numbers in the file; the columns in use stand first."""
+    names = [*first, *(name for name in table.frame.columns if name not in first)][:PREVIEW_COLUMNS]
+    frame = table.frame[names].head(PREVIEW_ROWS)
+    return frame.set_axis(list(table.row_numbers[: len(frame)]))
+
+
+def table_view(frame: pd.DataFrame) -> str:
+    """A frame as an HTML table, its index as the rows' numbers."""
+    head = "".join(f'<th scope="col">{escape(shortened(str(name)))}</th>' for name in ("Row", *frame.columns))
+    rows = []
+    for number, *cells in frame.itertuples(name=None):
+        shown = ("" if cell is None or cell != cell else shortened(str(cell), CELL_LENGTH) for cell in cells)
+        rows.append(f'<tr><th scope="row">{number}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in shown)}</tr>')
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="dbsa dbsa-scroll"><table class="dbsa-table dbsa-rows">{body}</table></div>'

@@ -1,0 +1,218 @@
+"""What every tab shares: the session of a page, how handlers are bound and guarded, the header and the message strip.
+
+Knows nothing about any one tab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app.jobs import unexpected
+from app.session import Session
+from app.views import message_view
+from app.workspace import EMBEDDED, Workspace
+from dbsa_core import DBSAError
+from dbsa_core.encode import Progress
+from dbsa_core.loading import EMBEDDED_NAME
+
+PULSE_SECONDS = 0.8
+_DISMISS = """
+element.addEventListener('click', event => { if (event.target.closest('.dbsa-dismiss')) trigger('click'); });
+"""
+
+CSS = """
+.dbsa-header { display: flex; flex-wrap: wrap; gap: 0.2rem 1.6rem; padding: 0.55rem 0; border-top: 1px solid
+  var(--border-color-primary); border-bottom: 1px solid var(--border-color-primary); }
+.dbsa-header dt { display: inline; color: var(--dbsa-muted); margin: 0 0.35rem 0 0; font-weight: 400; }
+.dbsa-header dd { display: inline; margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.dbsa-strip { position: relative; }
+.dbsa-strip .dbsa-message { padding-right: 6.5rem; }
+.dbsa-dismiss { position: absolute; right: 0.7rem; top: 0.5rem; border: 1px solid currentColor; border-radius: 3px;
+  padding: 0 0.6rem; font-size: 0.85rem; line-height: 1.6; background: none; color: var(--body-text-color);
+  cursor: pointer; }
+#messages:not(:has(.dbsa-strip)), #model-note:not(:has(p)), #ratio-note:not(:has(p)) { display: none; }
+.gradio-container .html-container { padding: 0; }
+.dbsa table.dbsa-table, .dbsa table.dbsa-table tr { border: 0; }
+#answer, #answer > div { overflow: visible; }
+table.dbsa-table.dbsa-rows { width: 100%; }
+table.dbsa-table.dbsa-rows td, table.dbsa-table.dbsa-rows thead th { text-align: left; }
+table.dbsa-table.dbsa-rows td { min-width: 7rem; max-width: 40rem; }
+.dbsa-title h1 { font-size: 1.35rem; margin: 0.4rem 0 0; }
+.dbsa-title p { color: var(--dbsa-muted); margin: 0.1rem 0 0.5rem; }
+"""
+
+
+@dataclass
+class Page:
+    """The shared parts of one page. A tab binds its handlers by `on`, and names what a reload restores by `restore`."""
+
+    workspace: Workspace
+    session_id: gr.BrowserState
+    header: gr.HTML
+    strip: gr.HTML
+    pulse: gr.Timer
+    _restored: list[tuple[list[Any], Callable[[Session], Sequence[Any]]]] = field(default_factory=list)
+
+    def restore(self, outputs: list[Any], render: Callable[[Session], Sequence[Any]]) -> None:
+        """`render(session)` gives the values of `outputs` when the page is opened or all of it is shown anew."""
+        self._restored.append((outputs, render))
+
+    @property
+    def restored_outputs(self) -> list[Any]:
+        return [output for outputs, _ in self._restored for output in outputs]
+
+    def render(self, session: Session) -> list[Any]:
+        """Values of `restored_outputs`. A part that cannot be shown is left as it is."""
+        values: list[Any] = []
+        for outputs, render in self._restored:
+            try:
+                values += render(session)
+            except DBSAError:
+                values += [gr.skip() for _ in outputs]
+        return values
+
+    def on(
+        self,
+        triggers: Any,
+        handler: Callable[..., Sequence[Any]],
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        *,
+        everywhere: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Bind `handler(session, *inputs)`, which returns the values of `outputs`.
+
+        `everywhere`: all that the tabs restore is shown anew as well. An error becomes a message in the strip.
+        """
+        shown = [*outputs, *(self.restored_outputs if everywhere else ())]
+
+        def guarded(session_id: str | None, *values: Any) -> list[Any]:
+            session = self.workspace.session(session_id)
+            found, message = attempt(handler, session, *values)
+            if found is None:
+                found = [gr.skip() for _ in shown]
+            else:
+                found = [*found, *(self.render(session) if everywhere else ())]
+            return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
+
+        return gr.on(
+            triggers,
+            guarded,
+            [self.session_id, *inputs],
+            [*shown, self.header, self.strip, self.pulse],
+            api_visibility="private",
+            **{"show_progress": "minimal", "concurrency_limit": 8, **options},
+        )
+
+    def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """While something runs: `handler(session, *inputs)` at each beat, without a word where it fails."""
+
+        def guarded(session_id: str | None, *values: Any) -> list[Any]:
+            session = self.workspace.session(session_id)
+            found, _ = attempt(handler, session, *values)
+            shown = [gr.skip() for _ in outputs] if found is None else [*found]
+            return [*shown, header_view(self.workspace, session), self.beat(session)]
+
+        self.pulse.tick(
+            guarded,
+            [self.session_id, *inputs],
+            [*outputs, self.header, self.pulse],
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
+
+    def beat(self, session: Session) -> Any:
+        """The pulse runs while a job of the session does, and a little longer."""
+        return gr.Timer(active=self.workspace.busy(session))
+
+
+def create_page(workspace: Workspace) -> Page:
+    """Title, header and message strip; to be called at the top of a `gr.Blocks`."""
+    # The value is a random id, so its encryption in the browser protects nothing; the fixed secret survives a restart.
+    session_id = gr.BrowserState(None, storage_key="dbsa-session", secret="dbsa-session-id")
+    gr.HTML(
+        "<h1>Dynamic Block-Sparse Attention</h1><p>Classify text by thousands of examples: they are encoded once, "
+        "block by block, and each query reads only the blocks that match it.</p>",
+        elem_classes="dbsa-title",
+    )
+    header = gr.HTML(elem_id="header")
+    strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
+    page = Page(workspace, session_id, header, strip, gr.Timer(PULSE_SECONDS, active=False))
+    strip.click(lambda: "", None, strip, api_visibility="private", show_progress="hidden", queue=False)
+    return page
+
+
+def attempt(handler: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What the handler returns and "", or None and the message of what went wrong."""
+    try:
+        return handler(*arguments), ""
+    except DBSAError as error:
+        return None, str(error)
+    except Exception as error:
+        return None, unexpected(error, f"handling {getattr(handler, '__name__', 'an event')}")
+
+
+def strip_view(message: str, kind: str = "error") -> str:
+    """The message strip; it stays until it is dismissed, or something else works."""
+    if not message:
+        return ""
+    dismiss = '<button class="dbsa-dismiss">Dismiss</button>'
+    return f'<div class="dbsa-strip">{message_view(message, kind)}{dismiss}</div>'
+
+
+# --- the header -------------------------------------------------------------------------------------------------------
+
+
+def header_view(workspace: Workspace, session: Session) -> str:
+    """Model, device, data set and the state of the encoded pool, as one line."""
+    model = workspace.loaded(session.model_source)
+    if model is not None:
+        shape = f"{str(model.shape.dtype).removeprefix('torch.')} on {str(model.device).upper()}"
+        named = f"{model.name} ({shape})"
+    else:
+        named = _missing_model(workspace, session)
+    facts = {
+        "Model": named,
+        "Data": session.data.name if session.data else "none",
+        "Encoded pool": pool_state(workspace, session),
+    }
+    pairs = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return f'<dl class="dbsa dbsa-header">{pairs}</dl>'
+
+
+def _missing_model(workspace: Workspace, session: Session) -> str:
+    name = EMBEDDED_NAME if session.model_source == EMBEDDED else session.model_source
+    job = workspace.example.job if workspace.example else None
+    if job is not None and job.state == "failed" and session.model_source == workspace.default_model:
+        return f"{name} could not be loaded"
+    return f"{name}, loading"
+
+
+def pool_state(workspace: Workspace, session: Session) -> str:
+    """ "None", "Encoding 34 %", "Ready, 184 MB" or "Stale"."""
+    job = encode_job(workspace, session)
+    if job is not None and job.active:
+        share = job.progress.tokens_done / job.progress.tokens_total if isinstance(job.progress, Progress) else 0
+        return f"Encoding {share:.0%}".replace("%", " %") if job.state == "running" else "Waiting for other jobs"
+    encoded = workspace.current(session)
+    if encoded is None:
+        return "None"
+    if workspace.stale_reasons(session):
+        return "Stale"
+    size = f"{encoded.pool.num_bytes / 1e6:,.0f} MB"
+    return f"Ready, {size}" if encoded.pool.complete else f"Part of it, {size}"
+
+
+def encode_job(workspace: Workspace, session: Session) -> Any:
+    """The encoding that concerns the session: its own, or the example's that it reads."""
+    mine = workspace.job(session, "encode")
+    if mine is not None or workspace.example is None or session.data is not workspace.example.data:
+        return mine
+    return workspace.example.job if session.encoded is None else None

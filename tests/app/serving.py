@@ -1,0 +1,35 @@
+"""The app on a free port, in this process, for tests that speak to it from outside."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from app import build, launch_options
+from app.workspace import Workspace
+
+GRADIO_ON_PANDAS_3 = [
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+]
+"""Gradio's queue counts its events with calls that pandas 3 has deprecated."""
+
+
+@contextmanager
+def served(workspace: Workspace) -> Iterator[str]:
+    """The address of the page over `workspace`."""
+    demo = build(workspace)
+    with warnings.catch_warnings():
+        # Gradio's own server thread, not ours.
+        warnings.simplefilter("ignore")
+        _, url, _ = demo.launch(
+            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, inbrowser=False, **launch_options()
+        )
+    try:
+        yield url
+    finally:
+        workspace.jobs.close()
+        demo.close(verbose=False)

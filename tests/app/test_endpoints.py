@@ -1,0 +1,156 @@
+"""Stories through the endpoints for programs, by gradio_client, with a tiny model: answers, and every message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from app.example import Example
+from app.workspace import Workspace
+from tests.app.serving import GRADIO_ON_PANDAS_3, served
+from tests.tiny import tiny_model
+
+pytestmark = GRADIO_ON_PANDAS_3
+SOON = 60.0
+ROWS = [(f"text number {i} about {word}", word) for i in range(12) for word in ("fire", "water", "stone")]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("example")
+    (folder / "train.csv").write_text("text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS), "utf-8")
+    model = tiny_model(max_position_embeddings=4096)
+    workspace = Workspace(load=lambda source: model)
+    workspace.example = Example(workspace, file=folder / "train.csv", cache=folder, tokens=1200)
+    workspace.example.start()
+    with served(workspace) as url:
+        yield url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    client = Client(url, verbose=False)
+    yield client
+    client.close()
+
+
+def write(path: Path, text: str) -> Any:
+    path.write_text(text, encoding="utf-8")
+    return handle_file(str(path))
+
+
+def finished(client: Client) -> dict[str, Any]:
+    until = time.monotonic() + SOON
+    while (status := client.predict(api_name="/status"))["state"] in ("queued", "running"):
+        assert time.monotonic() < until
+    return status
+
+
+def test_only_endpoints_meant_for_programs_are_shown(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/load_data"}
+    assert all(endpoint["description"] for endpoint in named.values())
+
+
+def test_a_query_works_at_once(client: Client) -> None:
+    answer = client.predict("something about water", api_name="/classify")
+    assert answer["label"] in ("fire", "water", "stone")
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["block_ids"][0] == 0
+    assert answer["method"] == "dbsa_fresh"
+    assert client.predict("something", 1.0, 0, api_name="/classify")["method"] == "dbsa"
+
+
+def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.csv", "question;kind\n" + "".join(f"{t};{label}\n" for t, label in ROWS[:24]))
+    loaded = client.predict(file, "", "", api_name="/load_data")
+    assert (loaded["rows"], loaded["text_column"], loaded["label_column"]) == (24, "question", "kind")
+    assert client.predict(api_name="/status")["changed_since"] == []
+    with pytest.raises(AppError, match="Press Encode"):
+        client.predict("hello", api_name="/classify")
+    plan = client.predict(800, 3, 1, 1, api_name="/plan")
+    assert plan["tokens"] <= 800
+    assert "rows will be encoded" in plan["sentence"]
+    client.predict(api_name="/encode")
+    status = finished(client)
+    assert (status["state"], status["message"]) == ("done", "")
+    assert status["blocks_to_read"] == plan["blocks"]
+    assert client.predict("water", api_name="/classify")["label"]
+    client.predict(800, 4, 1, 1, api_name="/plan")
+    assert client.predict(api_name="/status")["changed_since"] == ["the block size (3 to 4)"]
+
+
+def test_clients_do_not_see_each_other(url: str, client: Client) -> None:
+    client.predict(700, 3, api_name="/plan")
+    client.predict(api_name="/encode")
+    finished(client)
+    other = Client(url, verbose=False)
+    assert other.predict(api_name="/status")["state"] == "none"
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("",), "The query is empty"),
+        (("hello", 0.0), "must be above 0 and at most 1"),
+        (("hello", 1.5), "must be above 0 and at most 1"),
+        (("hello", 0.3, -1), "similar examples added is -1"),
+        (("word " * 3000,), "Shorten the query"),
+    ],
+)
+def test_bad_queries_say_what_is_wrong(client: Client, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(AppError, match=message):
+        client.predict(*arguments, api_name="/classify")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0,), "number of pool tokens is 0"),
+        ((3,), "Not one row fits"),
+        ((800, 0), "Block size .* is 0"),
+        ((800, 3, -1), "Window .* is -1"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(client: Client, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(AppError, match=message):
+        client.predict(*arguments, api_name="/plan")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", "", "is empty"),
+        ("header.csv", "text,label\n", "no data rows|no rows|header"),
+        ("one.csv", "text,label\na b c,x\nd e f,x\n", "one class"),
+        ("columns.csv", "id,number\n1,2\n3,4\n", "cannot be guessed"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(client: Client, tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(AppError, match=message):
+        client.predict(write(tmp_path / name, content), "", "", api_name="/load_data")
+
+
+def test_a_column_that_is_not_there_is_named(client: Client, tmp_path: Path) -> None:
+    file = write(tmp_path / "train.csv", "text,label\na,x\nb,y\n")
+    with pytest.raises(AppError, match=r'has no column "txt".* Did you mean "text"'):
+        client.predict(file, "txt", "label", api_name="/load_data")
+
+
+def test_a_path_on_the_server_is_not_read(url: str, tmp_path: Path) -> None:
+    # A path that no upload made; gradio_client would upload the file first, so this speaks to the server itself.
+    home = Path(__file__).resolve()
+    data = [{"path": str(home), "meta": {"_type": "gradio.FileData"}}, "", ""]
+    begun = httpx.post(f"{url}gradio_api/call/load_data", json={"data": data})
+    assert begun.status_code == 200
+    answer = httpx.get(f"{url}gradio_api/call/load_data/{begun.json()['event_id']}", timeout=SOON).text
+    assert answer.startswith("event: error")
+    assert "stories through" not in answer.lower()
