@@ -1,0 +1,45 @@
+"""The README's example and commands work as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_names_the_two_commands_and_files_that_exist() -> None:
+    assert "make app" in README
+    assert "make test" in README
+    for target in re.findall(r"\]\((docs/[^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+@pytest.mark.slow
+def test_the_python_example_runs_and_prints_a_label_of_the_file() -> None:
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    run = subprocess.run([sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    sentence, answer, blocks = run.stdout.strip().splitlines()
+    assert re.match(r"\d+ of \d+ rows will be encoded \(about .* MB\), covering 12 of 12 labels;", sentence)
+    labels = set(re.findall(r",(\w+)$", (ROOT / "assets/example/train.csv").read_text(encoding="utf-8"), re.MULTILINE))
+    assert answer.split()[0] in labels
+    assert re.match(r"blocks read: \(0, .*\) of \d+", blocks)
+
+
+@pytest.mark.slow
+def test_the_command_line_examples_are_understood(tmp_path: Path) -> None:
+    """Options only: `--help` of each subcommand lists what the README uses."""
+    for line in re.findall(r"^python -m dbsa_core (.*)$", README, re.MULTILINE):
+        command, *rest = line.split()
+        shown = subprocess.run(
+            [sys.executable, "-m", "dbsa_core", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for option in (word for word in rest if word.startswith("--")):
+            assert option in shown, option
