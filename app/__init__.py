@@ -38,6 +38,7 @@ def build(workspace: Workspace | None = None) -> gr.Blocks:
                 create_ask_tab(page)
             with gr.Tab("Classify a file", id="classify-file"):
                 create_classify_file_tab(page)
+        page.bind_last()
         create_api(workspace)
 
         def attach(session_id: str | None) -> list[Any]:

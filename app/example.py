@@ -29,7 +29,7 @@ OWNER = "app"
 QUERIES = (
     "The app says my robot is offline since I changed the router.",
     "I sent the vacuum back three weeks ago and still have not seen my money.",
-    "It drives in circles and never finds the bedroom.",
+    "I forgot my password and the reset link never arrives.",
 )
 
 

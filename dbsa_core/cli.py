@@ -343,6 +343,8 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
             console.json(found.as_json())
         else:
             console.result(evaluation_line(found) if shown else f"{EVALUATION_HEADER}\n{evaluation_line(found)}")
+        if found.unanswered:
+            console.say(f"{name}: {found.unanswered:,} test rows are too long for a context; they count as wrong.")
         shown += 1
     if not shown and refused is not None:
         raise refused

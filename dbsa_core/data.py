@@ -28,8 +28,6 @@ __all__ = [
     "read_queries",
 ]
 
-_choose_columns = choose_columns
-
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dbsa_core.data import Demonstration
-from dbsa_core.errors import DataError
+from dbsa_core.errors import DataError, QueryError
 from dbsa_core.methods import Method, Setup
 
 
@@ -31,12 +31,18 @@ class Evaluation:
     predicted: tuple[str, ...]
     unseen_labels: tuple[str, ...] = ()
     """Labels of test rows that are not among the candidates: such rows count as wrong."""
+    unanswered: int = 0
+    """Test rows that fit no context; they count as wrong, and have "" in `predicted`."""
 
     def as_json(self) -> dict[str, Any]:
         """Without the single answers."""
         names = ("method", "accuracy", "n", "setup_seconds", "latency_p50_seconds", "latency_p95_seconds")
         found = {name: getattr(self, name) for name in names}
-        return found | ({"unseen_labels": list(self.unseen_labels)} if self.unseen_labels else {})
+        if self.unseen_labels:
+            found["unseen_labels"] = list(self.unseen_labels)
+        if self.unanswered:
+            found["unanswered"] = self.unanswered
+        return found
 
 
 def evaluate(
@@ -58,14 +64,7 @@ def evaluate(
         begun = time.perf_counter()
         method.fit(setup)
         setup_seconds = reused + time.perf_counter() - begun
-        method.predict(test[0].text)
-        answers, seconds = [], []
-        for number, row in enumerate(test, start=1):
-            prediction = method.predict(row.text)
-            answers.append(prediction.label)
-            seconds.append(prediction.seconds["total"])
-            if on_progress:
-                on_progress(method.name, number, len(test))
+        answers, seconds = _answers(method, test, on_progress)
         gold = tuple(d.label for d in test)
         yield Evaluation(
             method=method.name,
@@ -77,4 +76,28 @@ def evaluate(
             gold=gold,
             predicted=tuple(answers),
             unseen_labels=unseen,
+            unanswered=len(test) - len(seconds),
         )
+
+
+def _answers(
+    method: Method, test: Sequence[Demonstration], on_progress: Callable[[str, int, int], None] | None
+) -> tuple[list[str], list[float]]:
+    """The label of every row, "" for one that does not fit, and the seconds of each query that was answered."""
+    answers, seconds, cold = [], [], True
+    for number, row in enumerate(test, start=1):
+        try:
+            if cold:
+                method.predict(row.text)
+                cold = False
+            prediction = method.predict(row.text)
+            answers.append(prediction.label)
+            seconds.append(prediction.seconds["total"])
+        except QueryError as error:
+            refused = error
+            answers.append("")
+        if on_progress:
+            on_progress(method.name, number, len(test))
+    if not seconds:
+        raise DataError(f"{method.name} could answer none of the {len(test):,} test rows. The last one: {refused}")
+    return answers, seconds

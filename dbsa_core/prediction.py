@@ -88,7 +88,11 @@ class Prediction:
         return float(values[0] - values[1]) if len(values) > 1 else 1.0
 
     def as_json(self) -> dict[str, Any]:
-        """One object of plain values."""
+        """One object of plain values.
+
+        Blocks and rows are numbered from 0: `block_ids` by `Block.id`, `fresh_rows` and `equal_rows` as indices into
+        `Pool.demonstrations`, whose `row` is the row in the file.
+        """
         return {
             "query": self.query,
             "method": self.method,

@@ -57,6 +57,7 @@ class Page:
     strip: gr.HTML
     pulse: gr.Timer
     _restored: list[tuple[list[Any], Callable[[Session], Sequence[Any]]]] = field(default_factory=list)
+    _bind_last: list[Callable[[], Any]] = field(default_factory=list)
 
     def restore(self, outputs: list[Any], render: Callable[[Session], Sequence[Any]]) -> None:
         """`render(session)` gives the values of `outputs` when the page is opened or all of it is shown anew."""
@@ -85,11 +86,30 @@ class Page:
         *,
         everywhere: bool = False,
         **options: Any,
-    ) -> Any:
+    ) -> None:
         """Bind `handler(session, *inputs)`, which returns the values of `outputs`.
 
         `everywhere`: all that the tabs restore is shown anew as well. An error becomes a message in the strip.
         """
+        if everywhere:
+            self._bind_last.append(lambda: self._bind(triggers, handler, inputs, outputs, everywhere, options))
+        else:
+            self._bind(triggers, handler, inputs, outputs, everywhere, options)
+
+    def bind_last(self) -> None:
+        """Bind what shows everything anew; to be called once all tabs have said what they restore."""
+        for bind in self._bind_last:
+            bind()
+
+    def _bind(
+        self,
+        triggers: Any,
+        handler: Callable[..., Sequence[Any]],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        everywhere: bool,
+        options: dict[str, Any],
+    ) -> None:
         shown = [*outputs, *(self.restored_outputs if everywhere else ())]
 
         def guarded(session_id: str | None, *values: Any) -> list[Any]:
@@ -101,7 +121,7 @@ class Page:
                 found = [*found, *(self.render(session) if everywhere else ())]
             return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
 
-        return gr.on(
+        gr.on(
             triggers,
             guarded,
             [self.session_id, *inputs],

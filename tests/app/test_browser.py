@@ -100,7 +100,7 @@ def test_the_example_answers_at_once(page: Page) -> None:
 
 def test_the_comparison_comes_by_itself_or_when_asked_for(page: Page) -> None:
     open_tab(page, "Ask")
-    page.get_by_role("button", name="It drives in circles and never finds the bedroom.").click()
+    page.get_by_role("button", name="I forgot my password and the reset link never arrives.").click()
     expect(page.locator("#dbsa-answer")).to_contain_text("candidate labels", timeout=ENCODED)
     expect(page.locator("#comparison")).to_contain_text("Retrieval ICL", timeout=SOON)
     button = page.locator("#compare")
@@ -113,7 +113,7 @@ def test_the_comparison_comes_by_itself_or_when_asked_for(page: Page) -> None:
 
 def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
     use_trec(page, shared_data, 1500)
-    expect(page.locator("#header")).to_contain_text("Stale")
+    expect(page.locator("#header dd").nth(2)).to_have_text("None")
     page.locator("#encode").click()
     progress = page.locator("#encode-progress")
     expect(progress).to_contain_text("Encoding: block", timeout=ENCODED)
@@ -179,6 +179,10 @@ def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:
     upload(page, "#data-file", file)
     expect(page.locator("#data-preview")).to_contain_text("<img src=x onerror", timeout=SOON)
     expect(page.locator("#data-summary")).to_contain_text("<b>bold</b>")
+    open_tab(page, "Encode")
+    expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
+    page.locator("#encode").click()
+    expect(page.locator("#header")).to_contain_text("Ready", timeout=ENCODED)
     open_tab(page, "Ask")
     page.locator("#query textarea").fill(f"{INJECTED} router")
     page.locator("#classify").click()

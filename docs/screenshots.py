@@ -1,0 +1,89 @@
+"""Make the pictures of `docs/screenshots/`: every tab, light and dark, 1280 and 400 pixels wide.
+
+    PYTHONPATH=. python docs/screenshots.py [--only ask]
+
+Starts the app with the embedded model and the bundled example, and needs Chromium (`/usr/bin/chromium`, or --chromium).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app import build, launch_options
+from app.example import Example
+from app.workspace import Workspace
+
+FOLDER = Path(__file__).resolve().parent / "screenshots"
+TABS = {"data": "Data", "encode": "Encode", "ask": "Ask", "file": "Classify a file"}
+WIDTHS = {"wide": 1280, "narrow": 400}
+TALLEST = 1750
+"""Pixels of a page that are shown; the Ask tab's blocks go on below."""
+QUERY = "The app says my robot is offline since I changed the router."
+READY = 300_000
+
+
+def prepare(page: Page, tab: str) -> None:
+    """Bring the tab to the state that is worth a picture."""
+    expect(page.locator("#header")).to_contain_text("Ready", timeout=READY)
+    page.get_by_role("tab", name=TABS[tab], exact=True).click()
+    if tab == "encode":
+        expect(page.locator("#plan-mask .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=READY)
+    if tab == "ask":
+        # Twice, so that the times shown are those of a warm model.
+        for _ in range(2):
+            page.get_by_role("button", name=QUERY).click()
+            for answer in ("#dbsa-answer", "#comparison"):
+                expect(page.locator(answer)).to_contain_text("candidate labels", timeout=READY)
+        for answer in ("#dbsa-answer", "#comparison"):
+            expect(page.locator(answer)).not_to_contain_text("first use", timeout=READY)
+            expect(page.locator(answer)).to_contain_text("candidate labels", timeout=READY)
+        for plot in ("#mask .heatmaplayer image", "#attention .bars path", "#latency-plot .bars path"):
+            expect(page.locator(plot).first).to_be_visible(timeout=READY)
+    page.mouse.move(0, 0)
+    page.evaluate("document.fonts.ready")
+    page.wait_for_timeout(500)
+
+
+def shoot(browser: Browser, url: str, tab: str, scheme: str, width: str) -> Path:
+    context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{url}?__theme={scheme}")
+    prepare(page, tab)
+    tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+    path = FOLDER / f"{tab}-{scheme}-{width}.png"
+    page.screenshot(
+        path=path, full_page=True, clip={"x": 0, "y": 0, "width": WIDTHS[width], "height": tall}, animations="disabled"
+    )
+    context.close()
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=TABS, action="append", help="a tab; may be given several times")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    options = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    workspace = Workspace()
+    workspace.example = Example(workspace)
+    workspace.example.start()
+    demo = build(workspace)
+    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=options.chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        for tab in options.only or TABS:
+            for scheme in ("light", "dark"):
+                for width in WIDTHS:
+                    print(shoot(browser, url, tab, scheme, width).relative_to(FOLDER.parent.parent), flush=True)
+        browser.close()
+    workspace.jobs.close()
+    demo.close(verbose=False)
+
+
+if __name__ == "__main__":
+    main()
