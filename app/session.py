@@ -77,7 +77,8 @@ class Session:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _task: tuple[Any, Task] | None = None
     _plan: tuple[Any, EncodingPlan] | None = None
-    _method: tuple[Any, Method] | None = None
+    _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
+    """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
 
     def method_name(self) -> str:
         """DBSA's name in the registry: the paper's, or ours with similar examples."""

@@ -121,7 +121,7 @@ _VARIABLES = """
 }
 """
 _VIEWS = """
-.dbsa th[scope="row"] { white-space: nowrap; }
+.dbsa th[scope="row"], .dbsa th:first-child { white-space: nowrap; }
 .dbsa { color: var(--body-text-color); font-size: 0.95rem; line-height: 1.45; overflow-wrap: anywhere; min-width: 0; }
 .dbsa p { margin: 0 0 0.45rem; color: inherit; }
 .dbsa h4 { margin: 0.9rem 0 0.4rem; font-size: 0.95rem; font-weight: 600; color: inherit; }

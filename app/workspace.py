@@ -163,6 +163,7 @@ class Workspace:
         with session.lock:
             session.data, session.settings, session.encoded = self.example.data, self.example.settings, None
             session.table, session.file, session.template, session.evicted = None, None, PromptTemplate(), False
+            session._methods = {}
 
     def task(self, session: Session) -> Task:
         """Model and pool, tokenized. Waits for a model that is being loaded."""
@@ -288,7 +289,7 @@ class Workspace:
 
         def publish(encoded: EncodedPool) -> None:
             session.encoded = Encoded(Setup(task, made, encoded), data, settings)
-            session.evicted = False
+            session._methods, session.evicted = {}, False
             self._make_room(session)
             self.announce()
 
@@ -316,22 +317,22 @@ class Workspace:
                     break
                 if session is not keep and session.encoded is not None:
                     used -= session.encoded.pool.num_bytes
-                    session.encoded, session.answer, session._method, session.evicted = None, None, None, True
+                    session.encoded, session.answer, session._methods, session.evicted = None, None, {}, True
 
-    def method(self, session: Session, encoded: Encoded) -> Method:
-        """DBSA with the session's query settings, fitted once per encoded pool."""
-        key = (encoded.setup, session.query_settings)
+    def method(self, session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
+        """The method, fitted once per encoded pool and settings, so that only its first query is a cold one."""
         with session.lock:
-            if session._method is None or session._method[0] != key:
-                session._method = key, make_method(session.method_name(), session.query_settings).fit(encoded.setup)
-            return session._method[1]
+            found = session._methods.get(name)
+            if found is None or found[0] != (setup, settings):
+                session._methods[name] = found = (setup, settings), make_method(name, settings).fit(setup)
+            return found[1]
 
     def ask(self, session: Session, query: str, *, compare: bool = True) -> Answer:
         """Classify one text. What was being compared is given up, so that nothing stands in the way."""
         self.stop(session, "compare")
         encoded = self.wait_for_blocks(session)
         encoded.setup.task.query(query)
-        method = self.method(session, encoded)
+        method = self.method(session, session.method_name(), encoded.setup, session.query_settings)
         with self.turnstile.person():
             prediction = method.predict(query, attention=True)
         setup, settings = encoded.setup, session.query_settings
@@ -356,7 +357,7 @@ class Workspace:
             raise DataError("There is nothing to compare yet; ask something first.")
 
         def work(job: Job) -> Prediction:
-            method = make_method("retrieval_icl", answer.settings).fit(answer.setup)
+            method = self.method(session, "retrieval_icl", answer.setup, answer.settings)
             self.turnstile.give_way()
             with interruptible(job.cancelled):
                 return method.predict(answer.prediction.query)
