@@ -6,6 +6,7 @@ Knows nothing about pools, blocks or labels: token ids and positions in, keys, v
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -261,8 +262,13 @@ def _survey(model: PreTrainedModel, config: Any) -> _Survey:
     return _Survey(type(module), tuple(seen[0] for seen in found), found[0][1], found[0][2])
 
 
+_NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}
+"""Parts of a configuration that say where and by what it was written."""
+
+
 def _signature(model: PreTrainedModel, tokenizer: Any) -> str:
-    digest = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_OF_THE_MODEL}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in model.state_dict().items():
         flat = weight.reshape(-1)
         sample = flat[:: max(1, flat.numel() // 16)][:16].float().cpu().numpy()

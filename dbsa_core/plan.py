@@ -160,7 +160,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     blocks = with_bos(group(rows, ids, pattern), task.prompter.bos_ids)
     tokens = sum(map(len, blocks))
     if too_long:
-        what = f"cut to {longest:,} tokens" if cut else "left out (they stay searchable)"
+        what = f"cut to {longest:,} tokens" if cut else "left out of blocks and similar examples alike"
         notes.append(
             f"{len(too_long):,} rows are longer than {longest:,} tokens, too long for a block, and are {what}."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dbsa_core.encode import EncodedPool
+from dbsa_core.errors import DataError
 from dbsa_core.plan import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.store.disk import as_identity, read_blocks, write_blocks
@@ -54,7 +55,10 @@ def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | Non
     found = read_blocks(folder, identity, task.model.device)
     if found is None:
         return None
-    store, _, seconds = found
+    store, block_ids, seconds = found
+    complete = block_ids == tuple(block.id for block in plan.blocks)
+    if not complete or any(store.get(block.id).keys.shape[2] != len(block) for block in plan.blocks):
+        raise DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
     return EncodedPool(
         pool=task.pool,
         blocks=plan.blocks,

@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "prediction": "score",
     "task": "errors data prompt model retrieve score",
     "plan": "errors data prompt blocks model encode settings task",
-    "saved": "prompt store encode task plan",
+    "saved": "errors prompt store encode task plan",
     "methods": "errors data prompt blocks encode retrieve assemble prefill score settings prediction task plan",
     "evaluate": "errors data methods",
 }

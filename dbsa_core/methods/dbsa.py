@@ -18,6 +18,7 @@ from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import nearest_rows
 from dbsa_core.score import LabelScores, score_labels
 from dbsa_core.settings import QuerySettings
+from dbsa_core.task import Task
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Dbsa:
         if not encoded.blocks:
             raise DataError("No block is encoded: encoding was stopped before the first one was done. Encode anew.")
         setup.block_retriever(self.settings.retriever, self.settings.seed)
-        self._setup = setup
+        self._setup, self._used = setup, False
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
@@ -83,10 +84,9 @@ class Dbsa:
         check_query_fits(query_ids, sum(lengths[:required]), task, positions)
         free = positions - len(query_ids) - task.longest_label
         dropped: list[int] = []
-        fresh_tokens = sum(len(task.row_ids[row]) for row in fresh)
-        while len(ranked) > required and sum(lengths[b] for b in ranked) + fresh_tokens > free:
+        while len(ranked) > required and sum(lengths[b] for b in ranked) + _tokens(task, fresh) > free:
             dropped.append(ranked.pop())
-        if dropped:
+            # A dropped block's own rows may now be among the nearest.
             fresh = self._fresh(setup, text, ranked)
         kept, left_out = fit_rows(fresh, task, free, sum(lengths[b] for b in ranked))
         notes = [_dropped_note(len(dropped), count, positions)] if dropped else []
@@ -104,6 +104,10 @@ class Dbsa:
         excluded = standing | set(setup.plan.too_long)
         rows = nearest_rows(setup.task.row_index, text, self.settings.fresh_demonstrations, exclude=excluded)
         return list(reversed(rows))
+
+
+def _tokens(task: Task, rows: Sequence[int]) -> int:
+    return sum(len(task.row_ids[row]) for row in rows)
 
 
 def _dropped_note(dropped: int, count: int, positions: int) -> str:

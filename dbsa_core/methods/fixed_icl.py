@@ -5,9 +5,11 @@ Knows nothing about blocks or retrieval.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dbsa_core.assemble import Context
+from dbsa_core.blocks import Block
 from dbsa_core.errors import CapacityError
 from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fitted
 from dbsa_core.prediction import Prediction
@@ -33,7 +35,7 @@ class FixedIcl:
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
         task = setup.task
-        token_ids = [token for block in setup.plan.blocks for token in block.token_ids]
+        token_ids = [token for block in _blocks(setup) for token in block.token_ids]
         positions = setup.plan.rope_length or task.model.max_positions
         if len(token_ids) + task.longest_label + 1 > positions:
             raise CapacityError(
@@ -42,7 +44,7 @@ class FixedIcl:
             )
         context = Context.reserved(task.model, len(token_ids) + QUERY_ROOM, setup.plan.rope_length)
         self._context = prefill(context, token_ids)
-        self._setup = setup
+        self._setup, self._used = setup, False
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
@@ -65,3 +67,9 @@ class FixedIcl:
             cold=cold,
             equal_rows=task.rows_equal_to(text),
         )
+
+
+def _blocks(setup: Setup) -> Sequence[Block]:
+    """Those that DBSA reads where they are encoded (after Stop fewer than planned, after appending more), else the
+    plan's."""
+    return setup.encoded.blocks if setup.encoded is not None else setup.plan.blocks

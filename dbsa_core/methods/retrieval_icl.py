@@ -34,7 +34,7 @@ class RetrievalIcl:
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""
         _ = setup.task.row_index
-        self._setup = setup
+        self._setup, self._used = setup, False
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:

@@ -25,7 +25,7 @@ class ZeroShot:
 
     def fit(self, setup: Setup) -> ZeroShot:
         """Nothing is encoded."""
-        self._setup = setup
+        self._setup, self._used = setup, False
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:

@@ -54,13 +54,14 @@ def read_blocks(
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         held, block_ids, seconds = manifest["identity"], tuple(manifest["blocks"]), float(manifest["seconds"])
-        known = manifest["format"] == FORMAT
+        known = manifest["format"] == FORMAT and isinstance(held, dict)
+        block_ids = tuple(int(block_id) for block_id in block_ids)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"The pool in {folder} has no readable manifest ({error}); encode anew.") from error
     wanted = json.loads(json.dumps(identity))
-    differing = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name))
+    differing = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name)) if known else []
     if not known or differing:
         what = ", ".join(differing) or "its format's version"
         raise DataError(f"The pool in {folder} was encoded differently ({what}); encode anew.")

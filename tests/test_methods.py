@@ -1,0 +1,389 @@
+"""Stories of methods: what each reads for a query, what goes first when not everything fits, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dbsa_core.blocks import chosen_blocks
+from dbsa_core.data import Demonstration, Pool
+from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
+from dbsa_core.evaluate import evaluate
+from dbsa_core.methods import METHODS, Setup, make_method
+from dbsa_core.model import LanguageModel
+from dbsa_core.plan import append, encode
+from dbsa_core.prediction import Prediction
+from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.task import Task
+from tests.tiny import tiny_model
+
+THINGS = ("apple", "brick", "cloud", "dance", "eagle", "flame", "grape", "house", "igloo", "jewel", "knife", "lemon")
+THINGS += ("mango", "night", "ocean", "piano")
+LABELS = ("fruit", "sky_blue", "tool")
+PAIRS = [(f"{thing} {colour} {i}", LABELS[i % 3]) for i, thing in enumerate(THINGS) for colour in ("red", "old", "big")]
+WIDE, NARROW = 2048, 512
+
+
+@pytest.fixture(scope="module")
+def wide() -> LanguageModel:
+    return tiny_model("llama", max_position_embeddings=WIDE)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> LanguageModel:
+    return tiny_model("llama", max_position_embeddings=NARROW)
+
+
+def setup_of(model: LanguageModel, pairs: Any = PAIRS, **settings: Any) -> Setup:
+    return Setup.of(Task(model, Pool.of(pairs)), EncodeSettings(**{"pool_tokens": 1600, "block_size": 4} | settings))
+
+
+@pytest.fixture(scope="module")
+def setup(wide: LanguageModel) -> Setup:
+    return setup_of(wide)
+
+
+def answer(setup: Setup, name: str, query: str, **settings: Any) -> Prediction:
+    return make_method(name, QuerySettings(**settings)).fit(setup).predict(query)
+
+
+def block_of(setup: Setup, row: int) -> int:
+    return next(block.id for block in setup.plan.blocks if row in block.rows)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_keeps_the_protocol(setup: Setup, name: str) -> None:
+    method = make_method(name, QuerySettings(fresh_demonstrations=2))
+    assert method.fit(setup) is method
+    prediction = method.predict("  apple\tred ", attention=True)
+    assert (method.name, prediction.method, prediction.query) == (name, name, "apple red")
+    assert prediction.labels == setup.task.pool.labels == ("fruit", "sky_blue", "tool")
+    assert prediction.label == prediction.labels[int(np.argmax(prediction.scores.log_probs))]
+    assert list(prediction.probabilities)[:2] == [prediction.label, prediction.runner_up]
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+    first, second, _ = prediction.probabilities.values()
+    assert (prediction.probability, prediction.margin) == (first, pytest.approx(first - second))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_context_holds_what_the_method_says_it_reads(setup: Setup, name: str) -> None:
+    task, prediction = setup.task, answer(setup, name, "mango red", ratio=0.4, fresh_demonstrations=3)
+    query = len(task.prompter.query("mango red"))
+    added = sum(len(task.row_ids[row]) for row in prediction.demonstration_rows)
+    chosen = prediction.selection.block_ids if prediction.selection else ()
+    blocks = sum(len(setup.plan.blocks[b]) for b in chosen)
+    before = {"fixed_icl": setup.plan.tokens}.get(name, blocks or 1)  # without blocks the BOS stands alone
+    assert prediction.context_tokens == before + added + query
+    rows = {"dbsa_fresh": 3, "retrieval_icl": len(chosen_for(setup, 0.4)) * 4}
+    assert len(prediction.demonstration_rows) == rows.get(name, 0)
+    assert bool(chosen) == name.startswith("dbsa")
+
+
+def chosen_for(setup: Setup, ratio: float) -> range:
+    return range(chosen_blocks(ratio, len(setup.plan.blocks), setup.plan.pattern))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_seconds_are_given_by_phase_and_the_first_use_is_cold(setup: Setup, name: str) -> None:
+    method = make_method(name).fit(setup)
+    first, second = method.predict("apple"), method.predict("apple")
+    assert (first.cold, second.cold) == (True, False)
+    assert set(second.seconds) == {"retrieve", "assemble", "forward", "total"}
+    assert 0 < second.seconds["forward"] < second.seconds["total"]
+    assert sum(second.seconds.values()) <= 2 * second.seconds["total"] + 1e-9
+    assert (second.seconds["assemble"] > 0) == name.startswith("dbsa")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_set_up_anew_is_cold_again(setup: Setup, name: str) -> None:
+    method = make_method(name).fit(setup)
+    method.predict("apple")
+    assert method.fit(setup).predict("apple").cold
+
+
+def test_a_method_that_is_not_fitted_or_not_there_is_refused() -> None:
+    for name in METHODS:
+        with pytest.raises(SettingsError, match=f"{name} is not fitted; call fit"):
+            make_method(name).predict("apple")
+    with pytest.raises(SettingsError, match="no method 'knn'; there are dbsa, dbsa_fresh, fixed_icl, retrieval_icl"):
+        make_method("knn")
+
+
+def test_dbsa_is_the_papers_without_fresh_rows_and_dbsa_fresh_has_8(setup: Setup) -> None:
+    assert answer(setup, "dbsa", "red old big", fresh_demonstrations=5).demonstration_rows == ()
+    assert len(answer(setup, "dbsa_fresh", "red old big", ratio=0.1).demonstration_rows) == 8
+    assert len(answer(setup, "dbsa_fresh", "red old big", ratio=0.1, fresh_demonstrations=5).demonstration_rows) == 5
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.125, 0.3, 0.55, 1.0])
+def test_a_ratio_is_a_count_of_blocks_with_the_sink_in_it(setup: Setup, ratio: float) -> None:
+    assert len(setup.plan.blocks) == 12
+    chosen = answer(setup, "dbsa", "piano big", ratio=ratio).selection
+    assert chosen is not None
+    assert len(chosen.block_ids) == {0.01: 2, 0.125: 2, 0.3: 4, 0.55: 7, 1.0: 12}[ratio]
+    assert chosen.block_ids[0] == 0
+    assert len(set(chosen.block_ids)) == len(chosen.block_ids)
+    assert sorted(chosen.scores) == list(range(12)), "every block has its score, chosen or not"
+
+
+def test_blocks_that_share_the_querys_words_are_chosen_and_ordered_as_asked(setup: Setup) -> None:
+    query = "eagle flame piano"
+    wanted = {block_of(setup, row) for row, (text, _) in enumerate(PAIRS) if set(text.split()) & set(query.split())}
+    ratio = (len(wanted | {0})) / 12
+    orders = {}
+    for order in ("pool", "least_to_most", "most_to_least"):
+        chosen = answer(setup, "dbsa", query, ratio=ratio, order=order).selection
+        assert chosen is not None
+        assert set(chosen.block_ids) == wanted | {0}
+        assert chosen.block_ids[0] == 0, "the sink stays first whatever the order"
+        orders[order] = list(chosen.block_ids[1:])
+    best_first = sorted(orders["pool"], key=lambda b: -chosen.scores[b])
+    assert orders["pool"] == sorted(orders["pool"])
+    assert orders["most_to_least"] == best_first == orders["least_to_most"][::-1]
+    assert best_first != orders["pool"], "the query does not tell the orders apart"
+
+
+def test_the_order_of_blocks_reaches_the_model(setup: Setup) -> None:
+    query = "eagle flame piano"
+    one = answer(setup, "dbsa", query, ratio=0.5, order="most_to_least").scores.log_probs
+    other = answer(setup, "dbsa", query, ratio=0.5, order="least_to_most").scores.log_probs
+    assert not np.allclose(one, other, rtol=1e-6)
+
+
+def test_random_blocks_depend_on_the_seed_and_not_on_words(setup: Setup) -> None:
+    def blocks(query: str, seed: int) -> tuple[int, ...]:
+        chosen = answer(setup, "dbsa", query, retriever="random", seed=seed, ratio=0.3).selection
+        assert chosen is not None
+        return chosen.block_ids
+
+    assert blocks("apple", 1) == blocks("apple", 1)
+    drawn = {blocks("apple", seed) for seed in range(4)}
+    assert len(drawn) > 2
+    assert {chosen[0] for chosen in drawn} == {0}
+    fresh = answer(setup, "dbsa_fresh", "apple", retriever="random", ratio=0.1, fresh_demonstrations=1)
+    assert "apple" in PAIRS[fresh.demonstration_rows[0]][0], "fresh demonstrations are the nearest nonetheless"
+
+
+def test_fresh_rows_are_the_nearest_last_and_never_stand_in_a_chosen_block_too(wide: LanguageModel) -> None:
+    setup = setup_of(wide, pool_tokens=500)
+    assert 0 < len(setup.plan.rows) < len(PAIRS)
+    rows = set()
+    for thing in THINGS[::5]:
+        found = answer(setup, "dbsa_fresh", f"{thing} {thing} old", ratio=0.3, fresh_demonstrations=4)
+        rows |= set(found.demonstration_rows)
+        assert found.selection is not None
+        standing = {row for b in found.selection.block_ids for row in setup.plan.blocks[b].rows}
+        assert not standing & set(found.demonstration_rows)
+        order = [r for r in setup.task.row_index.rank(found.query).order if r not in standing]
+        assert list(found.demonstration_rows) == order[:4][::-1]
+    assert rows - set(setup.plan.rows), "rows that are not encoded stay searchable"
+
+
+def test_test_rows_are_queries_only_in_every_method(wide: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes through the model is read back: of the test rows only the one that is asked stands in it."""
+    test = [Demonstration(f"{thing} secret{i} red", LABELS[i % 3], i + 1) for i, thing in enumerate(THINGS[:2])]
+    seen: list[str] = []
+    run = LanguageModel.run
+
+    def spy(self: Any, token_ids: torch.Tensor, *args: Any, **options: Any) -> Any:
+        seen.append(bytes(t for t in token_ids.tolist() if t < 256).decode())
+        return run(self, token_ids, *args, **options)
+
+    setup = setup_of(wide)
+    monkeypatch.setattr(LanguageModel, "run", spy)
+    for name in METHODS:
+        seen.clear()
+        (_,) = evaluate([make_method(name)], setup, test)
+        asked = [text for text in seen if "secret" in text]
+        assert len(asked) == len(test) + 1, f"{name}: one forward a row, and the cold one"
+        for text, row in zip(asked, [test[0], *test], strict=True):
+            assert text.count("secret") == 1
+            # The labels' trie follows the query in the same forward: the query's own label is not a whole line there.
+            assert f"Text: {row.text}\nLabel:" in text
+            assert f"Text: {row.text}\nLabel: " + row.label.replace("_", " ") + "\n==" not in text
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_row_equal_to_the_query_is_flagged_and_not_hidden(setup: Setup, name: str) -> None:
+    text, _ = PAIRS[20]
+    found = answer(setup, name, text.upper(), ratio=0.1, fresh_demonstrations=2)
+    assert found.equal_rows == (20,)
+    assert found.as_json()["equal_rows"] == [20]
+    if name == "dbsa_fresh" and found.selection and block_of(setup, 20) not in found.selection.block_ids:
+        assert found.demonstration_rows[-1] == 20
+    assert answer(setup, name, text + " x").equal_rows == ()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("query", ["", "   ", "\n\t", "\x00\x07", "\u200b\ufeff"])
+def test_a_query_with_nothing_in_it_is_refused(setup: Setup, name: str, query: str) -> None:
+    with pytest.raises(QueryError, match="query is empty"):
+        answer(setup, name, query)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_control_characters_of_a_query_do_not_reach_the_model(setup: Setup, name: str) -> None:
+    odd, plain = answer(setup, name, "\x00app\x07le\r\n red\u200b "), answer(setup, name, "apple red")
+    assert odd.query == "apple red"
+    assert np.array_equal(odd.scores.log_probs, plain.scores.log_probs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_query_that_is_too_long_is_refused_with_what_it_needs(narrow: LanguageModel, name: str) -> None:
+    setup = setup_of(narrow, pool_tokens=200)
+    with pytest.raises(QueryError, match=f"needs [0-9,]+ positions, and tiny-llama has {NARROW}. Shorten the query"):
+        answer(setup, name, "x" * NARROW)
+    longest = NARROW - setup.task.longest_label - len(setup.task.prompter.query("")) - 1
+    if name in ("retrieval_icl", "zero_shot"):  # they need nothing before the query but the BOS
+        assert answer(setup, name, "x" * longest).demonstration_rows == ()
+        with pytest.raises(QueryError):
+            answer(setup, name, "x" * (longest + 1))
+
+
+def test_the_lowest_ranked_blocks_go_first_and_the_prediction_says_so(narrow: LanguageModel) -> None:
+    setup = setup_of(narrow, pool_tokens=480)
+    query = "apple red old " + "z" * 150
+    full = answer(setup, "dbsa", "apple red old", ratio=1.0).selection
+    found = answer(setup, "dbsa", query, ratio=1.0)
+    assert full is not None
+    assert found.selection is not None
+    assert full.dropped == ()
+    blocks = range(len(setup.plan.blocks))
+    ranked = sorted(blocks, key=lambda b: (b > 0, -found.selection.scores[b], b))
+    dropped = found.selection.dropped
+    assert 0 < len(dropped) < len(blocks) - 1
+    assert dropped == tuple(ranked[::-1][: len(dropped)])
+    assert found.selection.block_ids == tuple(sorted(ranked[: -len(dropped)]))
+    needed = found.context_tokens + setup.task.longest_label
+    assert needed <= NARROW < needed + len(setup.plan.blocks[dropped[-1]]), "no more is dropped than must be"
+    assert found.notes == (
+        f"{len(dropped)} of {len(blocks)} blocks did not fit the model's {NARROW} positions; "
+        "the lowest-ranked were left out.",
+    )
+
+
+def test_fresh_rows_go_after_the_blocks_and_the_farthest_first(narrow: LanguageModel) -> None:
+    setup = setup_of(narrow, pool_tokens=480)
+    query = "apple red old " + "z" * 300
+    found = answer(setup, "dbsa_fresh", query, ratio=1.0, fresh_demonstrations=12)
+    assert found.selection is not None
+    assert found.selection.block_ids == (0,), "only the sink is left"
+    standing = set(setup.plan.blocks[0].rows)
+    nearest = [row for row in setup.task.row_index.rank(query).order if row not in standing][:12]
+    kept = found.demonstration_rows
+    assert 0 < len(kept) < 12
+    assert list(kept) == nearest[: len(kept)][::-1]
+    assert found.context_tokens + setup.task.longest_label <= NARROW
+    assert found.notes[-1] == f"{12 - len(kept)} similar examples did not fit the model's {NARROW} positions."
+
+
+def test_no_similar_example_is_left_out_while_a_block_could_be(narrow: LanguageModel) -> None:
+    """Rows of a block that is dropped may become similar examples, and make them longer than they were."""
+    pairs = [*PAIRS[:12], *((f"apple {i} " + "word " * 5, "fruit") for i in range(8))]
+    left_out = 0
+    for seed in range(3):
+        setup = setup_of(narrow, pairs, pool_tokens=500, block_size=2, seed=seed)
+        for query in ("apple red " + "z" * 120, "apple word " + "y" * 260):
+            found = answer(setup, "dbsa_fresh", query, ratio=1.0, fresh_demonstrations=6)
+            assert found.selection is not None
+            assert found.context_tokens + setup.task.longest_label <= NARROW
+            if any("similar examples did not fit" in note for note in found.notes):
+                left_out += 1
+                assert found.selection.block_ids == (0,), (seed, query)
+    assert left_out, "no case left a similar example out"
+
+
+def test_fixed_icl_refuses_instead_of_dropping(narrow: LanguageModel) -> None:
+    setup = setup_of(narrow, pool_tokens=900, positions="local")
+    with pytest.raises(CapacityError, match=rf"whole pool of {setup.plan.tokens} tokens .* {NARROW} positions; choose"):
+        make_method("fixed_icl").fit(setup)
+    smaller = setup_of(narrow, pool_tokens=400)
+    with pytest.raises(QueryError, match="Shorten the query"):
+        answer(smaller, "fixed_icl", "x" * 120)
+    assert answer(smaller, "fixed_icl", "x" * 40).context_tokens == smaller.plan.tokens + 40 + len("Text: \nLabel:")
+
+
+def test_appending_grows_the_pool_and_leaves_old_blocks_the_same_tensors(wide: LanguageModel) -> None:
+    setup = setup_of(wide, PAIRS[:16])
+    before = setup.encoded_pool()
+    old = {b.id: before.store.get(b.id) for b in before.blocks}
+    copies = {b: (kv.keys.clone(), kv.values.clone()) for b, kv in old.items()}
+    task = setup.task.extended([Demonstration(text, label, 90 + i) for i, (text, label) in enumerate(PAIRS[16:25])])
+    after = append(task, before, range(16, 25))
+    assert [block.rows for block in after.blocks[len(old) :]] == [(16, 17, 18, 19), (20, 21, 22, 23), (24,)]
+    assert after.rows == (*before.rows, *range(16, 25))
+    assert after.complete
+    assert (len(before.blocks), len(after.pool)) == (len(old), 25)
+    for b, kv in old.items():
+        assert after.store.get(b) is kv
+        assert torch.equal(kv.keys, copies[b][0])
+        assert torch.equal(kv.values, copies[b][1])
+    grown = Setup(task, setup.plan, after)
+    found = answer(grown, "dbsa", "igloo old", ratio=0.3)  # row 24, the appended last block
+    assert found.selection is not None
+    assert len(after.blocks) - 1 in found.selection.block_ids
+
+
+def test_rows_are_not_appended_twice_nor_from_another_file_nor_with_a_new_label(wide: LanguageModel) -> None:
+    setup = setup_of(wide, PAIRS[:8])
+    encoded = setup.encoded_pool()
+    with pytest.raises(DataError, match="2 of the rows to append are encoded already"):
+        append(setup.task, encoded, [0, 1])
+    with pytest.raises(DataError, match=r"not those of the encoded pool; make it by Task\.extended"):
+        append(Task(wide, Pool.of(PAIRS[1:12])), encoded, [10])
+    with pytest.raises(DataError, match=r"labels that the pool does not know \(weather\)"):
+        setup.task.extended([Demonstration("rain", "weather", 9)])
+    other = Task(tiny_model("llama", seed=2, max_position_embeddings=WIDE), Pool.of(PAIRS[:12]))
+    with pytest.raises(CapacityError, match="encoded by another model"):
+        append(other, encoded, [8])
+
+
+def stopped(setup: Setup) -> Setup:
+    asked: list[int] = []
+    encoded = encode(setup.task, setup.plan, cancelled=lambda: asked.append(0) or len(asked) > 1)
+    return replace(setup, encoded=encoded, _retrievers={})
+
+
+def test_stop_keeps_the_blocks_that_are_done(setup: Setup) -> None:
+    part, whole = stopped(setup).encoded, setup.encoded_pool()
+    assert part is not None
+    done = len(part.blocks)
+    assert 0 < done < len(whole.blocks) == part.blocks_planned
+    assert not part.complete
+    assert part.blocks == whole.blocks[:done]
+    assert all(torch.equal(part.store.get(b).keys, whole.store.get(b).keys) for b in range(done))
+    assert done not in part.store
+
+
+def test_after_stop_every_method_reads_the_rows_that_are_encoded(setup: Setup) -> None:
+    half = stopped(setup)
+    assert half.encoded is not None
+    query = len(half.task.prompter.query("apple"))
+    chosen = answer(half, "dbsa", "apple", ratio=1.0)
+    assert chosen.context_tokens == half.encoded.tokens + query
+    assert set(answer(half, "retrieval_icl", "apple", ratio=1.0).demonstration_rows) == set(half.encoded.rows)
+    assert answer(half, "fixed_icl", "apple").context_tokens == half.encoded.tokens + query
+
+
+def test_stop_before_the_first_block_leaves_nothing_to_ask(wide: LanguageModel) -> None:
+    setup = setup_of(wide)
+    setup.cancelled = lambda: True
+    with pytest.raises(DataError, match=r"No block is encoded: .* Encode anew"):
+        make_method("dbsa").fit(setup)
+
+
+def test_attention_of_the_query_is_a_share_of_each_part_of_its_context(setup: Setup) -> None:
+    method = make_method("dbsa_fresh", QuerySettings(ratio=0.3, fresh_demonstrations=2)).fit(setup)
+    asked, plain = method.predict("apple red", attention=True), method.predict("apple red")
+    assert plain.attention is None
+    assert asked.attention is not None
+    assert asked.selection is not None
+    blocks = [f"block {b}" for b in asked.selection.block_ids]
+    assert list(asked.attention.spans) == [*blocks, "similar example 1", "similar example 2", "query"]
+    assert asked.attention.mass.shape == (4, 4, len(blocks) + 3)
+    assert asked.attention.mass.sum(-1) == pytest.approx(np.ones((4, 4)), abs=1e-5)
+    assert np.array_equal(asked.scores.log_probs, plain.scores.log_probs)
