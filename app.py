@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from app import build, launch_options
 from app.example import Example
 from app.workspace import EMBEDDED, Workspace
+from dbsa_core.quiet import hush_libraries
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -38,6 +39,7 @@ def is_loopback(host: str) -> bool:
 
 def main() -> None:
     options = parse()
+    hush_libraries()
     allowed = None if is_loopback(options.host) and not options.allow_model else [EMBEDDED, *options.allow_model]
     workspace = Workspace(default_model=options.model, allowed_models=allowed)
     workspace.example = Example(workspace)

@@ -3,6 +3,8 @@
 import sys
 
 from dbsa_core.cli import main
+from dbsa_core.quiet import hush_libraries
 
 if __name__ == "__main__":
+    hush_libraries()
     sys.exit(main())

@@ -6,8 +6,10 @@ keyword argument of the forward.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from dbsa_core.attention import LayerOptions
+from dbsa_core.errors import ModelError
 
 NAME = "dbsa"
 KEYWORD = "dbsa_stage"
@@ -51,6 +54,27 @@ def _attention(
     layer: Any = module.layer_idx
     output = stage.attend(layer, query, key, value, asked)
     return output.transpose(1, 2).contiguous(), None
+
+
+def cache_keyword(module: nn.Module) -> str:
+    """What `module`'s forward calls its key-value cache: `cache` since transformers 5.24, before it `past_key_values`.
+
+    The older name is accepted with a warning until 5.40, and what reads `**kwargs` would take any name without a word,
+    so the signature says it. Raises `ModelError` where the forward takes no cache.
+    """
+    name = _cache_keyword(type(module).forward)
+    if name is None:
+        raise ModelError(
+            f"{type(module).__name__} cannot be used: its forward takes neither `cache` nor `past_key_values`, so "
+            "nothing that was encoded can be handed to it. Use a causal language model of transformers."
+        )
+    return name
+
+
+@cache
+def _cache_keyword(forward: Callable[..., Any]) -> str | None:
+    parameters = inspect.signature(forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in parameters), None)
 
 
 @contextmanager

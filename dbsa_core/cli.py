@@ -32,6 +32,7 @@ from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns, clea
 from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import CapacityError, DataError, DBSAError, QueryError
 from dbsa_core.evaluate import evaluate
+from dbsa_core.loading import unused_gpu
 from dbsa_core.methods import Method, Setup, make_method
 from dbsa_core.model import LanguageModel
 from dbsa_core.plan import plan
@@ -181,6 +182,8 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Con
     """The model, and the plan of what is encoded."""
     for note in chosen.notes:
         console.say(note)
+    if args.device is None and (unused := unused_gpu()):
+        console.say(unused)
     console.say(f"Loading the model {args.model} ...")
     begun = time.perf_counter()
     model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,28 @@ def placement(device: str | torch.device | None, dtype: torch.dtype | str | None
             raise ModelError(f"The dtype {dtype!r} is not known; accepted are {', '.join(_DTYPES)}.")
         dtype = _DTYPES[dtype]
     return found, dtype or (torch.bfloat16 if found.type == "cuda" else torch.float32)
+
+
+def unused_gpu() -> str:
+    """Why an NVIDIA GPU of this machine is not used, as a sentence for the user; "" where one is, or there is none."""
+    if torch.cuda.is_available() or not _nvidia_gpu():
+        return ""
+    if torch.version.cuda is None:
+        return "GPU found, but this PyTorch is a CPU build; `make install DEVICE=cuda` installs the other."
+    return (
+        f"GPU found, but this PyTorch is built for CUDA {torch.version.cuda} and cannot use it; update NVIDIA's "
+        "driver, or take a build for its CUDA: `make install TORCH_INDEX=<URL>`, see pytorch.org/get-started."
+    )
+
+
+@lru_cache(maxsize=1)
+def _nvidia_gpu() -> bool:
+    """Whether NVIDIA's driver lists a GPU; the Makefile asks it the same."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and "GPU " in listed.stdout
 
 
 def default_cache_folder() -> Path:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from dbsa_core import loading
 from dbsa_core.attention import LayerOptions, choose
 from dbsa_core.attention.visibility import additive, causal_tail, within_window
-from dbsa_core.capture import KEYWORD, Stage, captured
+from dbsa_core.capture import KEYWORD, Stage, cache_keyword, captured
 from dbsa_core.errors import ModelError
 from dbsa_core.rope import Rope, StandIn, Tables, find_rope
 
@@ -130,16 +130,17 @@ class LanguageModel:
         arguments: dict[str, Any] = {
             "input_ids": token_ids[None],
             "position_ids": positions[None],
-            "past_key_values": cache,
             "use_cache": cache is not None,
             KEYWORD: stage,
         }
+        module: Any = self.model.get_decoder() if logits_rows is None else self.model
+        arguments[cache_keyword(module)] = cache
         with self.lock, captured(self.model, rotary), torch.inference_mode():
             if logits_rows is None:
-                self.model.get_decoder()(**arguments)
+                module(**arguments)
                 return None
             rows = self.ids(logits_rows)
-            logits: torch.Tensor = self.model(**arguments, logits_to_keep=rows).logits[0]
+            logits: torch.Tensor = module(**arguments, logits_to_keep=rows).logits[0]
             return logits if logits.dtype == torch.float64 else logits.float()
 
     def probe(self) -> None:

@@ -171,6 +171,14 @@ def test_libraries_that_print_do_not_disturb_the_json(run: Run, monkeypatch: pyt
     assert "hello from a library" in outcome.err
 
 
+def test_a_gpu_that_lies_idle_is_named_unless_a_device_was_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbsa_core.cli.unused_gpu", lambda: "GPU found, but.")
+    assert "GPU found, but." in run("encode").err
+    assert "GPU found, but." not in run("encode", "--device", "cpu").err
+
+
 # --- files of queries -------------------------------------------------------------------------------------------------
 
 

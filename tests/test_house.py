@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "masks": "blocks",
     # The model, which knows none of the above.
     "attention": "",
-    "capture": "attention",
+    "capture": "errors attention",
     "rope": "errors",
     "loading": "errors",
     "model": "errors attention capture rope loading",
@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "evaluate": "errors data methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
-TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output"}
+TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output", "quiet"}
 WITHOUT_TRANSFORMERS = ["errors", "data", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
 """Importing these must not load transformers, however indirectly."""
 

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from dbsa_core.assemble import Context, assemble
 from dbsa_core.attention import LayerOptions
 from dbsa_core.blocks import Block, BlockPattern, starts
+from dbsa_core.capture import cache_keyword
 from dbsa_core.data import Pool
 from dbsa_core.encode import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.masks import dense_mask
@@ -142,7 +143,8 @@ def test_block_by_block_encoding_is_one_dense_masked_forward(model: LanguageMode
     allowed = dense_mask(LENGTHS, PATTERN).to(model.device)
     with torch.no_grad():
         mask = dense_arguments(model.model, TOKENS, allowed)
-        model.model(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, past_key_values=cache, use_cache=True)
+        named = {cache_keyword(model.model): cache}
+        model.model(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, use_cache=True, **named)
     context = assemble(model, pool, range(len(BLOCKS)), 0)
     for layer in range(model.shape.layers):
         close(context.keys[layer], cache.layers[layer].keys[0])

@@ -18,7 +18,7 @@ from app.views import message_view
 from app.workspace import EMBEDDED, Workspace
 from dbsa_core import DBSAError
 from dbsa_core.encode import Progress
-from dbsa_core.loading import EMBEDDED_NAME
+from dbsa_core.loading import EMBEDDED_NAME, unused_gpu
 
 PULSE_SECONDS = 0.8
 _DISMISS = """
@@ -203,6 +203,8 @@ def header_view(workspace: Workspace, session: Session) -> str:
         "Data": session.data.name if session.data else "none",
         "Encoded pool": pool_state(workspace, session),
     }
+    if unused := unused_gpu():
+        facts["Device"] = unused
     pairs = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="dbsa dbsa-header">{pairs}</dl>'
 

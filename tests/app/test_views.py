@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from app import views
+from app.tabs.page import header_view
 from app.theme import CSS, theme
+from app.workspace import Workspace
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.data import Demonstration, Pool, Problem
 from dbsa_core.encode import Progress
@@ -417,3 +419,12 @@ def test_contrast(mode: int) -> None:
     for text, ground in pairs:
         high, low = sorted((_luminance(text), _luminance(ground)), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_the_header_names_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace()
+    session = workspace.session(None)
+    monkeypatch.setattr("app.tabs.page.unused_gpu", lambda: "")
+    assert "Device" not in text_of(header_view(workspace, session))
+    monkeypatch.setattr("app.tabs.page.unused_gpu", lambda: "GPU found, but idle")
+    assert "GPU found, but idle" in text_of(header_view(workspace, session))
