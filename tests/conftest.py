@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -44,7 +47,27 @@ def require_chromium() -> Path:
     pytest.skip("No Chromium or Google Chrome was found: the browser tests are skipped. Install one to run them.")
 
 
-def pytest_report_header() -> str:
+def unlike_the_lock() -> list[str]:
+    """Packages of this environment in other versions than those that constraints.txt says were tested."""
+    found = []
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith((" ", "#")) or not line.strip():
+            continue
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate():
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                installed = importlib.metadata.version(requirement.name)
+                if not requirement.specifier.contains(installed, prereleases=True):
+                    found.append(f"{requirement.name} {installed}")
+    return found
+
+
+def pytest_report_header() -> list[str]:
+    others = ", ".join(unlike_the_lock())
+    return [f"versions: {f'unlike constraints.txt: {others}' if others else 'those of constraints.txt'}", _browser()]
+
+
+def _browser() -> str:
     return f"browser: {find_chromium() or 'no Chromium or Google Chrome found, so browser tests cannot run'}"
 
 

@@ -304,6 +304,7 @@ def test_the_first_filled_sheet_of_a_workbook_is_read(write: Write) -> None:
         ("a.csv", b"text,label\n\x81\x8d\x8f,a\n", "neither text in UTF-8"),
         ("a.csv", b"\xff\xfea\x00,\x00b", "line 1 holds bytes that this encoding does not have"),
     ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "content",
 )
 def test_a_bad_file_gets_a_sentence(write: Write, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
