@@ -21,6 +21,7 @@ from dbsa_core.encode import OnProgress, Progress, append_blocks, encode_blocks
 from dbsa_core.errors import Cancelled, QueryError
 from dbsa_core.methods import Method
 from dbsa_core.plan import EncodingPlan
+from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.tables import Table
 
 STEP_TOKENS = {"cpu": 512, "cuda": 32_768}
@@ -170,16 +171,12 @@ def _answer(method: Method, text: str) -> Prediction | None:
 
 
 def with_answers(frame: pd.DataFrame, answers: Sequence[Prediction | None]) -> pd.DataFrame:
-    """The frame with label, probability, margin and runner-up; a name that the file has gets `predicted_` before it."""
-    columns: dict[str, list[Any]] = {
-        "label": [a and a.label for a in answers],
-        "probability": [a and round(a.probability, 4) for a in answers],
-        "margin": [a and round(a.margin, 4) for a in answers],
-        "runner_up": [a and a.runner_up for a in answers],
-    }
+    """The frame with the columns of answers; a name that the file has gets `predicted_` before it."""
+    empty = (None,) * len(ANSWER_COLUMNS)
+    rows = [empty if answer is None else answer.answer() for answer in answers]
     found = frame.reset_index(drop=True)
-    for name, values in columns.items():
+    for place, name in enumerate(ANSWER_COLUMNS):
         while name in found.columns:
             name = f"predicted_{name}"
-        found[name] = values
+        found[name] = [row[place] for row in rows]
     return found

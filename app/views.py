@@ -17,6 +17,7 @@ from dbsa_core.blocks import BlockPattern, chosen_blocks
 from dbsa_core.data import Pool, Problem
 from dbsa_core.encode import Progress
 from dbsa_core.errors import SettingsError
+from dbsa_core.label_scores import LabelScores
 from dbsa_core.plan import EncodingPlan
 from dbsa_core.prediction import Prediction
 from dbsa_core.tables import Table
@@ -267,19 +268,13 @@ def _speed(progress: Progress | None, state: str) -> str:
 def prediction_card(prediction: Prediction, *, title: str, top: int = 5) -> str:
     """One method's answer: the label, the best probabilities, what they are, and what to know about them."""
     scores = prediction.scores
-    known = [index for index in scores.ranked() if np.isfinite(scores.log_probs[index])]
-    bars = "".join(
-        _bar(
-            scores.labels[index],
-            float(scores.probabilities[index]),
-            percent(float(scores.probabilities[index])),
-            " dbsa-best" if index == scores.best else "",
-        )
-        for index in known[:top]
-    )
+    ranked = scores.ranked() if scores.probabilities is not None else []
+    bars = "".join(_label_bar(scores, index) for index in ranked[:top])
     tags = ['<span class="dbsa-tag">first use, may be slower</span>'] if prediction.cold else []
     if equal := len(prediction.equal_rows):
         tags.append(f'<span class="dbsa-tag dbsa-out">query equals {_count(equal, "demonstration")}</span>')
+    if prediction.may_fit_no_label:
+        tags.append('<span class="dbsa-tag dbsa-out">May fit no label</span>')
     tokens = f"{prediction.context_tokens:,} tokens of context · {_took(prediction)}"
     return view(
         "card",
@@ -287,11 +282,26 @@ def prediction_card(prediction: Prediction, *, title: str, top: int = 5) -> str:
         f'<p class="dbsa-label">{escape(prediction.label)}</p>',
         f'<p class="dbsa-margin">{escape(_margin(prediction))}</p>',
         f'<div class="dbsa-bars">{bars}</div>',
-        muted(_more(len(known) - top, scores.way)) if len(known) > top else "",
+        muted(f"{_count(len(ranked) - top, 'more label')} below.") if len(ranked) > top else "",
         muted(_meaning(prediction)),
         muted(tokens),
         _notes(prediction.notes),
     )
+
+
+def _label_bar(scores: LabelScores, index: int) -> str:
+    assert scores.probabilities is not None
+    assert scores.intervals is not None
+    low, high = (float(bound) for bound in scores.intervals[:, index])
+    kind = " dbsa-best" if index == scores.best else ""
+    return _bar(scores.labels[index], float(scores.probabilities[index]), _between(low, high), kind)
+
+
+def _between(low: float, high: float) -> str:
+    """One number, or two where they differ in what is shown."""
+    if low == 0 < high:
+        return f"at most {percent(high)}"
+    return percent(low) if percent(low) == percent(high) else f"{percent(low)} to {percent(high)}"
 
 
 def _took(prediction: Prediction) -> str:
@@ -299,33 +309,31 @@ def _took(prediction: Prediction) -> str:
 
 
 def _margin(prediction: Prediction) -> str:
+    if prediction.interval is None or prediction.margin is None:
+        return "no probability: greedy decoding follows one label only"
+    own = _between(*prediction.interval)
     if prediction.runner_up is None:
-        return f"{percent(prediction.probability)}; the runner-up is not known"
-    return f"{percent(prediction.probability)}, {100 * prediction.margin:.1f} points ahead of {prediction.runner_up}"
-
-
-def _more(number: int, way: str) -> str:
-    return f"{_count(number, 'more label')} {'scored' if way == 'best_first' else 'below'}."
+        return own
+    return f"{own}, {100 * prediction.margin:.1f} points ahead of {prediction.runner_up}"
 
 
 def _meaning(prediction: Prediction) -> str:
     """What the probabilities are, in one line."""
     scores = prediction.scores
+    total, left = len(scores.labels), int((~np.isfinite(scores.log_probs)).sum())
     if scores.way == "greedy":
-        return (
-            "Greedy decoding: the probability that the model gives to this label alone; the other "
-            f"{len(scores.labels) - 1:,} labels were not scored."
-        )
-    total, known = len(scores.labels), int(np.isfinite(scores.log_probs).sum())
-    parts = [f"Softmax over the {total:,} candidate labels of their exact log-probabilities."]
-    if known < total:
-        bound = percent(min(1.0, scores.unexpanded_bound))
+        others = f"{left:,} candidate labels were" if left > 1 else "candidate label was"
+        parts = [f"The other {others} not scored."] if left else []
+    elif scores.exact:
+        parts = [f"Softmax over the {total:,} candidate labels of their exact log-probabilities."]
+    else:
         parts = [
-            f"Softmax over the {known:,} best of {total:,} candidate labels of their exact log-probabilities; the "
-            f"other {total - known:,} have together at most {bound} of the model's probability."
+            f"Softmax over the {total:,} candidate labels; {left:,} of them were not scored one by one, so that each "
+            "probability is known to within 1 point."
         ]
-    if scores.outside_mass >= 0.0005:
-        parts.append(f"{percent(scores.outside_mass)} of the model's probability lies outside them.")
+    least, most = scores.outside_mass
+    if most >= 0.0005 and (least > 0 or scores.way != "greedy"):
+        parts.append(f"{_between(least, most)} of the model's probability lies outside them.")
     return " ".join(parts)
 
 

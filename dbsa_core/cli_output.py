@@ -19,11 +19,10 @@ from typing import Any, TextIO
 from dbsa_core.encode import Progress
 from dbsa_core.errors import DataError
 from dbsa_core.evaluate import Evaluation
-from dbsa_core.prediction import Prediction
+from dbsa_core.prediction import ANSWER_COLUMNS, Prediction
 
 SECONDS_BETWEEN_LINES = 1.0
 """Where standard error is no terminal, progress takes at most one line in this time."""
-ADDED_COLUMNS = ("label", "probability", "margin", "runner_up")
 EVALUATION_HEADER = f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8}"
 
 
@@ -101,6 +100,7 @@ class Answer:
         if self.prediction is not None:
             return self.prediction.as_json() | place
         found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None, "probabilities": {}}
+        found |= dict.fromkeys(("probability", "probability_low", "probability_high"))
         found |= {"block_ids": [], "fresh_rows": [], "context_tokens": 0, "seconds": {}, "problem": self.problem}
         return found | place
 
@@ -111,19 +111,29 @@ class Answer:
             return f"  {self.method:<14} {self.problem}"
         second = f"then {found.runner_up}, " if found.runner_up is not None else ""
         rest = f"{second}{found.context_tokens:,} context tokens, {found.seconds['total']:.2f} s"
-        return f"  {self.method:<14} {found.label}  {found.probability:.1%}  ({rest})"
+        warning = f"\n  {'':<14} {no_label_text(found)}" if found.may_fit_no_label else ""
+        return f"  {self.method:<14} {found.label}  {probability_text(found)}  ({rest}){warning}"
 
     def cells(self) -> list[str]:
-        """In the order of `ADDED_COLUMNS`."""
+        """In the order of `ANSWER_COLUMNS`."""
         found = self.prediction
         if found is None:
-            return [""] * len(ADDED_COLUMNS)
-        return [
-            _harmless(found.label),
-            f"{found.probability:.6f}",
-            f"{found.margin:.6f}",
-            _harmless(found.runner_up or ""),
-        ]
+            return [""] * len(ANSWER_COLUMNS)
+        cells = ["" if value is None else value for value in found.answer()]
+        return [_harmless(cell) if isinstance(cell, str) else f"{cell:.6f}" for cell in cells]
+
+
+def probability_text(found: Prediction) -> str:
+    """The probability in words: a number, or two where the other labels were not all scored."""
+    if found.interval is None:
+        return "no probability over the labels: greedy decoding follows one label only"
+    low, high = (f"{bound:.1%}" for bound in found.interval)
+    return low if low == high else f"{low} to {high}"
+
+
+def no_label_text(found: Prediction) -> str:
+    """What to say where most of the model's probability lies outside the labels."""
+    return f"May fit no label: {found.scores.outside_mass[0]:.1%} of the model's probability lies outside the labels."
 
 
 def _harmless(cell: str) -> str:
@@ -135,7 +145,7 @@ def header(own: Sequence[str], methods: Sequence[str]) -> list[str]:
     """The queries' own columns and ours, under names that are free."""
     names = list(own)
     for method in methods:
-        for column in ADDED_COLUMNS:
+        for column in ANSWER_COLUMNS:
             wanted = column if len(methods) == 1 else f"{column}_{method}"
             while wanted in names:
                 wanted += " (dbsa)"

@@ -11,7 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from dbsa_core.score import LabelScores
+from dbsa_core.label_scores import LabelScores
+
+ANSWER_COLUMNS = (
+    "label",
+    "probability",
+    "probability_low",
+    "probability_high",
+    "margin",
+    "runner_up",
+    "may_fit_no_label",
+)
+"""What a table of answers holds of each; `Prediction.answer` gives the values."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +78,21 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """Softmax over the candidate labels of their exact log-probabilities, best first."""
+        """Probability of each candidate label among the candidates, best first; empty for greedy decoding."""
         values = self.scores.probabilities
-        return {self.labels[i]: float(values[i]) for i in self.scores.ranked()}
+        return {} if values is None else {self.labels[i]: float(values[i]) for i in self.scores.ranked()}
 
     @property
-    def probability(self) -> float:
-        return float(self.scores.probabilities[self.scores.best])
+    def probability(self) -> float | None:
+        """Of the label among the candidate labels; None for greedy decoding, which knows no such thing."""
+        values = self.scores.probabilities
+        return None if values is None else float(values[self.scores.best])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Least and greatest value that `probability` may have, equal where every label was scored; None for greedy."""
+        bounds = self.scores.intervals
+        return None if bounds is None else (float(bounds[0, self.scores.best]), float(bounds[1, self.scores.best]))
 
     @property
     def runner_up(self) -> str | None:
@@ -82,29 +101,54 @@ class Prediction:
         return self.labels[second[0]] if second and np.isfinite(self.scores.log_probs[second[0]]) else None
 
     @property
-    def margin(self) -> float:
-        """Probability of the label less that of the runner-up."""
+    def margin(self) -> float | None:
+        """Probability of the label less that of the runner-up; None for greedy decoding."""
+        if self.scores.probabilities is None:
+            return None
         values = np.sort(self.scores.probabilities)[::-1]
         return float(values[0] - values[1]) if len(values) > 1 else 1.0
+
+    @property
+    def may_fit_no_label(self) -> bool:
+        """Whether more than half of the model's probability lies outside the candidate labels."""
+        return self.scores.outside_mass[0] > 0.5
+
+    def answer(self) -> tuple[str | float | None, ...]:
+        """The values of `ANSWER_COLUMNS`, probabilities to six digits; None where there is none."""
+        low, high = self.interval or (None, None)
+        numbers = [None if x is None else round(x, 6) for x in (self.probability, low, high, self.margin)]
+        return (self.label, *numbers, self.runner_up, "yes" if self.may_fit_no_label else "no")
 
     def as_json(self) -> dict[str, Any]:
         """One object of plain values.
 
         Blocks and rows are numbered from 0: `block_ids` by `Block.id`, `fresh_rows` and `equal_rows` as indices into
-        `Pool.demonstrations`, whose `row` is the row in the file.
+        `Pool.demonstrations`, whose `row` is the row in the file. `probability_low` and `probability_high` are equal
+        where every label was scored; else `probability_intervals` has both for each label. `outside_mass` is the least
+        and the greatest probability of all that is no candidate. With greedy decoding there is no probability over
+        candidates: these are null, and `probabilities` is empty.
         """
+        low, high = self.interval or (None, None)
+        scores, intervals = self.scores, {}
+        if scores.intervals is not None and not scores.exact:
+            intervals = {self.labels[i]: [float(bound) for bound in scores.intervals[:, i]] for i in scores.ranked()}
         return {
             "query": self.query,
             "method": self.method,
             "label": self.label,
-            "probabilities": self.probabilities,
+            "probability": self.probability,
+            "probability_low": low,
+            "probability_high": high,
             "margin": self.margin,
+            "probabilities": self.probabilities,
+            "probability_intervals": intervals,
+            "outside_mass": list(scores.outside_mass),
+            "may_fit_no_label": self.may_fit_no_label,
             "block_ids": list(self.selection.block_ids) if self.selection else [],
             "fresh_rows": list(self.demonstration_rows),
             "equal_rows": list(self.equal_rows),
             "context_tokens": self.context_tokens,
-            "unexpanded_bound": self.scores.unexpanded_bound,
-            "outside_mass": self.scores.outside_mass,
+            "decoding": scores.way,
             "cold": self.cold,
             "notes": list(self.notes),
             "seconds": dict(self.seconds),

@@ -16,12 +16,12 @@ import torch
 
 from dbsa_core.assemble import AttentionMass, Context, QueryStage
 from dbsa_core.attention.visibility import causal_tail
+from dbsa_core.label_scores import LabelScores, OpenLabels, Way
 from dbsa_core.prompt import Ids, Prompter
 
 Decode = Literal["exact", "greedy"]
-Way = Literal["one_pass", "best_first", "greedy"]
 
-ONE_PASS_NODES = {"cpu": 48, "cuda": 512}
+ONE_PASS_NODES = 512
 """Up to this many trie nodes one tree-masked pass is taken; above, the trie is expanded best-first."""
 NODES_AT_ONCE = {"cpu": 8, "cuda": 64}
 """How many nodes best-first expands in one forward."""
@@ -29,11 +29,14 @@ NODES_PER_FORWARD = 512
 """A tree-masked pass over more nodes is split, so that their logits stay bounded."""
 PROVEN_LABELS = 2
 """Best-first goes on until so many best labels are proven: the label and its runner-up."""
+OPEN_SHARE = 0.01
+"""Best-first goes on until what it leaves open has at most this share of what all labels may have: B <= 0.01 (Z + B).
+No interval of `LabelScores` is wider."""
 
 
-def choose_way(num_nodes: int, device_type: str) -> Literal["one_pass", "best_first"]:
-    """The rule, the same for every method: by the number of trie nodes and the device alone."""
-    return "one_pass" if num_nodes <= ONE_PASS_NODES.get(device_type, ONE_PASS_NODES["cpu"]) else "best_first"
+def choose_way(num_nodes: int) -> Literal["one_pass", "best_first"]:
+    """The rule, the same for every method and device: by the number of trie nodes alone."""
+    return "one_pass" if num_nodes <= ONE_PASS_NODES else "best_first"
 
 
 @dataclass(frozen=True)
@@ -83,47 +86,15 @@ class LabelTrie:
     def __len__(self) -> int:
         return len(self.tokens)
 
-
-@dataclass(frozen=True)
-class LabelScores:
-    """What scoring found; arrays are in the order of `labels`."""
-
-    labels: tuple[str, ...]
-    log_probs: np.ndarray
-    """float64 [labels]: exact log-probability of label and terminator; -inf for labels that were not expanded."""
-    way: Way
-    best: int
-    unexpanded_bound: float
-    """The labels at -inf have together at most this probability; 0 where every label is exact."""
-    forwards: int
-    tokens: int
-    """Tokens that went through the model, prompt included."""
-    mass: torch.Tensor | None = None
-    """[layers, heads, spans], if it was asked for."""
-
-    @property
-    def label(self) -> str:
-        return self.labels[self.best]
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """Softmax over the candidate labels, float64 [labels]; 0 for labels that were not expanded.
-
-        A greedy walk knows one label only: there it is that label's own probability.
-        """
-        if self.way == "greedy":
-            return np.asarray(np.exp(self.log_probs))
-        shifted = np.exp(self.log_probs - self.log_probs[self.best])
-        return np.asarray(shifted / shifted.sum())
-
-    @property
-    def outside_mass(self) -> float:
-        """Probability that the model gives to anything that is not a candidate label."""
-        return max(0.0, 1.0 - float(np.exp(self.log_probs).sum()))
-
-    def ranked(self) -> list[int]:
-        """Label indices, most probable first; ties in label order."""
-        return [int(i) for i in np.lexsort((np.arange(len(self.labels)), -self.log_probs))]
+    def below(self, node: int) -> tuple[int, ...]:
+        """The labels that begin with the tokens up to `node`."""
+        found, waiting = [], [node]
+        while waiting:
+            node = waiting.pop()
+            if node in self.label_of:
+                found.append(self.label_of[node])
+            waiting.extend(self.children[node])
+        return tuple(sorted(found))
 
 
 @dataclass
@@ -168,11 +139,12 @@ class _Walk:
         self.tokens += len(token_ids)
 
     def _keep(self, logits: torch.Tensor, nodes: list[int]) -> None:
-        log_probs = logits - logits.logsumexp(-1, keepdim=True)
+        normalizers = logits.logsumexp(-1, keepdim=True)
         wanted = [[*(self.trie.tokens[c] for c in self.trie.children[n]), self.trie.terminator_id] for n in nodes]
         widest = max(map(len, wanted))
         padded = self.model.ids([t for row in wanted for t in (*row, *[0] * (widest - len(row)))]).view(-1, widest)
-        for node, row, found in zip(nodes, wanted, log_probs.gather(1, padded).double().cpu(), strict=True):
+        log_probs = (logits.gather(1, padded) - normalizers).double().cpu()
+        for node, row, found in zip(nodes, wanted, log_probs, strict=True):
             self.log_probs[node] = found[: len(row)]
 
     def _stage(self, prompt_tokens: int, nodes: Sequence[int]) -> QueryStage:
@@ -219,16 +191,20 @@ def score_labels(
     """
     context = context.with_room(len(prompt) + len(trie))
     mass = AttentionMass(tuple(spans)) if spans is not None else None
-    chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie), context.model.device.type))
+    chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     # The room behind a context serves one query at a time, and best-first takes several forwards.
     with context.model.lock:
         walk = _Walk(context, prompt, trie, mass)
-        log_probs, best, bound = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
+        log_probs, best, left = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
     stacked = mass.stacked() if mass is not None else None
-    return LabelScores(trie.labels, log_probs, chosen, best, bound, walk.forwards, walk.tokens, stacked)
+    return LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, walk.tokens, tuple(left), stacked)
 
 
-def _one_pass(walk: _Walk) -> tuple[np.ndarray, int, float]:
+_Found = tuple[np.ndarray, int, list[OpenLabels]]
+"""Log-probabilities [labels], the best label, and what was left open."""
+
+
+def _one_pass(walk: _Walk) -> _Found:
     trie = walk.trie
     nodes = list(range(len(trie)))
     for start in range(0, len(nodes), NODES_PER_FORWARD):
@@ -238,10 +214,11 @@ def _one_pass(walk: _Walk) -> tuple[np.ndarray, int, float]:
         parent = trie.parents[node]
         path[node] = (path[parent] if parent >= 0 else 0.0) + walk.after(parent, node)
     log_probs = np.array([path[end] + walk.after(end, None) for end in trie.ends])
-    return log_probs, int(log_probs.argmax()), 0.0
+    return log_probs, int(log_probs.argmax()), []
 
 
-def _best_first(walk: _Walk) -> tuple[np.ndarray, int, float]:
+def _best_first(walk: _Walk) -> _Found:
+    """Expand the likeliest beginnings until the best labels are proven and what is left open weighs next to nothing."""
     trie = walk.trie
     at_once = NODES_AT_ONCE.get(walk.model.device.type, NODES_AT_ONCE["cpu"])
     log_probs = np.full(len(trie.labels), -np.inf)
@@ -251,37 +228,46 @@ def _best_first(walk: _Walk) -> tuple[np.ndarray, int, float]:
     proven = min(PROVEN_LABELS, len(trie.labels))
     while frontier:
         threshold = np.partition(log_probs, -proven)[-proven]
-        if threshold > -frontier[0][0]:
+        if threshold > -frontier[0][0] and _next_to_nothing(frontier, log_probs):
             break
-        batch: list[tuple[float, int]] = []
-        while frontier and len(batch) < at_once and -frontier[0][0] >= threshold:
-            batch.append(heapq.heappop(frontier))
+        batch = [heapq.heappop(frontier) for _ in range(min(at_once, len(frontier)))]
         walk.forward([node for _, node in batch])
         for cost, node in batch:
             for child in trie.children[node]:
                 heapq.heappush(frontier, (cost - walk.after(node, child), child))
             if node in trie.label_of:
                 log_probs[trie.label_of[node]] = -cost + walk.after(node, None)
-    bound = float(sum(np.exp(-cost) for cost, _ in frontier))
-    return log_probs, int(log_probs.argmax()), bound
+    left = [OpenLabels(trie.below(node), -cost) for cost, node in frontier]
+    return log_probs, int(log_probs.argmax()), left
 
 
-def _greedy(walk: _Walk) -> tuple[np.ndarray, int, float]:
+def _next_to_nothing(frontier: Sequence[tuple[float, int]], log_probs: np.ndarray) -> bool:
+    """B <= 0.01 (Z + B), in logarithms."""
+    left = float(np.logaddexp.reduce([-cost for cost, _ in frontier]))
+    return bool(left <= np.log(OPEN_SHARE) + np.logaddexp(left, np.logaddexp.reduce(log_probs)))
+
+
+def _greedy(walk: _Walk) -> _Found:
     """The paper's constrained greedy decoding: at each step the most probable token among those that the trie
     allows."""
     trie, node, total = walk.trie, -1, 0.0
+    left: list[OpenLabels] = []
     walk.forward([])
     while True:
         options: list[tuple[float, int | None]] = [(walk.after(node, child), child) for child in trie.children[node]]
         if node in trie.label_of:
             options.append((walk.after(node, None), None))
-        step, child = max(options, key=lambda option: option[0])
+        step, taken = max(options, key=lambda option: option[0])
+        for passed, child in options:
+            if child != taken:
+                labels = trie.below(child) if child is not None else (trie.label_of[node],)
+                left.append(OpenLabels(labels, total + passed))
         total += step
-        if child is None:
+        if taken is None:
             break
-        walk.forward([child])
-        node = child
+        walk.forward([taken])
+        node = taken
     log_probs = np.full(len(trie.labels), -np.inf)
     best = trie.label_of[node]
     log_probs[best] = total
-    return log_probs, best, 1.0 - float(np.exp(total))
+    return log_probs, best, left

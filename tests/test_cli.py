@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,11 +27,13 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.methods import METHODS
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.model import LanguageModel
+from dbsa_core.prediction import ANSWER_COLUMNS
 from tests.tiny import stock_model
 
 LABELS = ("lamp", "pump", "=door")
 CLASSIFY_KEYS = {
-    "query", "method", "label", "probabilities", "block_ids", "fresh_rows", "context_tokens", "seconds",
+    "query", "method", "label", "probability", "probability_low", "probability_high", "probabilities", "outside_mass",
+    "may_fit_no_label", "block_ids", "fresh_rows", "context_tokens", "seconds",
 }  # fmt: skip
 EVALUATE_KEYS = {"method", "accuracy", "n", "setup_seconds", "latency_p50_seconds", "latency_p95_seconds"}
 
@@ -145,11 +148,20 @@ def test_what_is_given_overrides_the_preset(run: Run) -> None:
 
 def test_classify_speaks_to_people_too(run: Run) -> None:
     outcome = run("classify", "--query", "bad light", "--method", "zero_shot")
-    query, answer = outcome.out.splitlines()
+    query, answer, warning = outcome.out.splitlines()
     assert query == "bad light"
     assert answer.split()[0] == "zero_shot"
     assert answer.split()[1] in LABELS
     assert "%" in answer
+    assert re.fullmatch(r" +May fit no label: \d+\.\d% of the model's probability lies outside the labels\.", warning)
+
+
+def test_greedy_decoding_gives_no_probability(run: Run) -> None:
+    options = ("classify", "--query", "bad light", "--method", "zero_shot", "--decode", "greedy")
+    assert "no probability over the labels: greedy decoding follows one label only" in run(*options).out
+    (found,) = run(*options, "--json").objects
+    assert [found[name] for name in ("probability", "probability_low", "probability_high")] == [None] * 3
+    assert found["probabilities"] == {}
 
 
 def test_classify_without_data_takes_the_bundled_example(run: Run) -> None:
@@ -198,15 +210,17 @@ def test_a_file_of_queries_comes_back_with_its_own_columns_and_ours(run: Run, qu
     assert outcome.out == ""
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["Nr", "label", "text", "label (dbsa)", "probability", "margin", "runner_up"]
+    assert list(rows[0]) == ["Nr", "label", "text", "label (dbsa)", *ANSWER_COLUMNS[1:]]
+    assert ANSWER_COLUMNS[1:4] == ("probability", "probability_low", "probability_high")
     assert [(row["Nr"], row["label"]) for row in rows] == [("1", "alt"), ("2", ""), ("3", "x"), ("4", "y")]
     assert [row["text"] for row in rows[:2]] == ["Türlicht defekt, völlig", "first\nsecond"]
     for row in rows[:2]:
         assert row["label (dbsa)"] in {"lamp", "pump", "'=door"}
         assert row["runner_up"] in {"lamp", "pump", "'=door"}
         assert 0 <= float(row["margin"]) <= float(row["probability"]) <= 1
+        assert row["probability_low"] == row["probability"] == row["probability_high"]
     for row in rows[2:]:
-        assert [row[name] for name in ("label (dbsa)", "probability", "margin", "runner_up")] == [""] * 4
+        assert [row[name] for name in ("label (dbsa)", *ANSWER_COLUMNS[1:])] == [""] * len(ANSWER_COLUMNS)
     assert "Row 4, dbsa: The query is" in outcome.err
     assert "1 without a text and 1 with a text that does not fit" in outcome.err
 
@@ -239,9 +253,9 @@ def test_queries_use_the_text_column_where_they_have_it(run: Run, data: Path, tm
 
 
 def test_cells_of_ours_are_no_formulas_and_names_are_free() -> None:
-    assert header(["text", "label"], ["dbsa"])[2:] == ["label (dbsa)", "probability", "margin", "runner_up"]
+    assert header(["text", "label"], ["dbsa"])[2:] == ["label (dbsa)", *ANSWER_COLUMNS[1:]]
     assert header(["label", "label (dbsa)"], ["dbsa"])[2] == "label (dbsa) (dbsa)"
-    assert header(["a"], ["dbsa", "zero_shot"])[4:6] == ["runner_up_dbsa", "label_zero_shot"]
+    assert header(["a"], ["dbsa", "zero_shot"])[7:9] == ["may_fit_no_label_dbsa", "label_zero_shot"]
     assert csv_line(["a\rb", 'c"d', "e"]) == '"a\rb","c""d",e'
 
 

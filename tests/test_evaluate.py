@@ -13,9 +13,9 @@ import pytest
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.evaluate import Evaluation, evaluate
+from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.prediction import Prediction
-from dbsa_core.score import LabelScores
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
@@ -42,7 +42,7 @@ class ByList:
         if label == "long":
             raise QueryError("The query is too long.")
         scores = np.log(np.where(np.array(LABELS) == label, 0.8, 0.1))
-        found = LabelScores(LABELS, scores, "one_pass", LABELS.index(label), 0.0, 1, 1)
+        found = LabelScores(LABELS, scores, "one_pass", LABELS.index(label), 1, 1)
         return Prediction(self.name, query, found, 1, {"total": float(seconds)}, len(self.asked) == 1)
 
 

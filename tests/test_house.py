@@ -63,14 +63,17 @@ MAY_IMPORT = {
     "encode": "errors data prompt blocks attention rope model store",
     "assemble": "attention model encode",
     "prefill": "attention model assemble",
-    "score": "attention prompt assemble",
+    "label_scores": "",
+    "score": "attention prompt assemble label_scores",
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
-    "prediction": "score",
+    "prediction": "label_scores",
     "task": "errors data prompt model retrieve score",
     "plan": "errors data prompt blocks model encode settings task",
     "saved": "errors prompt store encode task plan",
-    "methods": "errors data prompt blocks encode retrieve assemble prefill score settings prediction task plan",
+    "methods": (
+        "errors data prompt blocks encode retrieve assemble prefill label_scores score settings prediction task plan"
+    ),
     "evaluate": "errors data methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""

@@ -268,7 +268,7 @@ def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int
     known = torch.tensor(best_first.log_probs).isfinite()
     close(torch.tensor(best_first.log_probs)[known], torch.tensor(tree.log_probs)[known])
     left = float(torch.tensor(tree.log_probs)[~known].exp().sum())
-    assert left <= best_first.unexpanded_bound + 1e-9
+    assert left <= best_first.open_mass + 1e-9
 
 
 def test_an_empty_context_is_a_plain_prompt(model: LanguageModel) -> None:

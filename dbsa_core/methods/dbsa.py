@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from dbsa_core.assemble import assemble
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
+from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import nearest_rows
-from dbsa_core.score import LabelScores, score_labels
+from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
 from dbsa_core.task import Task
 

@@ -203,7 +203,7 @@ def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> Non
     with page.expect_download() as download:
         page.locator("#file-result a[download]").first.click()
     lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "id,text,label,probability,margin,runner_up"
+    assert lines[0] == "id,text,label,probability,probability_low,probability_high,margin,runner_up,may_fit_no_label"
     assert len(lines) == 3
 
 

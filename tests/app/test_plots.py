@@ -12,9 +12,9 @@ import pytest
 from app import plots
 from app.plots import attention_figure, latency_figure, mask_figure, mask_words
 from dbsa_core.blocks import BlockPattern
+from dbsa_core.label_scores import LabelScores
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
 from dbsa_core.prediction import Prediction, QueryAttention
-from dbsa_core.score import LabelScores
 
 
 def heatmap(figure: go.Figure) -> go.Heatmap:
@@ -30,7 +30,7 @@ def check_serialises(figure: go.Figure) -> None:
 
 
 def prediction(**seconds: float) -> Prediction:
-    scores = LabelScores(("a", "b"), np.log([0.7, 0.2]), "one_pass", 0, 0.0, 1, 10)
+    scores = LabelScores(("a", "b"), np.log([0.7, 0.2]), "one_pass", 0, 1, 10)
     return Prediction("dbsa", "q", scores, 10, seconds, False)
 
 

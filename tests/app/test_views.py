@@ -19,9 +19,9 @@ from app.workspace import Workspace
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.data import Demonstration, Pool, Problem
 from dbsa_core.encode import Progress
+from dbsa_core.label_scores import LabelScores, OpenLabels
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
-from dbsa_core.score import LabelScores
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.tables import Table
 from dbsa_core.task import Task
@@ -95,7 +95,9 @@ def table(**changes: object) -> Table:
 def prediction_of(log_probs: list[float], way: str = "one_pass", **changes: object) -> Prediction:
     values = np.array(log_probs)
     labels = tuple(f"label {index}" for index in range(len(values)))
-    scores = LabelScores(labels, values, way, int(values.argmax()), 0.03, 1, 10)
+    left = tuple(int(index) for index in np.flatnonzero(~np.isfinite(values)))
+    open_labels = (OpenLabels(left, math.log(0.009)),) if left else ()
+    scores = LabelScores(labels, values, way, int(values.argmax()), 1, 10, open_labels)
     seconds = {"retrieve": 0.01, "assemble": 0.02, "forward": 0.06, "total": 0.09}
     return replace(Prediction("dbsa", "q", scores, 1234, seconds, False), **changes)
 
@@ -285,17 +287,28 @@ def test_card_shows_the_best_labels_first() -> None:
     assert page.endswith("A note.")
 
 
-def test_card_says_what_was_not_scored() -> None:
+def test_card_shows_ranges_where_labels_were_left_open() -> None:
     made = prediction_of([math.log(0.6), -math.inf, math.log(0.3), -math.inf], "best_first")
     page = text_of(views.prediction_card(made, title="DBSA"))
-    assert "2 best of 4 candidate labels" in page
-    assert "other 2 have together at most 3.0 %" in page
-    assert "label 1" not in page
-    made = prediction_of([-math.inf, math.log(0.6)], "greedy")
-    page = text_of(views.prediction_card(made, title="DBSA"))
-    assert "Greedy decoding" in page
-    assert "runner-up is not known" in page
-    assert "outside" not in page
+    assert "66.0 % to 66.7 %, 33.2 points ahead of label 2" in page
+    assert "label 1 at most 1.0 %" in page
+    assert "4 candidate labels; 2 of them were not scored one by one" in page
+    assert "9.1 % to 10.0 % of the model&#x27;s probability lies outside them." in page
+    assert "May fit no label" not in page
+
+
+def test_card_of_a_greedy_walk_has_no_probability() -> None:
+    page = text_of(views.prediction_card(prediction_of([-math.inf, math.log(0.6)], "greedy"), title="DBSA"))
+    assert "label 1 no probability: greedy decoding follows one label only" in page
+    assert "The other 1 candidate label were" not in page
+    assert "The other candidate label was not scored." in page
+    assert "60" not in page
+
+
+def test_card_says_once_that_no_label_may_fit() -> None:
+    page = text_of(views.prediction_card(prediction_of(list(np.log([0.004, 0.002]))), title="DBSA"))
+    assert page.count("May fit no label") == 1
+    assert "99.4 % of the model&#x27;s probability lies outside them." in page
 
 
 def test_latency_table() -> None:

@@ -15,6 +15,7 @@ from app.session import Session
 from app.workspace import EMBEDDED, Workspace
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
+from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.tables import Table, read_table
 from tests.tiny import tiny_model
 
@@ -280,8 +281,7 @@ def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session
     assert job.wait(SOON)
     assert job.state == "done", job.message
     written = read_table(job.result.path)
-    answers = ["predicted_label", "probability", "margin", "runner_up"]
-    assert list(written.frame.columns) == ["id", "label", "text", *answers]
+    assert list(written.frame.columns) == ["id", "label", "text", "predicted_label", *ANSWER_COLUMNS[1:]]
     assert job.result.skipped == 1
     assert written.frame["predicted_label"].tolist()[1] is None or written.frame["predicted_label"].tolist()[1] == ""
     assert job.progress.done == 3
@@ -289,7 +289,7 @@ def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session
 
 def test_answers_never_overwrite_a_column(table: Table) -> None:
     found = with_answers(table.frame.head(2).assign(predicted_label="mine"), [None, None])
-    assert list(found.columns)[-4:] == ["predicted_predicted_label", "probability", "margin", "runner_up"]
+    assert list(found.columns)[-len(ANSWER_COLUMNS) :] == ["predicted_predicted_label", *ANSWER_COLUMNS[1:]]
 
 
 def test_a_forward_can_be_stopped_in_the_middle(workspace: Workspace, session: Session) -> None:

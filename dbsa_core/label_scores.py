@@ -1,0 +1,112 @@
+"""What scoring found about the candidate labels: exact log-probabilities, or intervals where some were left open.
+
+Knows nothing about how it was found; numbers in, probabilities out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+
+Way = Literal["one_pass", "best_first", "greedy"]
+
+
+@dataclass(frozen=True)
+class OpenLabels:
+    """Labels that were not scored one by one, because they begin with tokens behind which nothing was asked."""
+
+    labels: tuple[int, ...]
+    """Their indices."""
+    log_mass: float
+    """Log-probability of the tokens that they begin with: together they have at most this much."""
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """What scoring found; arrays are in the order of `labels`.
+
+    With Z the probability of all finished labels and B that of what was left open, the candidates have together between
+    Z and Z + B of the model's probability. So a finished label of probability p has between p / (Z + B) and p / Z among
+    the candidates, and labels left open with mass b between 0 and b / (Z + b).
+    """
+
+    labels: tuple[str, ...]
+    log_probs: np.ndarray
+    """float64 [labels]: exact log-probability of label and terminator; -inf for labels that were left open."""
+    way: Way
+    best: int
+    forwards: int
+    tokens: int
+    """Tokens that went through the model, prompt included."""
+    open: tuple[OpenLabels, ...] = ()
+    """Each label that is not finished stands in exactly one of these."""
+    mass: torch.Tensor | None = None
+    """[layers, heads, spans], if it was asked for."""
+
+    @property
+    def label(self) -> str:
+        return self.labels[self.best]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every label's probability is known."""
+        return not self.open
+
+    @property
+    def open_mass(self) -> float:
+        """B: the labels that were left open have together at most this probability."""
+        return float(sum(np.exp(part.log_mass) for part in self.open))
+
+    @cached_property
+    def intervals(self) -> np.ndarray | None:
+        """float64 [2, labels]: least and greatest probability among the candidate labels; equal where `exact`.
+
+        None for greedy decoding, which follows one label and learns nothing of the others' share.
+        """
+        if self.way == "greedy":
+            return None
+        finished, z, b = self._scaled
+        low, high = finished / (z + b), finished / z
+        for part in self.open:
+            own = np.exp(part.log_mass - self.log_probs[self.best])
+            high[list(part.labels)] = own / (z + own)
+        return np.stack([low, high])
+
+    @cached_property
+    def probabilities(self) -> np.ndarray | None:
+        """float64 [labels], summing to 1: the softmax over the candidate labels where `exact`.
+
+        Else half of what was left open is taken to be labels', in equal parts among those that begin alike; each value
+        lies within its interval. None for greedy decoding.
+        """
+        if self.way == "greedy":
+            return None
+        finished, z, b = self._scaled
+        values = finished / (z + b / 2)
+        for part in self.open:
+            own = np.exp(part.log_mass - self.log_probs[self.best])
+            values[list(part.labels)] = own / 2 / len(part.labels) / (z + b / 2)
+        return np.asarray(values)
+
+    @property
+    def _scaled(self) -> tuple[np.ndarray, float, float]:
+        """Finished labels' probabilities, their sum Z, and B, all as multiples of the best label's."""
+        best = self.log_probs[self.best]
+        finished = np.exp(self.log_probs - best)
+        return finished, float(finished.sum()), float(sum(np.exp(part.log_mass - best) for part in self.open))
+
+    @property
+    def outside_mass(self) -> tuple[float, float]:
+        """Least and greatest probability that the model gives to anything that is no candidate label."""
+        finished = float(np.exp(self.log_probs).sum())
+        return min(1.0, max(0.0, 1.0 - finished - self.open_mass)), min(1.0, max(0.0, 1.0 - finished))
+
+    def ranked(self) -> list[int]:
+        """Label indices, most probable first; ties in label order."""
+        estimate = np.exp(self.log_probs) if self.probabilities is None else self.probabilities
+        # Probabilities first, since labels left open have no log-probability; it orders those that round to 0.
+        return [int(i) for i in np.lexsort((np.arange(len(self.labels)), -self.log_probs, -estimate))]
