@@ -129,9 +129,9 @@ def group(rows: Sequence[int], row_ids: Sequence[Ids], pattern: BlockPattern, fi
     return blocks
 
 
-def with_bos(blocks: Sequence[Block], bos_ids: Ids) -> list[Block]:
-    """The blocks with the BOS once, at the start of block 0."""
-    return [replace(b, token_ids=bos_ids + b.token_ids) if b.id == 0 else b for b in blocks]
+def with_prefix(blocks: Sequence[Block], prefix_ids: Ids) -> list[Block]:
+    """The blocks with what the tokenizer puts before a text (a BOS, for most) once, at the start of block 0."""
+    return [replace(b, token_ids=prefix_ids + b.token_ids) if b.id == 0 else b for b in blocks]
 
 
 def starts(blocks: Sequence[Block]) -> list[int]:

@@ -99,9 +99,11 @@ class Answer:
         place = {} if self.row is None else {"row": self.row}
         if self.prediction is not None:
             return self.prediction.as_json() | place
-        found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None, "probabilities": {}}
-        found |= dict.fromkeys(("probability", "probability_low", "probability_high"))
-        found |= {"block_ids": [], "fresh_rows": [], "context_tokens": 0, "seconds": {}, "problem": self.problem}
+        found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None}
+        found |= dict.fromkeys(("probability", "probability_low", "probability_high", "margin"))
+        found |= {"probabilities": {}, "probability_intervals": {}, "outside_mass": None, "may_fit_no_label": None}
+        found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "context_tokens": 0, "decoding": None}
+        found |= {"cold": None, "notes": [], "seconds": {}, "problem": self.problem}
         return found | place
 
     def as_text(self) -> str:

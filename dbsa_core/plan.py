@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, mask_density, with_bos
+from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, mask_density, with_prefix
 from dbsa_core.data import Pool
 from dbsa_core.encode import EncodedPool, OnProgress, append_blocks, encode_blocks
 from dbsa_core.errors import CapacityError, DataError
@@ -70,7 +70,7 @@ class Limit:
 def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     """What bounds the tokens of a pool; the smallest is the default budget."""
     model = task.model
-    found = [Limit(sum(map(len, task.row_ids)) + len(task.prompter.bos_ids), "the file")]
+    found = [Limit(sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids), "the file")]
     if settings.positions == "sequential":
         room = min(QUERY_POSITIONS, model.max_positions // 4)
         found.append(Limit(model.max_positions - room, "the model's context"))
@@ -149,7 +149,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     cut = settings.long_rows == "truncate"
     if cut:
         lengths = [min(tokens, longest) for tokens in lengths]
-    rows = draw_rows(task.pool, lengths, budget - len(task.prompter.bos_ids), settings.seed, longest)
+    rows = draw_rows(task.pool, lengths, budget - len(task.prompter.prefix_ids), settings.seed, longest)
     if not rows:
         raise CapacityError(
             f"Not one row fits a budget of {budget:,} tokens (the shortest has {min(lengths):,}, and a row may take "
@@ -157,7 +157,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         )
     ids = [task.truncated(row, longest) if cut else task.row_ids[row] for row in rows]
     pattern = settings.pattern(len(rows))
-    blocks = with_bos(group(rows, ids, pattern), task.prompter.bos_ids)
+    blocks = with_prefix(group(rows, ids, pattern), task.prompter.prefix_ids)
     tokens = sum(map(len, blocks))
     if too_long:
         what = f"cut to {longest:,} tokens" if cut else "left out of blocks and similar examples alike"

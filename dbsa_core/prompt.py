@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from dbsa_core.errors import DataError, SettingsError
-
-Ids = tuple[int, ...]
+from dbsa_core.plain_text import Ids as Ids
+from dbsa_core.plain_text import PlainText
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,15 @@ class PromptTemplate:
                 "bring their own space."
             )
 
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """What stands before a text and what stands between it and its label."""
+        return f"{self.text_prefix} " if self.text_prefix else "", f"\n{self.label_prefix}"
+
     def text_part(self, text: str) -> str:
         """What stands before the label, for demonstrations and queries alike."""
-        start = f"{self.text_prefix} {text}" if self.text_prefix else text
-        return f"{start}\n{self.label_prefix}"
+        lead, rest = self.around_text
+        return f"{lead}{text}{rest}"
 
     @staticmethod
     def shown(label: str) -> str:
@@ -80,54 +85,49 @@ def template(name: str) -> PromptTemplate:
 class Prompter:
     """A template bound to a tokenizer; turns text into ids, the same ids everywhere.
 
-    `tokenizer` is a Hugging Face tokenizer (anything callable on a list of strings that returns `input_ids`).
+    `tokenizer` is a Hugging Face tokenizer (anything callable on a list of strings that returns `input_ids`). Texts and
+    labels are plain text, whatever they look like; the template's own words may hold control tokens.
     """
 
     tokenizer: Any
     template: PromptTemplate = field(default_factory=PromptTemplate)
-    bos_ids: Ids = field(init=False)
-    """The beginning-of-sequence id where the tokenizer adds one by itself, else nothing."""
     separator_ids: Ids = field(init=False)
+    _plain: PlainText = field(init=False)
     _labels: dict[str, Ids] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        bos = getattr(self.tokenizer, "bos_token_id", None)
-        first = self.tokenizer("a")["input_ids"][:1]
-        self.bos_ids = (bos,) if bos is not None and first == [bos] else ()
-        self.separator_ids = self._continuations("a", [self.template.separator])[0]
+        self._plain = PlainText(self.tokenizer)
+        self.separator_ids = self._words(self.template.separator)
+
+    @property
+    def prefix_ids(self) -> Ids:
+        """What the tokenizer puts before any text by itself, such as a BOS; it stands once, before everything."""
+        return self._plain.prefix_ids
 
     @property
     def terminator_id(self) -> int:
         """The separator's first token, which ends a label."""
         return self.separator_ids[0]
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return encoded
-
-    def _continuations(self, before: str, texts: Sequence[str]) -> list[Ids]:
-        """Ids of each text as it stands after `before`: some tokenizers put a dummy space before the first word."""
-        if not texts:
-            return []
-        head, *joined = self._encode([before, *(before + text for text in texts)])
-        ids = [full[len(head) :] if full[: len(head)] == head else None for full in joined]
-        alone = self._encode(texts) if None in ids else []
-        return [tuple(found if found is not None else alone[i]) for i, found in enumerate(ids)]
+    def _words(self, words: str) -> Ids:
+        """Ids of the template's own words, behind a text."""
+        return self._plain.words("a", words)
 
     @property
     def label_cue(self) -> Ids:
         """Ids of the new line and the label prefix, for texts that are cut."""
-        return self._continuations("a", ["\n" + self.template.label_prefix])[0]
+        return self._words("\n" + self.template.label_prefix)
 
     def texts(self, texts: Sequence[str]) -> list[Ids]:
         """Ids of the part before the label, for each text."""
-        return self._continuations("\n", [self.template.text_part(text) for text in texts])
+        lead, rest = self.template.around_text
+        return self._plain.continuations("\n", lead, texts, rest)
 
     def label(self, label: str) -> Ids:
         """Ids of a label with its leading space, without the terminator."""
         if label not in self._labels:
             anchor = "\n" + self.template.label_prefix
-            self._labels[label] = self._continuations(anchor, [" " + self.template.shown(label)])[0]
+            (self._labels[label],) = self._plain.continuations(anchor, " ", [self.template.shown(label)], "")
             if not self._labels[label]:
                 raise DataError(f"The label {label!r} has no tokens; give it a name of letters or digits.")
         return self._labels[label]

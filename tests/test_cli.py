@@ -238,6 +238,7 @@ def test_a_file_of_queries_as_json_keeps_every_row(run: Run, queries: Path) -> N
     assert [o["row"] for o in outcome.objects] == [1, 2, 3, 4]
     assert all(o.keys() >= CLASSIFY_KEYS for o in outcome.objects)
     assert [o["label"] is None for o in outcome.objects] == [False, False, True, True]
+    assert all(outcome.objects[0].keys() == o.keys() - {"problem"} for o in outcome.objects[1:])
     assert outcome.objects[0]["query"] == "Türlicht defekt, völlig"
 
 

@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "columns": "errors formats tables cells",
     "data": "errors formats tables cells columns",
     # Demonstrations to blocks of ids.
-    "prompt": "errors data",
+    "plain_text": "",
+    "prompt": "errors data plain_text",
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
@@ -78,7 +79,7 @@ MAY_IMPORT = {
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output", "quiet"}
-WITHOUT_TRANSFORMERS = ["errors", "data", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
+WITHOUT_TRANSFORMERS = ["errors", "data", "plain_text", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
 """Importing these must not load transformers, however indirectly."""
 
 FILES = sorted(CORE.rglob("*.py"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dbsa_core.blocks import BlockPattern, group, with_bos
+from dbsa_core.blocks import BlockPattern, group, with_prefix
 from dbsa_core.data import Pool
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import Setup, make_method
@@ -124,16 +124,16 @@ def test_a_bos_id_that_the_tokenizer_does_not_add_by_itself_is_not_added() -> No
     tokenizer = ByteTokenizer(bos=False)
     tokenizer.bos_token_id = 256
     tokenizer._encode = lambda text, special: list(text.encode())  # type: ignore[method-assign]
-    assert Prompter(tokenizer).bos_ids == ()
+    assert Prompter(tokenizer).prefix_ids == ()
     blocks = group((0,), [(1, 2)], BlockPattern(1))
-    assert with_bos(blocks, ())[0].token_ids == (1, 2)
-    assert with_bos(blocks, (256,))[0].token_ids == (256, 1, 2)
+    assert with_prefix(blocks, ())[0].token_ids == (1, 2)
+    assert with_prefix(blocks, (256,))[0].token_ids == (256, 1, 2)
 
 
 def test_only_block_0_gets_the_bos() -> None:
-    blocks = with_bos(group((0, 1, 2), [(1,), (2,), (3,)], BlockPattern(1)), (256,))
+    blocks = with_prefix(group((0, 1, 2), [(1,), (2,), (3,)], BlockPattern(1)), (256,))
     assert [block.token_ids for block in blocks] == [(256, 1), (2,), (3,)]
-    assert with_bos(group((7,), [(9,)], BlockPattern(1), first_block=4), (256,))[0].token_ids == (9,)
+    assert with_prefix(group((7,), [(9,)], BlockPattern(1), first_block=4), (256,))[0].token_ids == (9,)
 
 
 @pytest.mark.parametrize("text", ["one two", "one", " leading", "?!"])

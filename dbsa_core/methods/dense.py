@@ -22,7 +22,7 @@ def answer_densely(
     watch = Stopwatch(task.model.device)
     text, query_ids = task.query(query)
     positions = setup.plan.rope_length or task.model.max_positions
-    start = task.prompter.bos_ids
+    start = task.prompter.prefix_ids
     check_query_fits(query_ids, len(start), task, positions)
     with watch.phase("retrieve"):
         found = find(text)
