@@ -103,7 +103,7 @@ def encode_blocks(
 
     Raises `CapacityError` where sequential positions, or one window of local ones, exceed the model's.
     """
-    _check_positions(model, blocks, pattern)
+    _check_positions(model, blocks, pattern, rope_length)
     begun = time.perf_counter()
     empty = EncodedPool(
         pool, (), pattern, template, store or MemoryStore(), model.signature, rope_length, len(blocks), 0.0
@@ -130,7 +130,7 @@ def append_blocks(
     if model.signature != encoded.model_signature:
         raise CapacityError("The pool was encoded by another model; encode it anew with this one before appending.")
     all_blocks = (*encoded.blocks, *blocks)
-    _check_positions(model, all_blocks, encoded.pattern)
+    _check_positions(model, all_blocks, encoded.pattern, encoded.rope_length)
     begun = time.perf_counter()
     before = replace(encoded, pool=pool, blocks_planned=len(all_blocks))
     done = _continue(model, before, all_blocks, len(encoded.blocks), on_progress, cancelled, chunk_tokens)
@@ -166,20 +166,28 @@ def _continue(
     return replace(encoded, blocks=tuple(blocks[:done]))
 
 
-def _check_positions(model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern) -> None:
+def _check_positions(
+    model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern, rope_length: int | None
+) -> None:
+    limit = rope_length or model.max_positions
+    has = f"{model.name} has {limit:,} positions"
+    if rope_length is not None and rope_length < model.max_positions:
+        has = (
+            f"the RoPE tables that were chosen for this pool hold for {limit:,} positions (those of {model.name} "
+            "change with the length)"
+        )
     lengths = [len(block) for block in blocks]
     for block in blocks:
         last = sum(lengths[w] for w in pattern.window(block.id)) if pattern.positions == "local" else 0
-        if last > model.max_positions:
+        if last > limit:
             raise CapacityError(
-                f"Block {block.id + 1} and what it sees are {last:,} tokens long, and {model.name} has "
-                f"{model.max_positions:,} positions; choose a smaller block size or window."
+                f"Block {block.id + 1} and what it sees are {last:,} tokens long, and {has}; choose a smaller block "
+                "size or window."
             )
-    if pattern.positions == "sequential" and sum(lengths) > model.max_positions:
+    if pattern.positions == "sequential" and sum(lengths) > limit:
         raise CapacityError(
-            f"The pool has {sum(lengths):,} tokens, and {model.name} has {model.max_positions:,} "
-            "positions; choose fewer "
-            "pool tokens, or positions 'local', with which a pool may be longer than the model's context."
+            f"The pool has {sum(lengths):,} tokens, and {has}; choose fewer pool tokens, encode all of them anew at "
+            "once, or choose positions 'local', with which a pool may be longer than that."
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dbsa_core.errors import ModelError
+from dbsa_core.errors import CapacityError, ModelError
 
 Tables = tuple[torch.Tensor, torch.Tensor]
 
@@ -24,9 +24,8 @@ class StandIn(nn.Module):
     """Takes the place of a decoder's `rotary_emb` while the model is captured.
 
     Deferred, it returns cos = 1 and sin = 0. Otherwise it returns the true tables, computed as for a forward of
-    `length`
-    tokens: tables that depend on the length of the forward (longrope, dynamic NTK) are the same for pool and query
-    then.
+    `length` tokens: tables that depend on the length of the forward (longrope, dynamic NTK) are the same for pool and
+    query then.
     """
 
     def __init__(self, rope: Rope, *, deferred: bool, length: int | None):
@@ -69,8 +68,17 @@ class Rope:
         *,
         dtype: torch.dtype = torch.float32,
     ) -> Tables:
-        """cos and sin [1, tokens, rotary_dim] at `positions` [tokens], as in a forward of `length` tokens."""
+        """cos and sin [1, tokens, rotary_dim] at `positions` [tokens], as in a forward of `length` tokens.
+
+        Raises `CapacityError` for positions beyond `length` where the tables depend on it: they would be another
+        length's, and no longer those by which cached keys were rotated.
+        """
         pinned = self.length_dependent and length is not None
+        if pinned and length is not None and len(positions) and (last := int(positions.max())) >= length:
+            raise CapacityError(
+                f"Position {last:,} lies beyond the {length:,} for which these RoPE tables hold; they change with the "
+                "length, so keys rotated before would not fit. Encode the pool anew, planned for more tokens."
+            )
         asked = torch.cat([positions, positions.new_tensor([length - 1])]) if pinned and length else positions
         probe = torch.empty(0, dtype=dtype, device=positions.device)
         arguments = () if layer_type is None else (layer_type,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from dbsa_core.blocks import Block, BlockPattern, starts
 from dbsa_core.capture import cache_keyword
 from dbsa_core.data import Pool
 from dbsa_core.encode import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
 from dbsa_core.model import DenseStage, LanguageModel
 from dbsa_core.prefill import prefill
@@ -313,3 +315,39 @@ def neutral_generation() -> Any:
     from transformers import GenerationConfig
 
     return GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=60, eos_token_id=END, pad_token_id=0)
+
+
+@pytest.fixture(params=list(LENGTH_DEPENDENT))
+def length_dependent(request: pytest.FixtureRequest) -> LanguageModel:
+    return tiny_model(request.param)
+
+
+def test_no_pool_grows_beyond_the_length_that_its_tables_hold_for(length_dependent: LanguageModel) -> None:
+    """Beyond it the tables are another length's: old keys would be rotated by one set and new ones by the other."""
+    model, nothing = length_dependent, Pool((), (), "")
+    held = sum(LENGTHS[:4])
+    before = encode_blocks(model, nothing, BLOCKS[:4], PATTERN, PromptTemplate(), rope_length=held)
+    with pytest.raises(CapacityError, match=rf"The pool has {TOKENS} tokens, and the RoPE tables .* {held} positions"):
+        append_blocks(model, before, nothing, BLOCKS[4:])
+    assert len(before.blocks) == 4
+    with pytest.raises(CapacityError, match=f"hold for {held - 1} positions"):
+        encode_blocks(model, nothing, BLOCKS[:4], PATTERN, PromptTemplate(), rope_length=held - 1)
+
+
+def test_local_positions_hold_each_window_to_that_length_and_not_the_pool(length_dependent: LanguageModel) -> None:
+    model, nothing, local = length_dependent, Pool((), (), ""), replace(PATTERN, positions="local")
+    widest = max(sum(LENGTHS[w] for w in local.window(block)) for block in range(len(BLOCKS)))
+    assert widest < TOKENS
+    done = encode_blocks(model, nothing, BLOCKS, local, PromptTemplate(), rope_length=widest)
+    assert len(done.blocks) == len(BLOCKS)
+    with pytest.raises(CapacityError, match=rf"what it sees are {widest} tokens long, and the RoPE tables"):
+        encode_blocks(model, nothing, BLOCKS, local, PromptTemplate(), rope_length=widest - 1)
+
+
+def test_tables_of_one_length_are_refused_for_positions_beyond_it(length_dependent: LanguageModel) -> None:
+    rope = length_dependent.rope
+    tables = rope.tables(torch.tensor([0, 39]), None, 40)
+    assert tables[0].shape[1] == 2
+    with pytest.raises(CapacityError, match="Position 40 lies beyond the 40"):
+        rope.tables(torch.tensor([0, 40]), None, 40)
+    assert tiny_model("llama").rope.tables(torch.tensor([0, 400]), None, 40)[0].shape[1] == 2, "static tables have none"
