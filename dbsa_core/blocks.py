@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import accumulate
 from typing import Literal
 
@@ -148,10 +149,12 @@ def chosen_blocks(ratio: float, blocks: int, pattern: BlockPattern) -> int:
     """How many blocks a ratio means: ratio x blocks rounded half up, and at least one beside the sink where
     there is one.
 
-    The sink blocks are always in, and count.
+    The ratio is taken as it is written: 0.35 of 90 blocks are 31.5, so 32, although the float is a little less than
+    0.35. The sink blocks are always in, and count.
     """
     check_ratio(ratio)
-    return min(blocks, max(pattern.required_blocks + 1, math.floor(ratio * blocks + 0.5)))
+    meant = (Decimal(str(ratio)) * blocks).to_integral_value(ROUND_HALF_UP)
+    return min(blocks, max(pattern.required_blocks + 1, int(meant)))
 
 
 def check_ratio(ratio: float) -> None:

@@ -19,7 +19,7 @@ from dbsa_core.data import Pool
 from dbsa_core.encode import EncodedPool, OnProgress, append_blocks, encode_blocks
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.model import LanguageModel
-from dbsa_core.prompt import PromptTemplate
+from dbsa_core.prompt import Ids, PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.task import Task
 
@@ -99,11 +99,22 @@ class EncodingPlan:
     """What set the budget, in words."""
     too_long: tuple[int, ...]
     """Rows of the pool that are too long for a block."""
+    longest_row: int
+    """Tokens that a row may take, in blocks and beside a query alike."""
     notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:
         return tuple(row for block in self.blocks for row in block.rows)
+
+    @property
+    def cuts_long_rows(self) -> bool:
+        """Whether rows that are too long are read cut; else they are not read at all."""
+        return self.settings.long_rows == "truncate"
+
+    def row_ids(self, task: Task, row: int) -> Ids:
+        """The ids by which every method reads a row of `task`: cut where long rows are."""
+        return task.truncated(row, self.longest_row) if self.cuts_long_rows else task.row_ids[row]
 
     @property
     def tokens(self) -> int:
@@ -182,6 +193,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         limited_by=limited_by,
         too_long=too_long,
+        longest_row=longest,
         notes=tuple(notes),
     )
 

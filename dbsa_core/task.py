@@ -5,6 +5,7 @@ Knows nothing about which rows are encoded, nor how.
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
@@ -69,7 +70,7 @@ class Task:
         return ids[: tokens - len(tail)] + tail
 
     def extended(self, demonstrations: Sequence[Demonstration]) -> Task:
-        """The task with further rows behind its own; their labels must be among its labels."""
+        """The task with further rows behind its own; their labels must be among its labels. Only they are tokenized."""
         unknown = sorted({d.label for d in demonstrations} - set(self.pool.labels))
         if unknown:
             raise DataError(
@@ -77,4 +78,10 @@ class Task:
                 f"{', '.join(self.pool.labels[:8])}{' ...' if len(self.pool.labels) > 8 else ''}. "
                 "Encode anew to add labels."
             )
-        return Task(self.model, Pool.of([*self.pool.demonstrations, *demonstrations], self.pool.labels), self.template)
+        longer = copy.copy(self)
+        longer.pool = Pool.of([*self.pool.demonstrations, *demonstrations], self.pool.labels)
+        new = self.prompter.demonstrations([d.text for d in demonstrations], [d.label for d in demonstrations])
+        longer.row_ids = [*self.row_ids, *new]
+        for indexed in ("row_index", "_rows_by_text"):
+            longer.__dict__.pop(indexed, None)
+        return longer

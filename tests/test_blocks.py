@@ -166,6 +166,8 @@ def test_the_automatic_block_size_gives_24_blocks_where_rows_allow(rows: int) ->
         (0.5, 7, 1, 4),  # 3.5, where rounding to even gives 4 as well
         (0.3, 24, 1, 7),  # 7.2
         (0.25, 10, 1, 3),  # 2.5, where rounding to even would give 2
+        (0.35, 90, 1, 32),  # 31.5, although 0.35 * 90 is 31.499999999999996
+        (0.29, 50, 1, 15),  # 14.5, although 0.29 * 50 is 14.499999999999998
         (1.0, 27, 1, 27),
         (1, 27, 1, 27),
         (0.01, 27, 1, 2),  # one beside the sink

@@ -17,6 +17,7 @@ from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.model import LanguageModel
 from dbsa_core.plan import append, encode
 from dbsa_core.prediction import Prediction
+from dbsa_core.prompt import Prompter
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
@@ -326,6 +327,45 @@ def test_appending_grows_the_pool_and_leaves_old_blocks_the_same_tensors(wide: L
     found = answer(grown, "dbsa", "igloo old", ratio=0.3)  # row 24, the appended last block
     assert found.selection is not None
     assert len(after.blocks) - 1 in found.selection.block_ids
+
+
+def test_only_new_rows_are_tokenized_where_a_task_grows(wide: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = setup_of(wide, PAIRS[:16]).task
+    _ = task.row_index, task.rows_equal_to("x")
+    seen: list[str] = []
+    demonstrations = Prompter.demonstrations
+
+    def spy(self: Prompter, texts: Any, labels: Any) -> Any:
+        seen.extend(texts)
+        return demonstrations(self, texts, labels)
+
+    monkeypatch.setattr(Prompter, "demonstrations", spy)
+    grown = task.extended([Demonstration(text, label, 90) for text, label in PAIRS[16:20]])
+    assert seen == [text for text, _ in PAIRS[16:20]]
+    assert len(task.row_ids) == len(task.pool) == 16
+    afresh = Task(wide, grown.pool)
+    assert grown.row_ids == afresh.row_ids
+    assert grown.row_index.rank(PAIRS[18][0]).order == afresh.row_index.rank(PAIRS[18][0]).order
+    assert grown.rows_equal_to(PAIRS[18][0]) == (18,)
+
+
+def test_rows_are_ranked_once_however_many_blocks_are_dropped(
+    narrow: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = setup_of(narrow, pool_tokens=480, block_size=2)
+    method = make_method("dbsa_fresh", QuerySettings(ratio=1.0)).fit(setup)
+    ranked: list[str] = []
+    rank = type(setup.task.row_index).rank
+
+    def spy(self: Any, query: str) -> Any:
+        ranked.append(query)
+        return rank(self, query)
+
+    monkeypatch.setattr(type(setup.task.row_index), "rank", spy)
+    found = method.predict("igloo old " + "z" * 150)
+    assert found.selection is not None
+    assert len(found.selection.dropped) > 1
+    assert len(ranked) == 2, "blocks once, rows once"
 
 
 def test_rows_are_not_appended_twice_nor_from_another_file_nor_with_a_new_label(wide: LanguageModel) -> None:

@@ -204,7 +204,6 @@ def test_long_rows_are_cut_with_their_labels_whole_where_that_is_asked_for(model
     assert made.notes[0] == "2 rows are longer than 64 tokens, too long for a block, and are cut to 64 tokens."
 
 
-@pytest.mark.xfail(reason="Retrieval ICL reads truncated rows whole", strict=True)
 def test_a_row_that_is_cut_is_as_short_in_every_method(model: LanguageModel, machine: Any) -> None:
     settings = EncodeSettings(pool_tokens=500, block_size=1, long_rows="truncate")
     setup = Setup.of(Task(model, Pool.of(LONG_ROWS[18:])), settings)
@@ -213,6 +212,18 @@ def test_a_row_that_is_cut_is_as_short_in_every_method(model: LanguageModel, mac
         for name in ("dbsa", "fixed_icl", "retrieval_icl")
     }
     assert tokens == dict.fromkeys(tokens, setup.plan.tokens + len("Text: thing\nLabel:"))
+
+
+def test_a_row_that_is_cut_is_cut_beside_a_query_too(model: LanguageModel, machine: Any) -> None:
+    """It stands in no block here, and is nearest: in the prompt it ends as it would in a block."""
+    settings = EncodeSettings(pool_tokens=100, block_size=1, long_rows="truncate")
+    setup = Setup.of(Task(model, Pool.of(LONG_ROWS)), settings)
+    assert 20 not in setup.rows
+    found = make_method("dbsa_fresh", QuerySettings(ratio=0.1, fresh_demonstrations=1)).fit(setup).predict("very long")
+    assert found.demonstration_rows == (20,)
+    assert found.selection is not None
+    read = sum(len(setup.encoded_pool().blocks[b]) for b in found.selection.block_ids)
+    assert found.context_tokens == read + setup.plan.longest_row + len("Text: very long\nLabel:")
 
 
 def test_what_cannot_be_met_is_refused_with_a_sentence(model: LanguageModel, task: Task, machine: Any) -> None:

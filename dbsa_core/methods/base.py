@@ -56,6 +56,10 @@ class Setup:
         """Rows of the pool that methods may use without looking at the rest of the file."""
         return self.encoded.rows if self.encoded is not None else self.plan.rows
 
+    def row_ids(self, row: int) -> Ids:
+        """The ids of one row, the same in blocks and beside a query, in every method."""
+        return self.plan.row_ids(self.task, row)
+
     def block_retriever(self, name: str, seed: int) -> Retriever:
         """The retriever over the encoded blocks, one document a block: its texts and labels, as in the paper."""
         blocks = self.encoded_pool().blocks
@@ -122,11 +126,11 @@ def fitted(setup: Setup | None, name: str) -> Setup:
     return setup
 
 
-def fit_rows(rows: list[int], task: Task, free: int, fixed: int) -> tuple[list[int], int]:
+def fit_rows(rows: list[int], setup: Setup, free: int, fixed: int) -> tuple[list[int], int]:
     """The nearest of `rows` (nearest last) that fit `free` positions beside `fixed` tokens, and how many were
     left out."""
     kept = list(rows)
-    while kept and fixed + sum(len(task.row_ids[row]) for row in kept) > free:
+    while kept and fixed + sum(len(setup.row_ids(row)) for row in kept) > free:
         kept.pop(0)
     return kept, len(rows) - len(kept)
 

@@ -16,10 +16,9 @@ from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
-from dbsa_core.retrieve import nearest_rows
+from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
-from dbsa_core.task import Task
 
 
 @dataclass
@@ -49,10 +48,11 @@ class Dbsa:
         text, query_ids = task.query(query)
         with watch.phase("retrieve"):
             selection, fresh, notes = self._select(setup, text, query_ids)
-        prompt = (*(token for row in fresh for token in task.row_ids[row]), *query_ids)
+        fresh_ids = [setup.row_ids(row) for row in fresh]
+        prompt = (*(token for ids in fresh_ids for token in ids), *query_ids)
         with watch.phase("assemble"):
             context = assemble(task.model, encoded, selection.block_ids, len(prompt) + len(task.trie))
-        names, spans = _spans(context.block_spans, [len(task.row_ids[row]) for row in fresh], len(query_ids))
+        names, spans = _spans(context.block_spans, list(map(len, fresh_ids)), len(query_ids))
         with watch.phase("forward"):
             scores = score_labels(
                 context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
@@ -79,17 +79,19 @@ class Dbsa:
         count = chosen_blocks(self.settings.ratio, len(encoded.blocks), encoded.pattern)
         required = min(encoded.pattern.required_blocks, len(encoded.blocks))
         ranked = [*range(required), *(b for b in ranking.order if b >= required)][: max(count, required)]
-        fresh = self._fresh(setup, text, ranked)
+        # Ranked once: whatever is dropped below, the rows stay as like the query as they are.
+        alike = setup.task.row_index.rank(text) if self.settings.fresh_demonstrations else None
+        fresh = self._fresh(setup, alike, ranked)
         positions = encoded.rope_length or task.model.max_positions
         lengths = [len(block) for block in encoded.blocks]
         check_query_fits(query_ids, sum(lengths[:required]), task, positions)
         free = positions - len(query_ids) - task.longest_label
         dropped: list[int] = []
-        while len(ranked) > required and sum(lengths[b] for b in ranked) + _tokens(task, fresh) > free:
+        while len(ranked) > required and sum(lengths[b] for b in ranked) + _tokens(setup, fresh) > free:
             dropped.append(ranked.pop())
             # A dropped block's own rows may now be among the nearest.
-            fresh = self._fresh(setup, text, ranked)
-        kept, left_out = fit_rows(fresh, task, free, sum(lengths[b] for b in ranked))
+            fresh = self._fresh(setup, alike, ranked)
+        kept, left_out = fit_rows(fresh, setup, free, sum(lengths[b] for b in ranked))
         notes = [_dropped_note(len(dropped), count, positions)] if dropped else []
         if left_out:
             notes.append(f"{left_out} similar examples did not fit the model's {positions:,} positions.")
@@ -97,18 +99,17 @@ class Dbsa:
         scores = {b: float(ranking.scores[b]) for b in range(len(encoded.blocks))}
         return Selection(tuple(ordered), scores, tuple(dropped)), kept, notes
 
-    def _fresh(self, setup: Setup, text: str, block_ids: Sequence[int]) -> list[int]:
+    def _fresh(self, setup: Setup, alike: Ranking | None, block_ids: Sequence[int]) -> list[int]:
         """Rows nearest to the query, nearest last, without those that stand in a chosen block."""
-        if not self.settings.fresh_demonstrations:
+        if alike is None:
             return []
         standing = {row for b in block_ids for row in setup.encoded_pool().blocks[b].rows}
-        excluded = standing | set(setup.plan.too_long)
-        rows = nearest_rows(setup.task.row_index, text, self.settings.fresh_demonstrations, exclude=excluded)
-        return list(reversed(rows))
+        excluded = standing if setup.plan.cuts_long_rows else standing | set(setup.plan.too_long)
+        return list(reversed(nearest_of(alike, self.settings.fresh_demonstrations, exclude=excluded)))
 
 
-def _tokens(task: Task, rows: Sequence[int]) -> int:
-    return sum(len(task.row_ids[row]) for row in rows)
+def _tokens(setup: Setup, rows: Sequence[int]) -> int:
+    return sum(len(setup.row_ids(row)) for row in rows)
 
 
 def _dropped_note(dropped: int, count: int, positions: int) -> str:

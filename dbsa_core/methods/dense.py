@@ -27,8 +27,8 @@ def answer_densely(
     with watch.phase("retrieve"):
         found = find(text)
         fixed = len(start) + len(query_ids) + task.longest_label
-        rows, left_out = fit_rows(found, task, positions, fixed)
-    prompt = (*start, *(token for row in rows for token in task.row_ids[row]), *query_ids)
+        rows, left_out = fit_rows(found, setup, positions, fixed)
+    prompt = (*start, *(token for row in rows for token in setup.row_ids(row)), *query_ids)
     with watch.phase("forward"):
         context = Context.reserved(task.model, len(prompt) + len(task.trie), setup.plan.rope_length)
         scores = score_labels(context, prompt, task.trie, decode=settings.decode)

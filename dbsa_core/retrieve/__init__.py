@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from dbsa_core.errors import SettingsError
 
-__all__ = ["RETRIEVERS", "Ranking", "Retriever", "RetrieverFactory", "make_retriever", "nearest_rows", "order_of"]
+__all__ = [
+    "RETRIEVERS",
+    "Ranking",
+    "Retriever",
+    "RetrieverFactory",
+    "make_retriever",
+    "nearest_of",
+    "nearest_rows",
+    "order_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +109,11 @@ def nearest_rows(retriever: Retriever, query: str, count: int, *, exclude: Colle
     """
     if count < 0:
         raise SettingsError(f"The number of nearest rows is {count}, but it cannot be negative. Give 0 for none.")
-    ranking = retriever.rank(query)
+    return nearest_of(retriever.rank(query), count, exclude=exclude)
+
+
+def nearest_of(ranking: Ranking, count: int, *, exclude: Collection[int] = ()) -> tuple[int, ...]:
+    """The same of a ranking at hand."""
     excluded = frozenset(exclude)
     alike = takewhile(lambda document: ranking.scores[document] > 0, ranking.order)
     wanted = (document for document in alike if document not in excluded)
