@@ -18,6 +18,7 @@ from dbsa_core.attention.visibility import additive, causal_tail, within_window
 from dbsa_core.blocks import Block, BlockPattern, starts
 from dbsa_core.data import Pool
 from dbsa_core.errors import CapacityError
+from dbsa_core.memory import memory_told
 from dbsa_core.model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.rope import Rope, Tables
@@ -152,13 +153,12 @@ def _continue(
     for chunk in _chunks(blocks[first:], budget):
         if cancelled():
             break
-        try:
+        reached = (
+            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({sum(map(len, blocks[:done])):,} were "
+            "encoded) or a smaller model."
+        )
+        with memory_told(model.device, reached):
             _encode_chunk(model, encoded, blocks, chunk)
-        except torch.OutOfMemoryError as error:
-            raise CapacityError(
-                f"Memory of {model.device} ran out at block {done + 1} of {len(blocks)}; choose fewer pool tokens "
-                f"({sum(map(len, blocks[:done])):,} were encoded) or a smaller model."
-            ) from error
         done = chunk[-1].id + 1
         if on_progress:
             tokens = sum(len(block) for block in blocks[first:done])

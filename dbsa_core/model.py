@@ -26,10 +26,10 @@ from dbsa_core.rope import Rope, StandIn, Tables, find_rope
 TESTED_FAMILIES = frozenset(
     [
         *("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"),
-        *("phi3", "olmo2", "smollm3", "granite", "glm4", "mixtral"),
+        *("phi3", "olmo2", "smollm3", "granite", "glm4", "mixtral", "phi"),
     ]
 )
-"""Values of `config.model_type` for which the tests hold every law; any other family is probed when it is loaded."""
+"""Values of `config.model_type` for which the tests hold every law; every model is probed when it is loaded."""
 PROBE_TOKENS = 24
 PROBE_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 """Largest |captured - stock| logit that the probe accepts, as a share of the largest |logit|."""
@@ -84,18 +84,22 @@ class LanguageModel:
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: Any, name: str | None = None) -> LanguageModel:
-        """A model at hand; it is looked over by one short forward, and probed by two more if its family is unlisted."""
+        """A model at hand; it is looked over by one short forward, and its capture is probed by two more.
+
+        Raises `ModelError` for a family that cannot be used, whatever it is that fails in it.
+        """
         model.eval()
         config = model.config.get_text_config()
         max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
         survey = _survey(model, config)
-        rope = find_rope(model.get_decoder(), survey.attention_module, config, survey.rotates, max_positions)
+        rope = find_rope(
+            model.get_decoder(), survey.attention_module, config, survey.rotates, survey.head_dim, max_positions
+        )
         shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
         made = cls(
             model, tokenizer, name or config.model_type, rope, shape, max_positions, _signature(model, tokenizer)
         )
-        if config.model_type not in TESTED_FAMILIES:
-            made.probe()
+        made.probe()
         return made
 
     @property
@@ -156,7 +160,10 @@ class LanguageModel:
             stock = self.model(input_ids=token_ids[None], use_cache=False).logits[0].float()
         positions = torch.arange(PROBE_TOKENS, device=self.device)
         stage = DenseStage(self.rope, positions)
-        ours = self.run(token_ids, positions, stage, deferred=True, logits_rows=range(PROBE_TOKENS))
+        try:
+            ours = self.run(token_ids, positions, stage, deferred=True, logits_rows=range(PROBE_TOKENS))
+        except CAPTURE_FAILURES as error:
+            raise _unusable(self.family, error) from error
         assert ours is not None
         difference = float((ours.float() - stock).abs().max() / stock.abs().max().clamp_min(1e-30))
         if not difference <= PROBE_TOLERANCE[self.shape.dtype]:
@@ -225,6 +232,18 @@ class _ZeroTables(torch.nn.Module):
         return torch.zeros_like(cos), torch.zeros_like(sin)
 
 
+CAPTURE_FAILURES = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, AssertionError)
+"""What a model's own code raises where its attention is not as the capture takes it."""
+
+
+def _unusable(family: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The family {family!r} cannot be used: its attention does not go through transformers' attention interface as "
+        f"others do ({type(error).__name__}: {error}). Use a model of a tested family: "
+        f"{', '.join(sorted(TESTED_FAMILIES))}."
+    )
+
+
 def _survey(model: PreTrainedModel, config: Any) -> _Survey:
     """One forward of three tokens; refuses models whose layers are not all plain attention of one shape."""
     family = config.model_type
@@ -240,12 +259,8 @@ def _survey(model: PreTrainedModel, config: Any) -> _Survey:
         with captured(model, _ZeroTables(decoder.rotary_emb)), torch.inference_mode():
             token_ids = torch.arange(3, device=model.device)[None]
             decoder(input_ids=token_ids, use_cache=False, **{KEYWORD: stage})
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ModelError(
-            f"The family {family!r} cannot be used: its attention does not go through transformers' "
-            "attention interface "
-            f"({type(error).__name__}: {error}). Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
-        ) from error
+    except CAPTURE_FAILURES as error:
+        raise _unusable(family, error) from error
     layers = [stage.seen.get(i) for i in range(config.num_hidden_layers)]
     types = tuple(getattr(config, "layer_types", None) or ())
     strange = sorted(set(types) - {"full_attention", "sliding_attention"})

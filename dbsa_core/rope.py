@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +59,8 @@ class Rope:
     """Whether the tables change with the length of the forward (longrope, dynamic NTK)."""
     switch_length: int | None = None
     """Where they are length-dependent: up to this many positions the tables for short sequences hold."""
+    whole_heads: bool = True
+    """Whether `apply` takes whole heads; else the family's attention hands it the first rotary_dim numbers only."""
 
     def tables(
         self,
@@ -87,8 +89,12 @@ class Rope:
 
     def rotate(self, states: torch.Tensor, tables: Tables) -> torch.Tensor:
         """`states` [batch, heads, tokens, head_dim] rotated by cos and sin [1, tokens, rotary_dim]."""
-        rotated: torch.Tensor = self.apply(states[:, :0], states, *tables)[1]
-        return rotated
+        rotary_dim = tables[0].shape[-1]
+        if self.whole_heads or rotary_dim == states.shape[-1]:
+            rotated: torch.Tensor = self.apply(states[:, :0], states, *tables)[1]
+            return rotated
+        turned, passed = states[..., :rotary_dim], states[..., rotary_dim:]
+        return torch.cat([self.apply(turned[:, :0], turned, *tables)[1], passed], dim=-1)
 
     def pinned_length(self, tokens: int, max_positions: int) -> int | None:
         """The one length to record for a pool and its queries, if at most `tokens` positions are ever used."""
@@ -104,7 +110,9 @@ def _rope_parameters(config: Any) -> dict[str, Any]:
     return dict(parameters)
 
 
-def find_rope(decoder: Any, attention_module: type, config: Any, rotates: tuple[bool, ...], max_positions: int) -> Rope:
+def find_rope(
+    decoder: Any, attention_module: type, config: Any, rotates: tuple[bool, ...], head_dim: int, max_positions: int
+) -> Rope:
     """The rotary embedding of a decoder whose attention is an instance of `attention_module`."""
     source = sys.modules[attention_module.__module__]
     apply = getattr(source, "apply_rotary_pos_emb", None)
@@ -125,7 +133,19 @@ def find_rope(decoder: Any, attention_module: type, config: Any, rotates: tuple[
     )
     rope = Rope(embedding, apply, layer_types, rotates, dependent, int(switch or max_positions) if dependent else None)
     _refuse_unknown_length_dependence(rope, config, max_positions)
-    return rope
+    return replace(rope, whole_heads=_takes_whole_heads(rope, head_dim))
+
+
+def _takes_whole_heads(rope: Rope, head_dim: int) -> bool:
+    """With partial rotary some families' functions pass the rest of a head through, others must not see it."""
+    device = next((b.device for b in rope.embedding.buffers()), torch.device("cpu"))
+    kind = rope.layer_types[0] if rope.layer_types else None
+    tables = rope.tables(torch.arange(2, device=device), kind)
+    states = torch.zeros(1, 1, 2, head_dim, device=device)
+    try:
+        return rope.rotate(states, tables).shape == states.shape
+    except RuntimeError:
+        return False
 
 
 def _argument_names(embedding: nn.Module) -> tuple[str, ...]:

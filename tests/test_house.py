@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
+    "memory": "errors",
     "attention": "",
     "capture": "errors attention",
     "rope": "errors",
@@ -61,7 +62,7 @@ MAY_IMPORT = {
     "retrieve": "errors",
     "store": "errors",
     # Stage 1, stage 2.
-    "encode": "errors data prompt blocks attention rope model store",
+    "encode": "errors memory data prompt blocks attention rope model store",
     "assemble": "attention model encode",
     "prefill": "attention model assemble",
     "label_scores": "",
@@ -73,7 +74,8 @@ MAY_IMPORT = {
     "plan": "errors data prompt blocks model encode settings task",
     "saved": "errors prompt store encode task plan",
     "methods": (
-        "errors data prompt blocks encode retrieve assemble prefill label_scores score settings prediction task plan"
+        "errors memory data prompt blocks encode retrieve assemble prefill label_scores score settings prediction "
+        "task plan"
     ),
     "evaluate": "errors data methods",
 }

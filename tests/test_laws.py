@@ -179,7 +179,10 @@ class LocalLoop:
             return states
         at = torch.tensor([position], device=states.device)
         cos, sin = self.rope.tables(at, self.rope.layer_types[layer], self.length, dtype=states.dtype)
-        return self.rope.apply(states[None], states[None], cos, sin)[1][0]
+        # phi's attention keeps the rest of a head from the function; glm4's function passes it through by itself.
+        turned = cos.shape[-1] if not self.rope.whole_heads else states.shape[-1]
+        own = states[None, ..., :turned]
+        return torch.cat([self.rope.apply(own, own, cos, sin)[1][0], states[..., turned:]], dim=-1)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions

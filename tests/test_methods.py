@@ -427,3 +427,56 @@ def test_attention_of_the_query_is_a_share_of_each_part_of_its_context(setup: Se
     assert asked.attention.mass.shape == (4, 4, len(blocks) + 3)
     assert asked.attention.mass.sum(-1) == pytest.approx(np.ones((4, 4)), abs=1e-5)
     assert np.array_equal(asked.scores.log_probs, plain.scores.log_probs)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["GPU", "CPU", "Python"])
+@pytest.mark.parametrize(("name", "advice"), [
+    ("dbsa", "choose a lower ratio or fewer similar"), ("dbsa_fresh", "choose a lower ratio or fewer similar"),
+    ("fixed_icl", "choose fewer pool tokens"), ("retrieval_icl", "choose a lower ratio"),
+    ("zero_shot", "shorten the query"),
+])  # fmt: skip
+def test_running_out_of_memory_over_a_query_says_what_to_do_and_keeps_the_pool(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, name: str, advice: str, error: Exception
+) -> None:
+    method = make_method(name).fit(setup)
+    before = method.predict("apple red old")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModel, "run", fails)
+        with pytest.raises(CapacityError, match=rf"Memory of cpu ran out over a query of [\d,]+ tokens, .*; {advice}"):
+            method.predict("apple red old")
+    assert method.predict("apple red old").scores.log_probs == pytest.approx(before.scores.log_probs)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["GPU", "CPU", "Python"])
+def test_running_out_of_memory_while_the_pool_is_encoded_says_how_far_it_came(
+    wide: LanguageModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    setup = setup_of(wide)
+    monkeypatch.setattr(LanguageModel, "run", fails)
+    with pytest.raises(CapacityError, match=r"Memory of cpu ran out at block 1 of \d+; choose fewer pool tokens"):
+        setup.encoded_pool()
+    with pytest.raises(CapacityError, match=r"Memory of cpu ran out over Fixed ICL's pool of [\d,]+ tokens"):
+        make_method("fixed_icl").fit(setup)
+
+
+def test_other_errors_are_not_taken_for_it(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(LanguageModel, "run", fails)
+    with pytest.raises(RuntimeError, match="mat1"):
+        make_method("dbsa").fit(setup).predict("apple")

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from dbsa_core import loading
+from dbsa_core import rope as rope_module
 from dbsa_core.capture import cache_keyword
 from dbsa_core.data import Pool
 from dbsa_core.errors import ModelError
@@ -134,6 +135,42 @@ def test_a_refused_model_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("family", ["gpt2", "bloom"])
 def test_a_family_without_rope_is_refused(family: str) -> None:
     with pytest.raises(ModelError, match=f"family '{family}' has no rotary position embedding .*tested family: gemma,"):
+        tiny_model(family)
+
+
+@pytest.mark.parametrize("family", ["phi", "persimmon"])
+def test_partial_rotary_is_supported_where_the_attention_itself_parts_the_head(family: str) -> None:
+    model = tiny_model(family, partial_rotary_factor=0.5)
+    assert model.rope.whole_heads is False
+    states = torch.randn(1, 2, 5, 8)
+    rotated = model.rope.rotate(states, model.rope.tables(torch.arange(5)))
+    assert torch.equal(rotated[..., 4:], states[..., 4:])
+    assert not torch.equal(rotated[:, :, 1:, :4], states[:, :, 1:, :4])
+    assert tiny_model("glm4").rope.whole_heads
+
+
+@pytest.mark.parametrize("family", ["stablelm", "nemotron"])
+def test_a_family_with_an_attention_of_its_own_is_refused_by_name(family: str) -> None:
+    with pytest.raises(ModelError, match=f"family '{family}' cannot be used: its attention does not go through"):
+        tiny_model(family)
+
+
+def test_whatever_fails_while_a_model_is_captured_is_told_by_the_familys_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("The size of tensor a (8) must match the size of tensor b (4)")
+
+    monkeypatch.setattr("dbsa_core.rope.Rope.rotate", fails)
+    with pytest.raises(ModelError, match=r"family 'llama' cannot be used: .*The size of tensor a"):
+        tiny_model("llama")
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "phi3-longrope"])
+def test_listed_families_are_probed_too(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list says what the tests hold; a model file that came with another version may still be another one."""
+    assert tiny_model(family).family in TESTED_FAMILIES
+    rotate = rope_module.Rope.rotate
+    monkeypatch.setattr(rope_module.Rope, "rotate", lambda self, states, tables: rotate(self, states, tables) * 1.01)
+    with pytest.raises(ModelError, match="keys before RoPE are not what its attention receives"):
         tiny_model(family)
 
 

@@ -60,6 +60,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3": ("smollm3", {"no_rope_layers": [1, 1, 0, 1]}),
     "granite": ("granite", {"logits_scaling": 2.0, "residual_multiplier": 0.5, "embedding_multiplier": 3.0}),
     "glm4": ("glm4", {}),
+    "phi": ("phi", {"partial_rotary_factor": 0.5}),
     "mixtral": ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": WINDOW}),
 }
 LENGTH_DEPENDENT = {

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.memory import memory_told
 from dbsa_core.plan import EncodingPlan, encode, plan
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Ids
@@ -118,6 +119,12 @@ class Stopwatch:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def query_memory(task: Task, tokens: int, advice: str) -> AbstractContextManager[None]:
+    """Within it, running out of memory over a query of `tokens` is a `CapacityError` that says what to do."""
+    needs = f"over a query of {tokens:,} tokens, its context included; {advice}, or choose a smaller model."
+    return memory_told(task.model.device, f"{needs} What was encoded is kept.")
 
 
 def fitted(setup: Setup | None, name: str) -> Setup:

@@ -13,7 +13,7 @@ from dbsa_core.assemble import assemble
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
 from dbsa_core.label_scores import LabelScores
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
@@ -50,13 +50,15 @@ class Dbsa:
             selection, fresh, notes = self._select(setup, text, query_ids)
         fresh_ids = [setup.row_ids(row) for row in fresh]
         prompt = (*(token for ids in fresh_ids for token in ids), *query_ids)
-        with watch.phase("assemble"):
-            context = assemble(task.model, encoded, selection.block_ids, len(prompt) + len(task.trie))
-        names, spans = _spans(context.block_spans, list(map(len, fresh_ids)), len(query_ids))
-        with watch.phase("forward"):
-            scores = score_labels(
-                context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
-            )
+        tokens = sum(len(encoded.blocks[b]) for b in selection.block_ids) + len(prompt)
+        with query_memory(task, tokens, "choose a lower ratio or fewer similar examples"):
+            with watch.phase("assemble"):
+                context = assemble(task.model, encoded, selection.block_ids, len(prompt) + len(task.trie))
+            names, spans = _spans(context.block_spans, list(map(len, fresh_ids)), len(query_ids))
+            with watch.phase("forward"):
+                scores = score_labels(
+                    context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
+                )
         cold, self._used = not self._used, True
         return Prediction(
             method=self.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dbsa_core.assemble import Context
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, query_memory
 from dbsa_core.prediction import Prediction
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
@@ -29,7 +29,8 @@ def answer_densely(
         fixed = len(start) + len(query_ids) + task.longest_label
         rows, left_out = fit_rows(found, setup, positions, fixed)
     prompt = (*start, *(token for row in rows for token in setup.row_ids(row)), *query_ids)
-    with watch.phase("forward"):
+    advice = "choose a lower ratio" if rows else "shorten the query"
+    with query_memory(task, len(prompt), advice), watch.phase("forward"):
         context = Context.reserved(task.model, len(prompt) + len(task.trie), setup.plan.rope_length)
         scores = score_labels(context, prompt, task.trie, decode=settings.decode)
     note = f"{left_out} of {len(found)} demonstrations did not fit the model's {positions:,} positions."

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from dbsa_core.assemble import Context
 from dbsa_core.blocks import Block
 from dbsa_core.errors import CapacityError
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fitted
+from dbsa_core.memory import memory_told
+from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fitted, query_memory
 from dbsa_core.prediction import Prediction
 from dbsa_core.prefill import prefill
 from dbsa_core.score import score_labels
@@ -42,8 +43,10 @@ class FixedIcl:
                 f"Fixed ICL needs the whole pool of {len(token_ids):,} tokens and a query in the model's {positions:,} "
                 "positions; choose fewer pool tokens."
             )
-        context = Context.reserved(task.model, len(token_ids) + QUERY_ROOM, setup.plan.rope_length)
-        self._context = prefill(context, token_ids)
+        needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
+        with memory_told(task.model.device, needs):
+            context = Context.reserved(task.model, len(token_ids) + QUERY_ROOM, setup.plan.rope_length)
+            self._context = prefill(context, token_ids)
         self._setup, self._used = setup, False
         return self
 
@@ -55,7 +58,8 @@ class FixedIcl:
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
         check_query_fits(query_ids, self._context.length, task, setup.plan.rope_length or task.model.max_positions)
-        with watch.phase("forward"):
+        tokens = self._context.length + len(query_ids)
+        with query_memory(task, tokens, "choose fewer pool tokens"), watch.phase("forward"):
             scores = score_labels(self._context, query_ids, task.trie, decode=self.settings.decode)
         cold, self._used = not self._used, True
         return Prediction(
