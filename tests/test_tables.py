@@ -223,6 +223,7 @@ def zip_of(member: str) -> bytes:
         (bytes(range(1, 128)) * 3, "binary content"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_what_is_no_table_is_named(write: Write, content: bytes, kind: str) -> None:
     with pytest.raises(DataError, match=kind) as caught:
