@@ -23,6 +23,7 @@ RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 # torch is pinned in one place, requirements.txt.
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.txt)
+UV := $(shell sed -n '/^uv[>=]/p' requirements-dev.txt)
 
 # Which build of torch .venv was asked for; asking for another one installs it.
 KEPT := $(VENV)/.torch
@@ -68,7 +69,7 @@ bench: $(RUN)
 	PYTHONPATH=. $(PY) benchmarks/cpu.py $(ARGS)
 
 lock: | $(PY)
-	$(PIP) install -q 'uv>=0.13,<0.14'
+	$(PIP) install -q '$(UV)'
 	$(PY) -m uv pip compile -q --universal --python-version 3.10 --upgrade --custom-compile-command "make lock" \
 		requirements-dev.txt -o constraints.txt
 

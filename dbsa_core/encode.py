@@ -148,20 +148,20 @@ def _continue(
     chunk_tokens: int | None,
 ) -> EncodedPool:
     budget = chunk_tokens or CHUNK_TOKENS.get(model.device.type, CHUNK_TOKENS["cpu"])
-    begun, done = time.perf_counter(), first
+    begun, done, tokens = time.perf_counter(), first, 0
+    before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
     for chunk in _chunks(blocks[first:], budget):
         if cancelled():
             break
         reached = (
-            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({sum(map(len, blocks[:done])):,} were "
+            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({before + tokens:,} were "
             "encoded) or a smaller model."
         )
         with memory_told(model.device, reached):
             _encode_chunk(model, encoded, blocks, chunk)
-        done = chunk[-1].id + 1
+        done, tokens = chunk[-1].id + 1, tokens + sum(len(block) for block in chunk)
         if on_progress:
-            tokens = sum(len(block) for block in blocks[first:done])
             on_progress(Progress(done - first, len(blocks) - first, tokens, total, time.perf_counter() - begun))
     return replace(encoded, blocks=tuple(blocks[:done]))
 

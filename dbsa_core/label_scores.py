@@ -69,10 +69,10 @@ class LabelScores:
         """
         if self.way == "greedy":
             return None
-        finished, z, b = self._scaled
+        finished, left = self._weights
+        z, b = finished.sum(), sum(left)
         low, high = finished / (z + b), finished / z
-        for part in self.open:
-            own = np.exp(part.log_mass - self.log_probs[self.best])
+        for part, own in zip(self.open, left, strict=True):
             high[list(part.labels)] = own / (z + own)
         return np.stack([low, high])
 
@@ -85,19 +85,18 @@ class LabelScores:
         """
         if self.way == "greedy":
             return None
-        finished, z, b = self._scaled
-        values = finished / (z + b / 2)
-        for part in self.open:
-            own = np.exp(part.log_mass - self.log_probs[self.best])
-            values[list(part.labels)] = own / 2 / len(part.labels) / (z + b / 2)
+        finished, left = self._weights
+        total = finished.sum() + sum(left) / 2
+        values = finished / total
+        for part, own in zip(self.open, left, strict=True):
+            values[list(part.labels)] = own / 2 / len(part.labels) / total
         return np.asarray(values)
 
-    @property
-    def _scaled(self) -> tuple[np.ndarray, float, float]:
-        """Finished labels' probabilities, their sum Z, and B, all as multiples of the best label's."""
+    @cached_property
+    def _weights(self) -> tuple[np.ndarray, list[float]]:
+        """Probabilities of the finished labels [labels] and of each part left open, as multiples of the best one."""
         best = self.log_probs[self.best]
-        finished = np.exp(self.log_probs - best)
-        return finished, float(finished.sum()), float(sum(np.exp(part.log_mass - best) for part in self.open))
+        return np.exp(self.log_probs - best), [float(np.exp(part.log_mass - best)) for part in self.open]
 
     @property
     def outside_mass(self) -> tuple[float, float]:

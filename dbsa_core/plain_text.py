@@ -34,8 +34,7 @@ class PlainText:
         # One sign alone cannot be read in any other way.
         self._control = {i: content for i, content in contents.items() if len(content.strip()) > 1}
         self._unknown: int | None = getattr(self.tokenizer, "unk_token_id", None)
-        anywhere = "|".join(map(re.escape, sorted(self._control.values(), key=len, reverse=True)))
-        self._starts = re.compile(f"(?={anywhere})") if anywhere else None
+        self._starts = re.compile(f"(?={'|'.join(map(re.escape, self._control.values()))})")
         self.prefix_ids = self._prefix()
 
     def _prefix(self) -> Ids:
@@ -56,13 +55,13 @@ class PlainText:
         which is why it matters what stands before.
         """
         found = self._behind(before, [lead + text + rest for text in texts])
-        if self._starts is None or not texts:
+        suspects = [i for i, ids in enumerate(found) if not self._control.keys().isdisjoint(ids)]
+        if not suspects:
             return found
         expected = self._controls(self.words(before, lead + "a" + rest), "")
-        for i, text in enumerate(texts):
-            if (expected or not self._control.keys().isdisjoint(found[i])) and (
-                self._controls(found[i], text) != expected
-            ):
+        for i in suspects:
+            text = texts[i]
+            if self._controls(found[i], text) != expected:
                 found[i] = self._pieced(before, lead, self._pieces(text), rest)
                 # Some tokenizers make control tokens of what only becomes like them, such as full-width signs.
                 if self._controls(found[i], "") != expected:
@@ -82,7 +81,6 @@ class PlainText:
 
     def _pieces(self, text: str) -> list[str]:
         """The text cut behind the first sign of everything that looks like a control token."""
-        assert self._starts is not None
         cuts = [0, *(match.start() + 1 for match in self._starts.finditer(text)), len(text)]
         return [text[start:end] for start, end in pairwise(cuts) if start < end]
 

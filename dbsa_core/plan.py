@@ -114,7 +114,7 @@ class EncodingPlan:
 
     def row_ids(self, task: Task, row: int) -> Ids:
         """The ids by which every method reads a row of `task`: cut where long rows are."""
-        return task.truncated(row, self.longest_row) if self.cuts_long_rows else task.row_ids[row]
+        return _row_ids(task, row, self.longest_row if self.cuts_long_rows else None)
 
     @property
     def tokens(self) -> int:
@@ -135,6 +135,10 @@ class EncodingPlan:
             f"{which} will be encoded (about {_seconds(self.seconds)}, {_megabytes(self.num_bytes)}), covering "
             f"{self.labels_covered:,} of {self.labels_total:,} labels{rest}."
         )
+
+
+def _row_ids(task: Task, row: int, cut_to: int | None) -> Ids:
+    return task.row_ids[row] if cut_to is None else task.truncated(row, cut_to)
 
 
 def _seconds(seconds: float) -> str:
@@ -166,7 +170,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
             f"Not one row fits a budget of {budget:,} tokens (the shortest has {min(lengths):,}, and a row may take "
             f"{longest:,}); raise pool tokens, or have long rows truncated."
         )
-    ids = [task.truncated(row, longest) if cut else task.row_ids[row] for row in rows]
+    ids = [_row_ids(task, row, longest if cut else None) for row in rows]
     pattern = settings.pattern(len(rows))
     blocks = with_prefix(group(rows, ids, pattern), task.prompter.prefix_ids)
     tokens = sum(map(len, blocks))

@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+
+from tools.try_versions import LOCK, requirements
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -50,15 +51,11 @@ def require_chromium() -> Path:
 def unlike_the_lock() -> list[str]:
     """Packages of this environment in other versions than those that constraints.txt says were tested."""
     found = []
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith((" ", "#")) or not line.strip():
-            continue
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate():
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                installed = importlib.metadata.version(requirement.name)
-                if not requirement.specifier.contains(installed, prereleases=True):
-                    found.append(f"{requirement.name} {installed}")
+    for requirement in requirements(LOCK):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed = importlib.metadata.version(requirement.name)
+            if not requirement.specifier.contains(installed, prereleases=True):
+                found.append(f"{requirement.name} {installed}")
     return found
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from packaging.markers import default_environment
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from tools.try_versions import LOCK, RUN, TOOLS, requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -23,11 +24,6 @@ SYSTEMS = {
     "macOS": ("darwin", "arm64"),
     "Windows": ("win32", "AMD64"),
 }
-
-
-def requirements(name: str) -> list[Requirement]:
-    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith("-")]
 
 
 def locked(python: str, system: str) -> dict[str, str]:
@@ -43,12 +39,11 @@ def locked(python: str, system: str) -> dict[str, str]:
         "os_name": "nt" if platform == "win32" else "posix",
     }
     found: dict[str, str] = {}
-    for requirement in requirements("constraints.txt"):
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            name = canonicalize_name(requirement.name)
-            (exact,) = requirement.specifier
-            assert exact.operator == "==", requirement
-            assert found.setdefault(name, exact.version) == exact.version, f"{name} is locked twice"
+    for requirement in requirements(LOCK, environment):
+        name = canonicalize_name(requirement.name)
+        (exact,) = requirement.specifier
+        assert exact.operator == "==", requirement
+        assert found.setdefault(name, exact.version) == exact.version, f"{name} is locked twice"
     return found
 
 
@@ -56,18 +51,20 @@ def locked(python: str, system: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_has_one_exact_version_within_the_range_of_each_requirement(python: str, system: str) -> None:
     found = locked(python, system)
-    for requirement in (*requirements("requirements.txt"), *requirements("requirements-dev.txt")):
+    for requirement in (*requirements(RUN), *requirements(TOOLS)):
         assert requirement.specifier.contains(found[canonicalize_name(requirement.name)]), requirement
 
 
 def test_the_lock_names_no_build_and_no_index() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert "://" not in text
-    assert not any("+" in str(requirement.specifier) for requirement in requirements("constraints.txt"))
+    pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert pins
+    assert not any("+" in pin.split(";")[0] for pin in pins)
 
 
 def test_ranges_end_and_those_of_fast_movers_end_at_the_next_minor_version() -> None:
-    for requirement in requirements("requirements.txt"):
+    for requirement in requirements(RUN):
         assert any(part.operator in ("<", "==") for part in requirement.specifier), requirement
         if requirement.name in ("transformers", "gradio"):
             major, minor = map(int, locked("3.11", "Linux")[requirement.name].split(".")[:2])

@@ -28,11 +28,11 @@ LOCK, RUN, TOOLS = ROOT / "constraints.txt", ROOT / "requirements.txt", ROOT / "
 MODEL = ROOT / "requirements-model.txt"
 
 
-def requirements(path: Path) -> list[Requirement]:
-    """The requirements of a file that apply to this Python, without what it includes by `-r`."""
+def requirements(path: Path, environment: dict[str, str] | None = None) -> list[Requirement]:
+    """The requirements of a file that apply to this Python, or to one of other markers; not what `-r` includes."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     found = [Requirement(line) for line in lines if line and not line.startswith("-")]
-    return [requirement for requirement in found if requirement.marker is None or requirement.marker.evaluate()]
+    return [one for one in found if one.marker is None or one.marker.evaluate(environment)]
 
 
 def locked_versions() -> dict[str, Version]:
