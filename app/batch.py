@@ -70,7 +70,6 @@ def encode_in_steps(
     Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
     """
     encoded: EncodedPool | None = None
-    begun, total = time.perf_counter(), plan.tokens
     for step in _steps(plan.blocks, STEP_TOKENS.get(task.model.device.type, STEP_TOKENS["cpu"])):
         give_way()
         if cancelled():
@@ -82,8 +81,8 @@ def encode_in_steps(
             break
         if encoded.tokens >= QUERYABLE_TOKENS or encoded.complete:
             publish(encoded)
-        blocks, seconds = len(encoded.blocks), time.perf_counter() - begun
-        report(Progress(blocks, len(plan.blocks), encoded.tokens, total, seconds))
+        # The pool's own seconds: those of encoding, without the queries that were let pass.
+        report(Progress(len(encoded.blocks), len(plan.blocks), encoded.tokens, plan.tokens, encoded.seconds))
     if encoded is None:
         raise Cancelled("Stopped before the first block was done; nothing was encoded.")
     return encoded

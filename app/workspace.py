@@ -320,7 +320,7 @@ class Workspace:
                     session.encoded, session.answer, session._methods, session.evicted = None, None, {}, True
 
     def method(self, session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
-        """The method, fitted once per encoded pool and settings, so that only its first query is a cold one."""
+        """The method, fitted once per encoded pool and settings."""
         with session.lock:
             found = session._methods.get(name)
             if found is None or found[0] != (setup, settings):

@@ -4,7 +4,8 @@
 
 Pools of 4,000 tokens, the paper's prompts, test rows drawn with a seed. Writes
 `benchmarks/results/small-accuracy-<device>.json` with rows of
-`{dataset, method, n, accuracy, setup_seconds, latency_p50_seconds, latency_p95_seconds}`.
+`{dataset, method, n, accuracy, setup_seconds, latency_n, latency_p50_seconds, latency_p95_seconds,
+latency_iqr_seconds}`; the methods take turns, query by query.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods:
         rows.append({"dataset": name, **found.as_json()})
         print(
             f"{name:10s} {found.method:14s} accuracy {found.accuracy:.2f}  setup {found.setup_seconds:7.2f} s  "
-            f"query p50 {found.latency_p50_seconds:.3f} s",
+            f"query p50 {found.latency_p50_seconds:.3f} s, IQR {found.latency_iqr_seconds:.3f} s",
             flush=True,
         )
     return rows

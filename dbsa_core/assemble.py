@@ -72,9 +72,14 @@ class Context:
     def capacity(self) -> int:
         return self.keys.shape[2]
 
+    @property
+    def room(self) -> int:
+        """Tokens that fit behind the context."""
+        return self.capacity - self.length
+
     def with_room(self, tokens: int) -> Context:
         """This context with room for `tokens` behind it; itself where there is enough."""
-        if self.capacity - self.length >= tokens:
+        if self.room >= tokens:
             return self
         grown = Context.reserved(self.model, self.length + tokens, self.rope_length)
         grown.keys[:, :, : self.length] = self.keys[:, :, : self.length]

@@ -31,7 +31,7 @@ from dbsa_core.cli_output import (
 from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns, clean_text, read_queries
 from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import CapacityError, DataError, DBSAError, QueryError
-from dbsa_core.evaluate import evaluate
+from dbsa_core.evaluate import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.loading import unused_gpu
 from dbsa_core.methods import Method, Setup, make_method
 from dbsa_core.model import LanguageModel
@@ -330,27 +330,37 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     setup = _set_up(args, chosen, data, console)
     _report_test(test, setup, console)
 
-    def progress(method: str, done: int, total: int) -> None:
-        console.progress(f"{method}: {done:,} of {total:,} test rows", last=done == total)
+    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    try:
+        found = evaluate(
+            methods,
+            setup,
+            test,
+            on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} test rows", last=done == total),
+            on_refused=lambda name, error: console.say(f"{name} is left out: {error}"),
+        )
+    except EvaluationStopped as stop:
+        _show(stop.results, args, console)
+        if stop.results:
+            console.say(f"Stopped after {stop.results[0].n:,} of {len(test):,} test rows; the results are of those.")
+        raise
+    _show(found, args, console)
 
-    shown, refused = 0, None
-    for name in chosen.methods:
-        try:
-            # One method at a time, so that what a method keeps in memory goes before the next one comes.
-            (found,) = evaluate([make_method(name, chosen.query)], setup, test, on_progress=progress)
-        except CapacityError as error:
-            refused = error
-            console.say(f"{name} is left out: {error}")
-            continue
+
+def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Console) -> None:
+    if results and not args.json:
+        console.result(EVALUATION_HEADER)
+    for found in results:
         if args.json:
             console.json(found.as_json())
         else:
-            console.result(evaluation_line(found) if shown else f"{EVALUATION_HEADER}\n{evaluation_line(found)}")
+            console.result(evaluation_line(found))
+    for found in results:
         if found.unanswered:
-            console.say(f"{name}: {found.unanswered:,} test rows are too long for a context; they count as wrong.")
-        shown += 1
-    if not shown and refused is not None:
-        raise refused
+            console.say(
+                f"{found.method}: {found.unanswered:,} test rows are too long for a context; they count as wrong, and "
+                f"times are of the other {found.latency_n:,}."
+            )
 
 
 def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) -> None:

@@ -23,7 +23,8 @@ from dbsa_core.prediction import ANSWER_COLUMNS, Prediction
 
 SECONDS_BETWEEN_LINES = 1.0
 """Where standard error is no terminal, progress takes at most one line in this time."""
-EVALUATION_HEADER = f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8}"
+EVALUATION_HEADER = f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8} {'IQR s':>8}"
+"""The times are of whole queries: median, 95th percentile, and 75th less 25th percentile."""
 
 
 @dataclass
@@ -189,5 +190,5 @@ def evaluation_line(found: Evaluation) -> str:
     """One row below `EVALUATION_HEADER`."""
     return (
         f"{found.method:<14} {found.accuracy:>8.1%} {found.n:>6,} {found.setup_seconds:>9.2f} "
-        f"{found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f}"
+        f"{found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} {found.latency_iqr_seconds:>8.3f}"
     )

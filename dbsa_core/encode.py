@@ -6,7 +6,6 @@ beside the stored keys and values; no n x n mask and no logits are made (arXiv 2
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -23,6 +22,7 @@ from dbsa_core.model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.rope import Rope, Tables
 from dbsa_core.store import BlockKV, KVStore, MemoryStore
+from dbsa_core.timing import now
 
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Blocks go through the model together up to so many tokens: enough to fill the device, few enough to bound memory."""
@@ -105,12 +105,12 @@ def encode_blocks(
     Raises `CapacityError` where sequential positions, or one window of local ones, exceed the model's.
     """
     _check_positions(model, blocks, pattern, rope_length)
-    begun = time.perf_counter()
+    begun = now(model.device)
     empty = EncodedPool(
         pool, (), pattern, template, store or MemoryStore(), model.signature, rope_length, len(blocks), 0.0
     )
     done = _continue(model, empty, blocks, 0, on_progress, cancelled, chunk_tokens)
-    return replace(done, seconds=time.perf_counter() - begun)
+    return replace(done, seconds=now(model.device) - begun)
 
 
 def append_blocks(
@@ -132,10 +132,10 @@ def append_blocks(
         raise CapacityError("The pool was encoded by another model; encode it anew with this one before appending.")
     all_blocks = (*encoded.blocks, *blocks)
     _check_positions(model, all_blocks, encoded.pattern, encoded.rope_length)
-    begun = time.perf_counter()
+    begun = now(model.device)
     before = replace(encoded, pool=pool, blocks_planned=len(all_blocks))
     done = _continue(model, before, all_blocks, len(encoded.blocks), on_progress, cancelled, chunk_tokens)
-    return replace(done, seconds=encoded.seconds + time.perf_counter() - begun)
+    return replace(done, seconds=encoded.seconds + now(model.device) - begun)
 
 
 def _continue(
@@ -148,7 +148,7 @@ def _continue(
     chunk_tokens: int | None,
 ) -> EncodedPool:
     budget = chunk_tokens or CHUNK_TOKENS.get(model.device.type, CHUNK_TOKENS["cpu"])
-    begun, done, tokens = time.perf_counter(), first, 0
+    begun, done, tokens = now(model.device), first, 0
     before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
     for chunk in _chunks(blocks[first:], budget):
@@ -162,7 +162,7 @@ def _continue(
             _encode_chunk(model, encoded, blocks, chunk)
         done, tokens = chunk[-1].id + 1, tokens + sum(len(block) for block in chunk)
         if on_progress:
-            on_progress(Progress(done - first, len(blocks) - first, tokens, total, time.perf_counter() - begun))
+            on_progress(Progress(done - first, len(blocks) - first, tokens, total, now(model.device) - begun))
     return replace(encoded, blocks=tuple(blocks[:done]))
 
 

@@ -5,28 +5,33 @@ Knows nothing about how a method works: costs are measured around it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dbsa_core.data import Demonstration
-from dbsa_core.errors import DataError, QueryError
+from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.methods import Method, Setup
+from dbsa_core.timing import now
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One method's result. Latencies are those of whole queries, the first (cold) one left out."""
+    """One method's result. Latencies are those of whole queries, each asked alone, the first (cold) one left out."""
 
     method: str
     n: int
     accuracy: float
     setup_seconds: float
+    """What is done once for all queries: encoding, where the method reads what is encoded, and `fit`."""
+    latency_n: int
+    """Queries whose latency was measured: those that were answered."""
     latency_p50_seconds: float
     latency_p95_seconds: float
+    latency_iqr_seconds: float
+    """Spread: the 75th percentile less the 25th."""
     gold: tuple[str, ...]
     predicted: tuple[str, ...]
     unseen_labels: tuple[str, ...] = ()
@@ -36,8 +41,9 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Without the single answers."""
-        names = ("method", "accuracy", "n", "setup_seconds", "latency_p50_seconds", "latency_p95_seconds")
-        found = {name: getattr(self, name) for name in names}
+        names = ("method", "accuracy", "n", "setup_seconds")
+        latencies = ("latency_n", "latency_p50_seconds", "latency_p95_seconds", "latency_iqr_seconds")
+        found = {name: getattr(self, name) for name in (*names, *latencies)}
         if self.unseen_labels:
             found["unseen_labels"] = list(self.unseen_labels)
         if self.unanswered:
@@ -45,59 +51,139 @@ class Evaluation:
         return found
 
 
+class EvaluationStopped(KeyboardInterrupt):
+    """Ctrl-C during `evaluate`: `results` are those of the rows that every method had answered, none where there are
+    no such rows."""
+
+    def __init__(self, results: list[Evaluation]):
+        super().__init__("The evaluation was stopped.")
+        self.results = results
+
+
+@dataclass
+class _Run:
+    """A fitted method and its answers so far."""
+
+    method: Method
+    setup_seconds: float
+    answers: list[str] = field(default_factory=list)
+    """"" for a row that does not fit."""
+    seconds: list[float] = field(default_factory=list)
+    """Of each row, nan for one that does not fit."""
+    warm: bool = False
+    refused: str = ""
+
+    def ask(self, text: str) -> None:
+        try:
+            if not self.warm:
+                self.method.predict(text)
+                self.warm = True
+            prediction = self.method.predict(text)
+        except QueryError as error:
+            self.refused = str(error)
+            self.answers.append("")
+            self.seconds.append(float("nan"))
+        else:
+            self.answers.append(prediction.label)
+            self.seconds.append(prediction.seconds["total"])
+
+    def result(self, test: Sequence[Demonstration], labels: Sequence[str]) -> Evaluation:
+        """Of the test rows given, the first ones that were asked."""
+        gold, answers = tuple(row.label for row in test), tuple(self.answers[: len(test)])
+        seconds = np.array(self.seconds[: len(test)])
+        seconds = seconds[~np.isnan(seconds)]
+        if not len(seconds):
+            raise DataError(
+                f"{self.method.name} could answer none of the {len(test):,} test rows. The last one: {self.refused}"
+            )
+        low, median, high, slow = (float(np.percentile(seconds, share)) for share in (25, 50, 75, 95))
+        return Evaluation(
+            method=self.method.name,
+            n=len(test),
+            accuracy=float(np.mean([a == b for a, b in zip(answers, gold, strict=True)])),
+            setup_seconds=self.setup_seconds,
+            latency_n=len(seconds),
+            latency_p50_seconds=median,
+            latency_p95_seconds=slow,
+            latency_iqr_seconds=high - low,
+            gold=gold,
+            predicted=answers,
+            unseen_labels=tuple(sorted(set(gold) - set(labels))),
+            unanswered=len(test) - len(seconds),
+        )
+
+
 def evaluate(
     methods: Sequence[Method],
     setup: Setup,
     test: Sequence[Demonstration],
     *,
-    on_progress: Callable[[str, int, int], None] | None = None,
-) -> Iterator[Evaluation]:
-    """Fit each method and classify every test row; yields a method's result as soon as it is there.
+    on_progress: Callable[[int, int], None] | None = None,
+    on_refused: Callable[[str, CapacityError], None] | None = None,
+) -> list[Evaluation]:
+    """Fit the methods, then ask each of them one test row after the other, in turn, so that whatever else the machine
+    does hits all alike.
 
-    Test rows are only ever queries: nothing of them enters a context. `on_progress(method, done, total)`.
+    Test rows are only ever queries: nothing of them enters a context. `on_progress(rows done, rows)`. A method whose
+    context does not fit is left out and told to `on_refused(name, error)`; where there is no such callback, or where no
+    method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so far.
     """
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one row.")
-    unseen = tuple(sorted({d.label for d in test} - set(setup.task.pool.labels)))
+    runs = _Runs(on_refused)
     for method in methods:
+        runs.fit(method, setup)
+    runs.check()
+    done, labels = 0, setup.task.pool.labels
+    try:
+        for row in test:
+            runs.ask(row.text)
+            runs.check()
+            done += 1
+            if on_progress:
+                on_progress(done, len(test))
+    except KeyboardInterrupt as stop:
+        raise EvaluationStopped(runs.results(test[:done], labels) if done else []) from stop
+    return runs.results(test, labels)
+
+
+@dataclass
+class _Runs:
+    """The methods that fit."""
+
+    on_refused: Callable[[str, CapacityError], None] | None
+    standing: list[_Run] = field(default_factory=list)
+    _last_refusal: CapacityError | None = None
+
+    def fit(self, method: Method, setup: Setup) -> None:
+        device = setup.task.model.device
         reused = setup.encoded.seconds if method.reads_blocks and setup.encoded is not None else 0.0
-        begun = time.perf_counter()
-        method.fit(setup)
-        setup_seconds = reused + time.perf_counter() - begun
-        answers, seconds = _answers(method, test, on_progress)
-        gold = tuple(d.label for d in test)
-        yield Evaluation(
-            method=method.name,
-            n=len(test),
-            accuracy=float(np.mean([a == b for a, b in zip(answers, gold, strict=True)])),
-            setup_seconds=setup_seconds,
-            latency_p50_seconds=float(np.percentile(seconds, 50)),
-            latency_p95_seconds=float(np.percentile(seconds, 95)),
-            gold=gold,
-            predicted=tuple(answers),
-            unseen_labels=unseen,
-            unanswered=len(test) - len(seconds),
-        )
-
-
-def _answers(
-    method: Method, test: Sequence[Demonstration], on_progress: Callable[[str, int, int], None] | None
-) -> tuple[list[str], list[float]]:
-    """The label of every row, "" for one that does not fit, and the seconds of each query that was answered."""
-    answers, seconds, cold = [], [], True
-    for number, row in enumerate(test, start=1):
+        begun = now(device)
         try:
-            if cold:
-                method.predict(row.text)
-                cold = False
-            prediction = method.predict(row.text)
-            answers.append(prediction.label)
-            seconds.append(prediction.seconds["total"])
-        except QueryError as error:
-            refused = error
-            answers.append("")
-        if on_progress:
-            on_progress(method.name, number, len(test))
-    if not seconds:
-        raise DataError(f"{method.name} could answer none of the {len(test):,} test rows. The last one: {refused}")
-    return answers, seconds
+            method.fit(setup)
+        except CapacityError as error:
+            self._refuse(method, error)
+        else:
+            self.standing.append(_Run(method, reused + now(device) - begun))
+
+    def ask(self, text: str) -> None:
+        for run in list(self.standing):
+            try:
+                run.ask(text)
+            except CapacityError as error:
+                self.standing.remove(run)
+                self._refuse(run.method, error)
+
+    def results(self, test: Sequence[Demonstration], labels: Sequence[str]) -> list[Evaluation]:
+        return [run.result(test, labels) for run in self.standing]
+
+    def check(self) -> None:
+        """Raise the last refusal where no method is left."""
+        if not self.standing and self._last_refusal is not None:
+            raise self._last_refusal
+
+    def _refuse(self, method: Method, error: CapacityError) -> None:
+        if self.on_refused is None:
+            raise error
+        self.on_refused(method.name, error)
+        self._last_refusal = error

@@ -63,6 +63,7 @@ class LanguageModel:
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _seen_kinds: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def load(
@@ -146,6 +147,16 @@ class LanguageModel:
             rows = self.ids(logits_rows)
             logits: torch.Tensor = module(**arguments, logits_to_keep=rows).logits[0]
             return logits if logits.dtype == torch.float64 else logits.float()
+
+    def first_of(self, kind: str) -> bool:
+        """Whether no forward of this kind was reported before: the first one also warms the process up.
+
+        Kinds are what methods call them; who reports one has just run it.
+        """
+        with self.lock:
+            first = kind not in self._seen_kinds
+            self._seen_kinds.add(kind)
+            return first
 
     def probe(self) -> None:
         """Compare captured with stock logits on the model's own weights; `ModelError` where they differ.

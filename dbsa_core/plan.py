@@ -52,6 +52,11 @@ def measured_speed(model: LanguageModel) -> float:
     return _speeds[model]
 
 
+def query_positions(model: LanguageModel) -> int:
+    """Positions that a plan keeps free for a query and its labels."""
+    return min(QUERY_POSITIONS, model.max_positions // 4)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on the device."""
     if device.type == "cuda":
@@ -72,8 +77,7 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     model = task.model
     found = [Limit(sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids), "the file")]
     if settings.positions == "sequential":
-        room = min(QUERY_POSITIONS, model.max_positions // 4)
-        found.append(Limit(model.max_positions - room, "the model's context"))
+        found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
     memory = int(MEMORY_SHARE * free_memory(model.device) / model.shape.bytes_per_token)
     found.append(Limit(memory, "free memory"))
     if model.device.type == "cpu":

@@ -59,7 +59,8 @@ class Prediction:
     seconds: Mapping[str, float]
     """`retrieve`, `assemble`, `forward`, `total`; on a GPU measured after synchronising."""
     cold: bool
-    """The first use of this method since it was set up, which may be slower."""
+    """The first forward of its kind by this model in this process, which may be slower. Methods that read a cached
+    context are of one kind; a prompt of demonstrations and query, and a query alone, are two more."""
     selection: Selection | None = None
     demonstration_rows: tuple[int, ...] = ()
     """Rows encoded with the query, in their order: fresh demonstrations, or Retrieval ICL's."""

@@ -274,12 +274,12 @@ def test_evaluate_prints_one_object_per_method(run: Run) -> None:
         assert found["unseen_labels"] == ["roof"]
     assert "1 test rows have labels that the labelled file lacks (roof)" in outcome.err
     assert "1 of the 8 test rows have a text that the labelled file has too" in outcome.err
-    assert "zero_shot: 8 of 8 test rows" in outcome.err
+    assert "8 of 8 test rows" in outcome.err
 
 
 def test_evaluate_prints_a_table(run: Run) -> None:
     lines = run("evaluate", "--methods", "dbsa,zero_shot").out.splitlines()
-    assert lines[0].split() == ["method", "accuracy", "n", "setup", "s", "p50", "s", "p95", "s"]
+    assert lines[0].split() == ["method", "accuracy", "n", "setup", "s", "p50", "s", "p95", "s", "IQR", "s"]
     assert [line.split()[0] for line in lines[1:]] == ["dbsa", "zero_shot"]
 
 
@@ -305,6 +305,25 @@ def test_evaluate_leaves_out_a_method_that_does_not_fit(run: Run, monkeypatch: p
     assert [o["method"] for o in outcome.objects] == ["zero_shot"]
     assert "fixed_icl is left out: The pool is too long." in outcome.err
     assert run("evaluate", "--method", "fixed_icl", "--limit", 1).code == 2
+
+
+def test_evaluate_that_is_stopped_prints_what_every_method_has_answered(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    predict = METHODS["zero_shot"].predict  # type: ignore[attr-defined]
+
+    def stopped_at_the_fourth(self: Any, text: str) -> Any:
+        asked.append(text)
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return predict(self, text)
+
+    monkeypatch.setattr(METHODS["zero_shot"], "predict", stopped_at_the_fourth)
+    outcome = run("evaluate", "--methods", "dbsa,zero_shot", "--json")
+    assert [(o["method"], o["n"]) for o in outcome.objects] == [("dbsa", 3), ("zero_shot", 3)]
+    assert "Stopped after 3 of 8 test rows" in outcome.err
+    assert outcome.code == 130
 
 
 def test_encode_says_what_it_did(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from dbsa_core.data import Demonstration, Pool
-from dbsa_core.errors import DataError, QueryError
-from dbsa_core.evaluate import Evaluation, evaluate
+from dbsa_core.errors import CapacityError, DataError, QueryError
+from dbsa_core.evaluate import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.prediction import Prediction
@@ -76,6 +77,8 @@ def test_latencies_are_percentiles_of_whole_queries_without_the_cold_one(setup: 
     assert method.asked == ["hot 9", *(f"hot {s}" for s in seconds)], "the first query is asked once more, cold"
     assert found.latency_p50_seconds == 6
     assert found.latency_p95_seconds == pytest.approx(10.5)
+    assert found.latency_iqr_seconds == pytest.approx(8.5 - 3.5)
+    assert found.latency_n == 11
     assert len(method.fitted) == 1
     assert method.fitted[0] is setup
 
@@ -87,7 +90,7 @@ def test_a_row_that_cannot_be_answered_counts_as_wrong_and_ends_nothing(setup: S
     assert method.asked == ["long 1", "hot 3", "hot 3", "long 1", "cold 5"], (
         "the first that is answered is the cold one"
     )
-    assert (found.n, found.accuracy, found.unanswered) == (4, 0.5, 2)
+    assert (found.n, found.accuracy, found.unanswered, found.latency_n) == (4, 0.5, 2, 2)
     assert found.predicted == ("", "hot", "", "cold")
     assert found.latency_p50_seconds == 4, "of the queries that were answered"
     assert found.as_json()["unanswered"] == 2
@@ -119,18 +122,75 @@ def test_no_test_rows_are_refused(setup: Setup) -> None:
         result(setup, [])
 
 
-def test_methods_are_yielded_one_by_one_with_progress_after_each_row(setup: Setup) -> None:
-    said: list[tuple[str, int, int]] = []
-    methods = [ByList("one"), ByList("two")]
-    running = evaluate(
-        methods, setup, rows(("hot 1", "hot"), ("long 1", "hot")), on_progress=lambda *step: said.append(step)
-    )
-    assert next(running).method == "one"
-    assert said == [("one", 1, 2), ("one", 2, 2)]
-    assert methods[1].fitted == [], "the second has not begun"
-    assert next(running).method == "two"
-    assert said[2:] == [("two", 1, 2), ("two", 2, 2)]
-    assert next(running, None) is None
+def test_methods_take_turns_query_by_query_with_progress_after_each_row(setup: Setup) -> None:
+    order: list[tuple[str, str]] = []
+
+    class Ordered(ByList):
+        def predict(self, query: str, *, attention: bool = False) -> Prediction:
+            order.append((self.name, query))
+            return super().predict(query, attention=attention)
+
+    said: list[tuple[int, int]] = []
+    test = rows(("hot 1", "hot"), ("long 1", "hot"), ("cold 2", "cold"))
+    found = evaluate([Ordered("one"), Ordered("two")], setup, test, on_progress=lambda *step: said.append(step))
+    assert [result.method for result in found] == ["one", "two"]
+    assert said == [(1, 3), (2, 3), (3, 3)]
+    cold = [(name, "hot 1") for name in ("one", "one", "two", "two")]
+    assert order == [*cold, *((name, text) for text in ("long 1", "cold 2") for name in ("one", "two"))]
+
+
+def test_a_method_that_does_not_fit_is_left_out_and_the_others_go_on(setup: Setup) -> None:
+    class Full(ByList):
+        def fit(self, setup: Setup) -> ByList:
+            raise CapacityError("No room for the pool.")
+
+    class FullLater(ByList):
+        def predict(self, query: str, *, attention: bool = False) -> Prediction:
+            if query == "hot 2":
+                raise CapacityError("No room for the query.")
+            return super().predict(query, attention=attention)
+
+    test, told = rows(("hot 1", "hot"), ("hot 2", "hot"), ("hot 3", "hot")), {}
+    methods = [Full("full"), FullLater("later"), ByList("good")]
+    (found,) = evaluate(methods, setup, test, on_refused=lambda name, error: told.update({name: str(error)}))
+    assert (found.method, found.n, found.accuracy) == ("good", 3, 1)
+    assert told == {"full": "No room for the pool.", "later": "No room for the query."}
+    with pytest.raises(CapacityError, match="No room for the pool"):
+        evaluate(methods, setup, test)
+    with pytest.raises(CapacityError, match="No room for the query"):
+        evaluate(methods[:2], setup, test, on_refused=lambda *_: None)
+
+
+def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: Setup) -> None:
+    class Stopped(ByList):
+        def predict(self, query: str, *, attention: bool = False) -> Prediction:
+            if query == "hot 3":
+                raise KeyboardInterrupt
+            return super().predict(query, attention=attention)
+
+    test = rows(("hot 1", "hot"), ("hot 2", "cold"), ("hot 3", "hot"))
+    with pytest.raises(EvaluationStopped) as stop:
+        evaluate([ByList("one"), Stopped("two")], setup, test)
+    assert [(found.method, found.n, found.accuracy) for found in stop.value.results] == [
+        ("one", 2, 0.5),
+        ("two", 2, 0.5),
+    ]
+    with pytest.raises(EvaluationStopped) as stop:
+        evaluate([ByList("one"), Stopped("two")], setup, test[2:])
+    assert stop.value.results == []
+
+
+def test_setup_seconds_are_those_of_fitting(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(sys.modules["dbsa_core.evaluate"], "now", lambda device: clock[0])
+
+    class Slow(ByList):
+        def fit(self, setup: Setup) -> ByList:
+            clock[0] += 7
+            return super().fit(setup)
+
+    slow, quick = evaluate([Slow("slow"), ByList("quick")], setup, rows(("hot 1", "hot")))
+    assert (slow.setup_seconds, quick.setup_seconds) == (7, 0)
 
 
 def test_a_method_that_reads_blocks_bears_their_encoding_once(setup: Setup) -> None:
@@ -156,6 +216,8 @@ def test_a_result_as_json_holds_the_numbers_and_no_single_answers(setup: Setup) 
         "method": "by_list",
         "accuracy": 1.0,
         "n": 1,
+        "latency_n": 1,
         "latency_p50_seconds": 2.0,
         "latency_p95_seconds": 2.0,
+        "latency_iqr_seconds": 0.0,
     }

@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "retrieve": "errors",
     "store": "errors",
     # Stage 1, stage 2.
-    "encode": "errors memory data prompt blocks attention rope model store",
+    "timing": "",
+    "encode": "errors memory timing data prompt blocks attention rope model store",
     "assemble": "attention model encode",
     "prefill": "attention model assemble",
     "label_scores": "",
@@ -74,10 +75,10 @@ MAY_IMPORT = {
     "plan": "errors data prompt blocks model encode settings task",
     "saved": "errors prompt store encode task plan",
     "methods": (
-        "errors memory data prompt blocks encode retrieve assemble prefill label_scores score settings prediction "
-        "task plan"
+        "errors memory timing data prompt blocks encode retrieve assemble prefill label_scores score settings "
+        "prediction task plan"
     ),
-    "evaluate": "errors data methods",
+    "evaluate": "errors data methods timing",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output", "quiet"}

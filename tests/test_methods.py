@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from dbsa_core.assemble import Context
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
 from dbsa_core.evaluate import evaluate
-from dbsa_core.methods import METHODS, Setup, make_method
+from dbsa_core.methods import METHODS, Setup, make_method, retrieval_icl
 from dbsa_core.model import LanguageModel
-from dbsa_core.plan import append, encode
+from dbsa_core.plan import append, encode, query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Prompter
 from dbsa_core.settings import EncodeSettings, QuerySettings
@@ -89,21 +90,78 @@ def chosen_for(setup: Setup, ratio: float) -> range:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_seconds_are_given_by_phase_and_the_first_use_is_cold(setup: Setup, name: str) -> None:
-    method = make_method(name).fit(setup)
-    first, second = method.predict("apple"), method.predict("apple")
-    assert (first.cold, second.cold) == (True, False)
-    assert set(second.seconds) == {"retrieve", "assemble", "forward", "total"}
-    assert 0 < second.seconds["forward"] < second.seconds["total"]
-    assert sum(second.seconds.values()) <= 2 * second.seconds["total"] + 1e-9
-    assert (second.seconds["assemble"] > 0) == name.startswith("dbsa")
+def test_seconds_are_given_by_phase(setup: Setup, name: str) -> None:
+    found = answer(setup, name, "apple")
+    assert set(found.seconds) == {"retrieve", "assemble", "forward", "total"}
+    assert 0 < found.seconds["forward"] < found.seconds["total"]
+    assert sum(found.seconds.values()) <= 2 * found.seconds["total"] + 1e-9
+    assert (found.seconds["assemble"] > 0) == name.startswith("dbsa")
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_set_up_anew_is_cold_again(setup: Setup, name: str) -> None:
-    method = make_method(name).fit(setup)
-    method.predict("apple")
-    assert method.fit(setup).predict("apple").cold
+def test_the_first_forward_of_each_kind_is_cold_and_a_new_method_is_not() -> None:
+    setup = setup_of(tiny_model("llama", max_position_embeddings=WIDE))
+    kinds = {"dbsa": True, "dbsa_fresh": False, "fixed_icl": False, "retrieval_icl": True, "zero_shot": True}
+    for name, first in kinds.items():
+        assert answer(setup, name, "apple").cold == first, name
+        assert not answer(setup, name, "apple").cold, f"{name}, made and fitted anew"
+    for name in kinds:
+        assert not answer(setup_of(setup.task.model, block_size=3), name, "apple").cold, f"{name} on another pool"
+
+
+def test_a_query_that_failed_warmed_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = setup_of(tiny_model("llama", max_position_embeddings=WIDE))
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModel, "run", _out_of_memory)
+        with pytest.raises(CapacityError):
+            answer(setup, "zero_shot", "apple")
+    assert answer(setup, "zero_shot", "apple").cold
+
+
+def _out_of_memory(*_: Any, **__: Any) -> None:
+    raise torch.cuda.OutOfMemoryError("no memory")
+
+
+def test_retrieval_icls_own_preparation_is_timed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    budget = retrieval_icl.matched_budget
+
+    def slow_budget(*given: Any) -> int:
+        clock[0] += 5
+        return budget(*given)
+
+    monkeypatch.setattr("dbsa_core.timing.now", lambda device: clock[0])
+    monkeypatch.setattr(retrieval_icl, "matched_budget", slow_budget)
+    found = answer(setup, "retrieval_icl", "apple")
+    assert (found.seconds["retrieve"], found.seconds["total"]) == (5, 5)
+
+
+def test_fixed_icl_copies_its_pool_only_for_a_query_longer_than_any_before(
+    wide: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[int] = []
+    reserved = Context.reserved.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: Any, model: Any, capacity: int, *rest: Any) -> Context:
+        copies.append(capacity)
+        found: Context = reserved(cls, model, capacity, *rest)
+        return found
+
+    setup = setup_of(wide, pool_tokens=400)
+    monkeypatch.setattr(Context, "reserved", classmethod(counted))
+    method = make_method("fixed_icl").fit(setup)
+    assert len(copies) == 1, "the pool is written once"
+    longest = query_positions(wide) - 20
+    for length in (1, 100, longest):
+        method.predict("x" * length)
+    assert len(copies) == 1, "as many tokens as the plan reckons with find their room"
+    expected = answer(setup, "fixed_icl", "x" * 700).scores.log_probs
+    copies.clear()
+    grown = method.predict("x" * 700)
+    np.testing.assert_allclose(grown.scores.log_probs, expected, atol=1e-5)
+    assert len(copies) == 1
+    for length in (700, 3, 701, 720):
+        method.predict("x" * length)
+    assert len(copies) == 1, "the room stays"
 
 
 def test_a_method_that_is_not_fitted_or_not_there_is_refused() -> None:

@@ -1,17 +1,14 @@
-"""The protocol of a method, what it is set up with, and the stopwatch all share.
+"""The protocol of a method, and what it is set up with.
 
 Knows nothing about any one method.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-import torch
 
 from dbsa_core.errors import QueryError, SettingsError
 from dbsa_core.memory import memory_told
@@ -22,10 +19,11 @@ from dbsa_core.retrieve import Retriever, make_retriever
 from dbsa_core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dbsa_core.encode import EncodedPool, OnProgress
     from dbsa_core.settings import EncodeSettings
+
+CACHED_CONTEXT, WHOLE_PROMPT, QUERY_ALONE = "cached context", "demonstrations and query", "query alone"
+"""Kinds of forwards, each cold once (`LanguageModel.first_of`)."""
 
 
 @dataclass
@@ -94,31 +92,6 @@ class Method(Protocol):
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Classify; `attention` asks for `Prediction.attention` where the method has it."""
         ...
-
-
-@dataclass
-class Stopwatch:
-    """Seconds by phase, synchronised with the device."""
-
-    device: torch.device
-    seconds: dict[str, float] = field(default_factory=dict)
-    _begun: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begun = self._now()
-        yield
-        self.seconds[name] = self._now() - begun
-
-    def finish(self) -> dict[str, float]:
-        """All phases and the total since the stopwatch was made."""
-        phases = {name: self.seconds.get(name, 0.0) for name in ("retrieve", "assemble", "forward")}
-        return {**phases, "total": self._now() - self._begun}
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
 
 def query_memory(task: Task, tokens: int, advice: str) -> AbstractContextManager[None]:

@@ -13,12 +13,13 @@ from dbsa_core.assemble import assemble
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
 from dbsa_core.label_scores import LabelScores
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, Setup, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
+from dbsa_core.timing import Stopwatch
 
 
 @dataclass
@@ -29,7 +30,6 @@ class Dbsa:
     name: str = "dbsa"
     reads_blocks: bool = True
     _setup: Setup | None = field(default=None, repr=False)
-    _used: bool = field(default=False, repr=False)
 
     def fit(self, setup: Setup) -> Dbsa:
         """Encode the pool where it is not, and index its blocks."""
@@ -37,7 +37,7 @@ class Dbsa:
         if not encoded.blocks:
             raise DataError("No block is encoded: encoding was stopped before the first one was done. Encode anew.")
         setup.block_retriever(self.settings.retriever, self.settings.seed)
-        self._setup, self._used = setup, False
+        self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
@@ -59,14 +59,13 @@ class Dbsa:
                 scores = score_labels(
                     context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
                 )
-        cold, self._used = not self._used, True
         return Prediction(
             method=self.name,
             query=text,
             scores=scores,
             context_tokens=context.length + len(prompt),
             seconds=watch.finish(),
-            cold=cold,
+            cold=task.model.first_of(CACHED_CONTEXT),
             selection=selection,
             demonstration_rows=tuple(fresh),
             equal_rows=task.rows_equal_to(text),

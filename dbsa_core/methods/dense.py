@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dbsa_core.assemble import Context
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fit_rows, query_memory
+from dbsa_core.methods.base import QUERY_ALONE, WHOLE_PROMPT, Setup, check_query_fits, fit_rows, query_memory
 from dbsa_core.prediction import Prediction
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
+from dbsa_core.timing import Stopwatch
 
 
 def answer_densely(
-    name: str, setup: Setup, settings: QuerySettings, query: str, *, cold: bool, find: Callable[[str], list[int]]
+    name: str, setup: Setup, settings: QuerySettings, query: str, *, find: Callable[[str], list[int]]
 ) -> Prediction:
     """Classify behind the rows that `find` names for the text (nearest last), all encoded in one forward with it."""
     task = setup.task
@@ -40,7 +41,7 @@ def answer_densely(
         scores=scores,
         context_tokens=len(prompt),
         seconds=watch.finish(),
-        cold=cold,
+        cold=task.model.first_of(WHOLE_PROMPT if rows else QUERY_ALONE),
         demonstration_rows=tuple(rows),
         equal_rows=task.rows_equal_to(text),
         notes=(note,) if left_out else (),

@@ -12,14 +12,13 @@ from dbsa_core.assemble import Context
 from dbsa_core.blocks import Block
 from dbsa_core.errors import CapacityError
 from dbsa_core.memory import memory_told
-from dbsa_core.methods.base import Setup, Stopwatch, check_query_fits, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, Setup, check_query_fits, fitted, query_memory
+from dbsa_core.plan import query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.prefill import prefill
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
-
-QUERY_ROOM = 512
-"""Tokens of room behind the cached pool; a longer query makes a larger copy of it."""
+from dbsa_core.timing import Stopwatch
 
 
 @dataclass
@@ -31,7 +30,6 @@ class FixedIcl:
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
     _context: Context | None = field(default=None, repr=False)
-    _used: bool = field(default=False, repr=False)
 
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
@@ -45,9 +43,9 @@ class FixedIcl:
             )
         needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
         with memory_told(task.model.device, needs):
-            context = Context.reserved(task.model, len(token_ids) + QUERY_ROOM, setup.plan.rope_length)
+            context = Context.reserved(task.model, len(token_ids) + _room(setup), setup.plan.rope_length)
             self._context = prefill(context, token_ids)
-        self._setup, self._used = setup, False
+        self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
@@ -60,17 +58,31 @@ class FixedIcl:
         check_query_fits(query_ids, self._context.length, task, setup.plan.rope_length or task.model.max_positions)
         tokens = self._context.length + len(query_ids)
         with query_memory(task, tokens, "choose fewer pool tokens"), watch.phase("forward"):
-            scores = score_labels(self._context, query_ids, task.trie, decode=self.settings.decode)
-        cold, self._used = not self._used, True
+            context = self._with_room(len(query_ids) + len(task.trie))
+            scores = score_labels(context, query_ids, task.trie, decode=self.settings.decode)
         return Prediction(
             method=self.name,
             query=text,
             scores=scores,
             context_tokens=self._context.length + len(query_ids),
             seconds=watch.finish(),
-            cold=cold,
+            cold=task.model.first_of(CACHED_CONTEXT),
             equal_rows=task.rows_equal_to(text),
         )
+
+    def _with_room(self, tokens: int) -> Context:
+        """The cached pool with room for `tokens`; where there is too little, the room grows once, and stays."""
+        assert self._context is not None
+        with self._context.model.lock:
+            context = self._context
+            if context.room < tokens:
+                self._context = context = context.with_room(max(tokens, 2 * context.room))
+        return context
+
+
+def _room(setup: Setup) -> int:
+    """Tokens kept free behind the cached pool: a query as long as the plan reckons with, and all labels."""
+    return query_positions(setup.task.model) + len(setup.task.trie)
 
 
 def _blocks(setup: Setup) -> Sequence[Block]:

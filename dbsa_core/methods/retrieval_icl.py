@@ -29,21 +29,19 @@ class RetrievalIcl:
     name: str = "retrieval_icl"
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
-    _used: bool = field(default=False, repr=False)
 
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""
         _ = setup.task.row_index
-        self._setup, self._used = setup, False
+        self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Encode the nearest demonstrations of the pool, nearest last, then the query and the labels."""
         setup = fitted(self._setup, self.name)
-        drawn, budget = set(setup.rows), matched_budget(setup, self.settings.ratio)
 
         def find(text: str) -> list[int]:
+            drawn, budget = set(setup.rows), matched_budget(setup, self.settings.ratio)
             return [row for row in setup.task.row_index.rank(text).order if row in drawn][:budget][::-1]
 
-        cold, self._used = not self._used, True
-        return answer_densely(self.name, setup, self.settings, query, cold=cold, find=find)
+        return answer_densely(self.name, setup, self.settings, query, find=find)

@@ -21,15 +21,13 @@ class ZeroShot:
     name: str = "zero_shot"
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
-    _used: bool = field(default=False, repr=False)
 
     def fit(self, setup: Setup) -> ZeroShot:
         """Nothing is encoded."""
-        self._setup, self._used = setup, False
+        self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Score the labels behind the query."""
         setup = fitted(self._setup, self.name)
-        cold, self._used = not self._used, True
-        return answer_densely(self.name, setup, self.settings, query, cold=cold, find=lambda _: [])
+        return answer_densely(self.name, setup, self.settings, query, find=lambda _: [])

@@ -1,0 +1,58 @@
+"""Laws of timing: a clock is read when the device is idle, and a stopwatch has every phase."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from dbsa_core.data import Pool
+from dbsa_core.encode import Progress
+from dbsa_core.plan import encode, plan
+from dbsa_core.settings import EncodeSettings
+from dbsa_core.task import Task
+from dbsa_core.timing import Stopwatch, now
+from tests.tiny import tiny_model
+
+
+def test_the_clock_of_a_gpu_is_read_once_it_has_done_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    device = torch.device("cuda", 1)
+    assert now(torch.device("cpu")) <= now(device) <= now(torch.device("cpu"))
+    assert waited == [device]
+
+
+def test_a_stopwatch_waits_for_the_device_at_both_ends_of_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    watch = Stopwatch(torch.device("cuda"))
+    assert len(waited) == 1
+    with watch.phase("forward"):
+        assert len(waited) == 2
+    assert len(waited) == 3
+    seconds = watch.finish()
+    assert len(waited) == 4
+    assert set(seconds) == {"retrieve", "assemble", "forward", "total"}
+    assert seconds["retrieve"] == seconds["assemble"] == 0 < seconds["forward"] < seconds["total"]
+
+
+def test_encoding_and_its_progress_are_timed_by_that_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU a call returns before the work is done: a plain clock would tell how fast it was asked for."""
+    ticks = iter(range(10_000))
+
+    def tick(device: torch.device) -> float:
+        assert device.type == "cpu"
+        return float(next(ticks))
+
+    pool = Pool.of([(f"day {i} was cold", "cold" if i % 2 else "hot") for i in range(40)])
+    task = Task(tiny_model("llama"), pool)
+    made = plan(task, EncodeSettings(block_size=4))
+    monkeypatch.setattr(sys.modules["dbsa_core.encode"], "now", tick)
+    said: list[Progress] = []
+    encoded: Any = encode(task, made, on_progress=said.append)
+    chunks = len(said)
+    assert [progress.seconds for progress in said] == [float(n) for n in range(1, chunks + 1)]
+    assert encoded.seconds == chunks + 2, "two readings of its own around those of the chunks"
