@@ -22,6 +22,7 @@ from dbsa_core.errors import Cancelled, QueryError
 from dbsa_core.methods import Method
 from dbsa_core.plan import EncodingPlan
 from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.speed import note_encoding
 from dbsa_core.tables import Table
 
 STEP_TOKENS = {"cpu": 512, "cuda": 32_768}
@@ -85,6 +86,7 @@ def encode_in_steps(
         report(Progress(len(encoded.blocks), len(plan.blocks), encoded.tokens, plan.tokens, encoded.seconds))
     if encoded is None:
         raise Cancelled("Stopped before the first block was done; nothing was encoded.")
+    note_encoding(task.model, encoded.tokens, encoded.seconds)
     return encoded
 
 

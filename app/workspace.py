@@ -40,7 +40,8 @@ from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.loading import EMBEDDED_NAME
 from dbsa_core.methods import Method
 from dbsa_core.methods.retrieval_icl import matched_budget
-from dbsa_core.plan import EncodingPlan, measured_speed
+from dbsa_core.plan import EncodingPlan
+from dbsa_core.speed import measured_speed
 from dbsa_core.tables import Table
 
 log = logging.getLogger(__name__)

@@ -99,8 +99,7 @@ def draw_rows(pool: Pool, row_tokens: Sequence[int], budget: int, seed: int, lon
     paper's random grouping.
     """
     rng = random.Random(seed)
-    order = [row for row, tokens in enumerate(row_tokens) if tokens <= longest_row]
-    rng.shuffle(order)
+    order = _shuffled(row_tokens, longest_row, rng)
     chosen: dict[int, None] = {}
     covered: set[str] = set()
     spent = 0
@@ -115,6 +114,20 @@ def draw_rows(pool: Pool, row_tokens: Sequence[int], budget: int, seed: int, lon
     drawn = list(chosen)
     rng.shuffle(drawn)
     return tuple(drawn)
+
+
+def label_rows(pool: Pool, row_tokens: Sequence[int], seed: int, longest_row: int) -> tuple[int, ...]:
+    """The first row of each label that `draw_rows` comes to: those it takes before all others."""
+    found: dict[str, int] = {}
+    for row in _shuffled(row_tokens, longest_row, random.Random(seed)):
+        found.setdefault(pool.demonstrations[row].label, row)
+    return tuple(found.values())
+
+
+def _shuffled(row_tokens: Sequence[int], longest_row: int, rng: random.Random) -> list[int]:
+    order = [row for row, tokens in enumerate(row_tokens) if tokens <= longest_row]
+    rng.shuffle(order)
+    return order
 
 
 def group(rows: Sequence[int], row_ids: Sequence[Ids], pattern: BlockPattern, first_block: int = 0) -> list[Block]:

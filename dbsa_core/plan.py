@@ -1,26 +1,23 @@
 """What encoding will do, before it is paid for: rows, blocks, seconds and bytes, within the budget of tokens.
 
-Knows nothing about queries; it encodes nothing but a short measured probe.
+Knows nothing about queries; it encodes nothing but a short probe of the speed.
 """
 
 from __future__ import annotations
 
-import random
-import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
 import torch
 
-from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, mask_density, with_prefix
-from dbsa_core.data import Pool
+from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
 from dbsa_core.encode import EncodedPool, OnProgress, append_blocks, encode_blocks
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.model import LanguageModel
-from dbsa_core.prompt import Ids, PromptTemplate
+from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
+from dbsa_core.speed import measured_speed, note_encoding
 from dbsa_core.task import Task
 
 CPU_SECONDS = 30.0
@@ -31,26 +28,6 @@ QUERY_POSITIONS = 1024
 """Positions kept free for a query by default, or a quarter of the model's where that is less."""
 ROWS_PER_WINDOW = 8
 """A row longer than this part of the budget and of the model's positions is too long for a block."""
-
-_speeds: weakref.WeakKeyDictionary[LanguageModel, float] = weakref.WeakKeyDictionary()
-
-
-def measured_speed(model: LanguageModel) -> float:
-    """Tokens per second of block-sparse encoding, by a probe of about 400 tokens at first use."""
-    if model not in _speeds:
-        rng, pattern = random.Random(0), BlockPattern(1)
-        size = max(8, min(128, model.max_positions // 8))
-        vocabulary = model.model.config.get_text_config().vocab_size
-        blocks = [Block(i, (i,), tuple(rng.randrange(vocabulary) for _ in range(size))) for i in range(4)]
-        nothing = Pool((), (), "")
-        for part in (blocks[:1], blocks):
-            begun = time.perf_counter()
-            encode_blocks(model, nothing, part, pattern, PromptTemplate(), chunk_tokens=size)
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
-            _speeds[model] = len(part) * size / (time.perf_counter() - begun)
-    return _speeds[model]
-
 
 def query_positions(model: LanguageModel) -> int:
     """Positions that a plan keeps free for a query and its labels."""
@@ -70,19 +47,22 @@ class Limit:
 
     tokens: int
     reason: str
+    is_time: bool = False
+    """Whether it bounds the time alone: such a limit gives way to labels."""
 
 
 def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
-    """What bounds the tokens of a pool; the smallest is the default budget."""
+    """What bounds the tokens of a pool; the smallest is the default budget, unless labels need more time."""
     model = task.model
-    found = [Limit(sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids), "the file")]
+    in_file = sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids)
+    found = [Limit(in_file, "the file")]
     if settings.positions == "sequential":
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
     memory = int(MEMORY_SHARE * free_memory(model.device) / model.shape.bytes_per_token)
     found.append(Limit(memory, "free memory"))
     if model.device.type == "cpu":
-        tokens = int(CPU_SECONDS * measured_speed(model))
-        found.append(Limit(tokens, f"about {CPU_SECONDS:.0f} s of encoding on this CPU"))
+        tokens = int(CPU_SECONDS * measured_speed(model, in_file))
+        found.append(Limit(tokens, f"about {CPU_SECONDS:.0f} s of encoding on this CPU", is_time=True))
     return found
 
 
@@ -96,6 +76,8 @@ class EncodingPlan:
     rows_total: int
     labels_covered: int
     labels_total: int
+    labels_too_long: int
+    """Labels without a row that is short enough for a block."""
     seconds: float
     num_bytes: int
     rope_length: int | None
@@ -131,13 +113,27 @@ class EncodingPlan:
 
     @property
     def sentence(self) -> str:
-        """The plan in words."""
+        """The plan in words; labels that are left out come first."""
         rows = len(self.rows)
         which = f"{rows:,} of {self.rows_total:,} rows" if rows < self.rows_total else f"All {rows:,} rows"
         rest = "; the other rows stay searchable as similar examples" if rows < self.rows_total else ""
         return (
-            f"{which} will be encoded (about {_seconds(self.seconds)}, {_megabytes(self.num_bytes)}), covering "
-            f"{self.labels_covered:,} of {self.labels_total:,} labels{rest}."
+            f"{self._left_out}{which} will be encoded (about {_seconds(self.seconds)}, {_megabytes(self.num_bytes)}), "
+            f"covering {self.labels_covered:,} of {self.labels_total:,} labels{rest}."
+        )
+
+    @property
+    def _left_out(self) -> str:
+        missing = self.labels_total - self.labels_covered
+        if not missing:
+            return ""
+        why = [f"{self.limited_by} has no room for a row of each"] if missing > self.labels_too_long else []
+        if self.labels_too_long:
+            which = "they" if missing == self.labels_too_long else f"{self.labels_too_long:,} of them"
+            why.append(f"{which} have no row that is short enough for a block")
+        return (
+            f"{missing:,} of {self.labels_total:,} labels are left out of the blocks, and stay candidates: "
+            f"{', and '.join(why)}. "
         )
 
 
@@ -162,12 +158,10 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     """
     settings = settings or EncodeSettings()
     budget, limited_by, notes = _budget(task, settings)
-    longest = max(64, min(budget, task.model.max_positions) // ROWS_PER_WINDOW)
-    lengths = [len(ids) for ids in task.row_ids]
-    too_long = tuple(row for row, tokens in enumerate(lengths) if tokens > longest)
+    longest = _longest_row(task, budget)
+    too_long = tuple(row for row, ids in enumerate(task.row_ids) if len(ids) > longest)
     cut = settings.long_rows == "truncate"
-    if cut:
-        lengths = [min(tokens, longest) for tokens in lengths]
+    lengths = _lengths(task, settings, longest)
     rows = draw_rows(task.pool, lengths, budget - len(task.prompter.prefix_ids), settings.seed, longest)
     if not rows:
         raise CapacityError(
@@ -196,7 +190,8 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         rows_total=len(task.pool),
         labels_covered=len({task.pool.demonstrations[row].label for row in rows}),
         labels_total=len(task.pool.labels),
-        seconds=tokens / measured_speed(task.model),
+        labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
+        seconds=tokens / measured_speed(task.model, tokens),
         num_bytes=tokens * task.model.shape.bytes_per_token,
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         limited_by=limited_by,
@@ -207,9 +202,9 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
 
 
 def _budget(task: Task, settings: EncodeSettings) -> tuple[int, str, list[str]]:
-    smallest = min(limits(task, settings), key=lambda limit: limit.tokens)
     if settings.pool_tokens is None:
-        return smallest.tokens, smallest.reason, []
+        found = _automatic(task, settings)
+        return found.tokens, found.reason, []
     hard = [Limit(free_memory(task.model.device) // task.model.shape.bytes_per_token, "free memory")]
     if settings.positions == "sequential":
         hard.append(Limit(task.model.max_positions, "the model's context"))
@@ -222,6 +217,55 @@ def _budget(task: Task, settings: EncodeSettings) -> tuple[int, str, list[str]]:
     return bound.tokens, bound.reason, [note]
 
 
+def _automatic(task: Task, settings: EncodeSettings) -> Limit:
+    """The smallest limit; where that is time and it leaves labels out, as much more as covers them."""
+    found = limits(task, settings)
+    smallest = min(found, key=lambda limit: limit.tokens)
+    if not smallest.is_time:
+        return smallest
+    allowed = min((limit for limit in found if not limit.is_time), key=lambda limit: limit.tokens)
+    needed = _covering(task, settings, smallest.tokens, allowed.tokens)
+    if needed >= allowed.tokens:
+        return allowed
+    return smallest if needed <= smallest.tokens else Limit(needed, "one row of every label")
+
+
+def _covering(task: Task, settings: EncodeSettings, budget: int, allowed: int) -> int:
+    """The least budget of at least `budget`, and at most `allowed`, with which every label is drawn that can be."""
+    possible = _labels(task, settings, _longest_row(task, allowed))
+    while budget < allowed:
+        longest = _longest_row(task, budget)
+        lengths = _lengths(task, settings, longest)
+        rows = label_rows(task.pool, lengths, settings.seed, longest)
+        needed = len(task.prompter.prefix_ids) + sum(lengths[row] for row in rows)
+        if needed <= budget and len(rows) == len(possible):
+            break
+        # A label whose rows are all too long asks for a budget that makes them short enough.
+        drawn = {task.pool.demonstrations[row].label for row in rows}
+        shortest = max((tokens for label, tokens in possible.items() if label not in drawn), default=0)
+        budget = max(needed, ROWS_PER_WINDOW * shortest)
+    return min(budget, allowed)
+
+
+def _labels(task: Task, settings: EncodeSettings, longest: int) -> dict[str, int]:
+    """Every label that has a row of at most `longest` tokens, and the tokens of its shortest row."""
+    shortest: dict[str, int] = {}
+    for demonstration, tokens in zip(task.pool.demonstrations, _lengths(task, settings, longest), strict=True):
+        if tokens <= longest:
+            shortest[demonstration.label] = min(tokens, shortest.get(demonstration.label, tokens))
+    return shortest
+
+
+def _longest_row(task: Task, budget: int) -> int:
+    return max(64, min(budget, task.model.max_positions) // ROWS_PER_WINDOW)
+
+
+def _lengths(task: Task, settings: EncodeSettings, longest: int) -> list[int]:
+    """Tokens of every row, cut where long rows are."""
+    cut = settings.long_rows == "truncate"
+    return [min(len(ids), longest) if cut else len(ids) for ids in task.row_ids]
+
+
 def encode(
     task: Task,
     plan: EncodingPlan,
@@ -230,7 +274,7 @@ def encode(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> EncodedPool:
     """Carry a plan out; `cancelled()` is asked between blocks, and what is done is kept."""
-    return encode_blocks(
+    encoded = encode_blocks(
         task.model,
         task.pool,
         plan.blocks,
@@ -240,6 +284,8 @@ def encode(
         on_progress=on_progress,
         cancelled=cancelled,
     )
+    note_encoding(task.model, encoded.tokens, encoded.seconds)
+    return encoded
 
 
 def append(

@@ -72,7 +72,8 @@ MAY_IMPORT = {
     "settings": "errors blocks retrieve",
     "prediction": "label_scores",
     "task": "errors data prompt model retrieve score",
-    "plan": "errors data prompt blocks model encode settings task",
+    "speed": "data prompt blocks model encode",
+    "plan": "errors prompt blocks model encode settings speed task",
     "saved": "errors prompt store encode task plan",
     "methods": (
         "errors memory timing data prompt blocks encode retrieve assemble prefill label_scores score settings "

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from dbsa_core.data import Pool
-from dbsa_core.encode import encode_blocks
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.model import LanguageModel
-from dbsa_core.plan import encode, limits, measured_speed, plan
+from dbsa_core.plan import encode, limits, plan
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
@@ -45,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def say(memory: int = PLENTY, speed: float = 1e9) -> None:
         monkeypatch.setattr(planning, "free_memory", lambda device: memory)
-        monkeypatch.setattr(planning, "measured_speed", lambda model: speed)
+        monkeypatch.setattr(planning, "measured_speed", lambda model, tokens=None: speed)
 
     say()
     return say
@@ -78,9 +77,9 @@ def test_at_most_1024_positions_are_kept_for_a_query_by_default(machine: Any) ->
         (6, PLENTY, 1e9, "sequential", "the file", 1 + 6 * 44),
         (100, PLENTY, 1e9, "sequential", "the model's context", 384),
         (100, 200 * PER_TOKEN, 1e9, "sequential", "free memory", 80),
-        (100, PLENTY, 5.0, "sequential", "about 30 s of encoding on this CPU", 150),
+        (100, PLENTY, 8.0, "sequential", "about 30 s of encoding on this CPU", 240),
         (100, PLENTY, 1e9, "local", "the file", 1 + 100 * 44),
-        (100, 500 * PER_TOKEN, 5.0, "local", "about 30 s of encoding on this CPU", 150),
+        (100, 700 * PER_TOKEN, 8.0, "local", "about 30 s of encoding on this CPU", 240),
     ],
 )
 def test_the_smallest_limit_is_the_default_budget(
@@ -109,31 +108,15 @@ def test_a_budget_of_the_users_replaces_all_limits_but_the_hard_ones(task: Task,
     assert short.notes == ("4,000 pool tokens were asked for; free memory holds 300.",)
 
 
-def test_the_speed_is_measured_once_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-
-    def counted(*args: Any, **options: Any) -> Any:
-        calls.append(sum(map(len, args[2])))
-        return encode_blocks(*args, **options)
-
-    monkeypatch.setattr(planning, "encode_blocks", counted)
-    one = tiny_model("llama")
-    speed = measured_speed(one)
-    assert speed > 0
-    assert (measured_speed(one), sum(calls)) == (speed, 5 * 64)
-    measured_speed(tiny_model("llama", seed=2))
-    assert sum(calls) == 2 * 5 * 64
-
-
 @pytest.mark.parametrize(
     ("rows", "total", "seconds", "num_bytes", "sentence"),
     [
-        (32, 11874, 30.4, 370_000_000, "32 of 11,874 rows will be encoded (about 30 s, 370 MB), covering 5 of 40 "
+        (32, 11874, 30.4, 370_000_000, "32 of 11,874 rows will be encoded (about 30 s, 370 MB), covering 40 of 40 "
          "labels; the other rows stay searchable as similar examples."),
-        (32, 32, 0.2, 1_400_000, "All 32 rows will be encoded (about 1 s, 1 MB), covering 5 of 40 labels."),
-        (32, 33, 119.0, 9_999_000_000, "32 of 33 rows will be encoded (about 119 s, 9,999 MB), covering 5 of 40 "
+        (32, 32, 0.2, 1_400_000, "All 32 rows will be encoded (about 1 s, 1 MB), covering 40 of 40 labels."),
+        (32, 33, 119.0, 9_999_000_000, "32 of 33 rows will be encoded (about 119 s, 9,999 MB), covering 40 of 40 "
          "labels; the other rows stay searchable as similar examples."),
-        (32, 32, 150.0, 12_000_000_000, "All 32 rows will be encoded (about 2 min, 12 GB), covering 5 of 40 labels."),
+        (32, 32, 150.0, 12_000_000_000, "All 32 rows will be encoded (about 2 min, 12 GB), covering 40 of 40 labels."),
     ],
 )  # fmt: skip
 def test_the_plan_in_words(
@@ -141,7 +124,7 @@ def test_the_plan_in_words(
 ) -> None:
     made = plan(task, EncodeSettings(pool_tokens=44 * rows + 1, positions="local"))
     assert len(made.rows) == rows
-    said = replace(made, rows_total=total, seconds=seconds, num_bytes=num_bytes, labels_total=40)
+    said = replace(made, rows_total=total, seconds=seconds, num_bytes=num_bytes, labels_covered=40, labels_total=40)
     assert said.sentence == sentence
 
 
@@ -159,13 +142,82 @@ def test_what_is_promised_is_what_is_encoded(task: Task, machine: Any) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_label_comes_first(model: LanguageModel, machine: Any, seed: int) -> None:
     """95 rows of one label and one row each of five others: a budget of six rows covers all six."""
-    pairs = [(f"common thing {i:03d}", "kind 0") for i in range(95)]
-    pairs[7::20] = [(f"rare thing in {i:03d}", f"kind {i}") for i in range(1, 6)]
-    pool = Pool.of(pairs, [*{label for _, label in pairs}, "kind 9"])
+    pool = Pool.of(RARE, [*{label for _, label in RARE}, "kind 9"])
     made = plan(Task(model, pool), EncodeSettings(pool_tokens=1 + 6 * 44, seed=seed))
     assert {pool.demonstrations[row].label for row in made.rows} == {f"kind {i}" for i in range(6)}
     assert (made.labels_covered, made.labels_total, made.rows_total) == (6, 7, 95)
     assert plan(Task(model, pool), EncodeSettings(pool_tokens=100, seed=seed)).labels_covered == 2
+
+
+RARE = [(f"common thing {i:03d}", "kind 0") for i in range(95)]
+RARE[7::20] = [(f"rare thing in {i:03d}", f"kind {i}") for i in range(1, 6)]
+
+
+def test_time_gives_way_to_labels(model: LanguageModel, machine: Any) -> None:
+    """Thirty seconds hold two rows; six rows are one of every label."""
+    machine(speed=100 / 30)
+    made = plan(Task(model, Pool.of(RARE)), EncodeSettings())
+    assert (made.labels_covered, len(made.rows), made.limited_by) == (6, 6, "one row of every label")
+    assert made.tokens <= 1 + 6 * 44
+    assert made.seconds == pytest.approx(made.tokens * 30 / 100)
+    assert made.sentence.startswith("6 of 95 rows will be encoded")
+    enough = plan(Task(model, Pool.of(RARE)), EncodeSettings(pool_tokens=100))
+    assert (enough.labels_covered, enough.limited_by) == (2, "your budget"), "a budget of the user's is kept"
+
+
+def test_labels_get_no_more_than_positions_and_memory_allow(model: LanguageModel, machine: Any) -> None:
+    machine(memory=500 * PER_TOKEN, speed=100 / 30)
+    made = plan(Task(model, Pool.of(RARE)), EncodeSettings())
+    assert (made.limited_by, made.labels_covered) == ("free memory", 4)
+    machine(speed=100 / 30)
+    many = Task(model, Pool.of([(f"thing {i:03d}", f"kind {i:02d}") for i in range(90)]))
+    made = plan(many, EncodeSettings())
+    assert made.limited_by == "the model's context"
+    assert 384 - 44 < made.tokens <= 384
+    all_of_them = plan(many, EncodeSettings(positions="local"))
+    assert (all_of_them.labels_covered, all_of_them.limited_by) == (90, "the file")
+
+
+def test_a_label_of_long_rows_is_covered_by_a_larger_budget(machine: Any) -> None:
+    """A row may take an eighth of the budget, so that one of 120 tokens asks for 960."""
+    wide = tiny_model("llama", max_position_embeddings=4096)
+    pairs = [*PAIRS[:60], *((f"{'very ' * 17}long {i:02d}", "long") for i in range(8))]
+    task = Task(wide, Pool.of(pairs))
+    machine(speed=300 / 30)
+    made = plan(task, EncodeSettings())
+    assert (made.labels_covered, made.limited_by) == (6, "one row of every label")
+    longest = max(len(task.row_ids[row]) for row in made.rows)
+    assert longest == len(task.row_ids[-1])
+    assert 8 * longest - 50 < made.tokens <= 8 * longest
+
+
+@pytest.mark.parametrize(
+    ("limited_by", "covered", "too_long", "said"),
+    [
+        ("your budget", 4, 0, "2 of 6 labels are left out of the blocks, and stay candidates: your budget has no room "
+         "for a row of each. 2 of 95"),
+        ("the file", 4, 2, "2 of 6 labels are left out of the blocks, and stay candidates: they have no row that is "
+         "short enough for a block. 2 of 95"),
+        ("free memory", 2, 1, "4 of 6 labels are left out of the blocks, and stay candidates: free memory has no room "
+         "for a row of each, and 1 of them have no row that is short enough for a block. 2 of 95"),
+        ("your budget", 6, 0, "2 of 95"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_left_out_are_said_first(
+    model: LanguageModel, machine: Any, limited_by: str, covered: int, too_long: int, said: str
+) -> None:
+    made = plan(Task(model, Pool.of(RARE)), EncodeSettings(pool_tokens=100))
+    assert made.sentence.startswith("4 of 6 labels are left out of the blocks, and stay candidates: your budget has")
+    made = replace(made, limited_by=limited_by, labels_covered=covered, labels_too_long=too_long)
+    assert made.sentence.startswith(said)
+
+
+def test_labels_without_a_short_row_are_counted(model: LanguageModel, machine: Any) -> None:
+    pairs = [*PAIRS[:20], ("very " * 30 + "long one", "long"), ("quite " * 40 + "long two", "kind 1")]
+    made = plan(Task(model, Pool.of(pairs)), EncodeSettings(pool_tokens=500))
+    assert (made.labels_total - made.labels_covered, made.labels_too_long) == (1, 1)
+    cut = plan(Task(model, Pool.of(pairs)), EncodeSettings(pool_tokens=500, long_rows="truncate"))
+    assert (cut.labels_total - cut.labels_covered, cut.labels_too_long) == (0, 0)
 
 
 def test_rows_are_drawn_and_shuffled_by_the_seed(task: Task, machine: Any) -> None:

@@ -1,0 +1,96 @@
+"""What holds for the measured speed of encoding: probed as real encoding is done, and replaced by what was done."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from dbsa_core.data import Pool
+from dbsa_core.encode import CHUNK_TOKENS, encode_blocks
+from dbsa_core.model import LanguageModel
+from dbsa_core.plan import encode, plan
+from dbsa_core.settings import EncodeSettings
+from dbsa_core.speed import measured_speed, note_encoding
+from dbsa_core.task import Task
+from tests.tiny import tiny_model
+
+speeds = importlib.import_module("dbsa_core.speed")
+POSITIONS = 4096
+
+
+@pytest.fixture(autouse=True)
+def _nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speeds, "_readings", {})
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return tiny_model("llama", max_position_embeddings=POSITIONS)
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(tokens, tokens in one forward) of every encoding of the probe."""
+    seen: list[tuple[int, int]] = []
+
+    def counted(*args: Any, chunk_tokens: int, **options: Any) -> Any:
+        seen.append((sum(map(len, args[2])), chunk_tokens))
+        return encode_blocks(*args, chunk_tokens=chunk_tokens, **options)
+
+    monkeypatch.setattr(speeds, "encode_blocks", counted)
+    return seen
+
+
+def test_the_probe_ends_with_as_many_tokens_as_encoding_puts_in_one_forward(
+    model: LanguageModel, probes: list[tuple[int, int]]
+) -> None:
+    speed = measured_speed(model)
+    assert speed > 0
+    assert probes == [(128, 128), (128, 128), (CHUNK_TOKENS["cpu"], CHUNK_TOKENS["cpu"])]
+    assert measured_speed(model) == speed
+    assert len(probes) == 3, "once a model"
+    measured_speed(tiny_model("llama", seed=2))
+    assert len(probes) == 6, "another model"
+
+
+def test_the_probe_is_short_where_a_model_is_slow(
+    model: LanguageModel, probes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speeds, "PROBE_SECONDS", 1e-9)
+    measured_speed(model)
+    assert [tokens for tokens, _ in probes] == [128, 128]
+
+
+def test_the_probe_is_no_longer_than_what_is_to_be_encoded(model: LanguageModel, probes: list[tuple[int, int]]) -> None:
+    measured_speed(model, 300)
+    assert max(tokens for tokens, _ in probes) == 256
+    done = len(probes)
+    measured_speed(model, 500)
+    assert len(probes) == done, "about as much as was tried"
+    measured_speed(model, 10_000)
+    assert max(tokens for tokens, _ in probes[done:]) == CHUNK_TOKENS["cpu"]
+
+
+def test_a_real_encoding_replaces_the_probe(model: LanguageModel) -> None:
+    measured_speed(model)
+    note_encoding(model, 5_000, 10.0)
+    assert measured_speed(model) == 500
+    note_encoding(model, 20, 10.0)
+    assert measured_speed(model) == 500, "too little to tell"
+    note_encoding(model, CHUNK_TOKENS["cpu"], 1.0)
+    assert measured_speed(model) == CHUNK_TOKENS["cpu"], "the machine as it is now"
+    note_encoding(model, 0, 0.0)
+    assert measured_speed(model) == CHUNK_TOKENS["cpu"]
+    same = tiny_model("llama", max_position_embeddings=POSITIONS)
+    assert measured_speed(same) == CHUNK_TOKENS["cpu"], "the same weights loaded again"
+
+
+def test_the_next_plan_knows_how_fast_the_last_one_was(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task(model, Pool.of([(f"thing number {i:03d}", f"kind {i % 5}") for i in range(60)]))
+    made = plan(task, EncodeSettings(pool_tokens=2000))
+    clock = iter(range(0, 10_000, 5))
+    monkeypatch.setattr(importlib.import_module("dbsa_core.encode"), "now", lambda device: float(next(clock)))
+    encoded = encode(task, made)
+    assert plan(task, EncodeSettings(pool_tokens=2000)).seconds == pytest.approx(encoded.seconds)
