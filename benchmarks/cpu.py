@@ -3,7 +3,9 @@
     python benchmarks/cpu.py [--data FOLDER] [--out FILE]
 
 The embedded model, TREC, a pool of 4,000 tokens. Writes `benchmarks/results/cpu.json` with rows of
-`{name, value, unit, target}`; a target is a bound on the value, `null` where the row only informs.
+`{name, value, n, iqr, unit, target}`: the median of n measurements and their interquartile range; a target is a bound
+on the value, `null` where the row only informs. What is compared is measured in turn, and a ratio is the median of the
+turns' ratios. Memory is read as Linux tells it.
 """
 
 from __future__ import annotations
@@ -11,13 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from benchmarks.peak import forget_peak, peak_resident_bytes  # noqa: E402
 from dbsa_core.assemble import Context  # noqa: E402
 from dbsa_core.masks import dense_mask  # noqa: E402
 from dbsa_core.methods.base import Setup  # noqa: E402
@@ -41,8 +42,10 @@ POOL_TOKENS = 4000
 RATIOS = {1200: 0.3, 2000: 0.5}
 TARGETS = {1200: 0.12, 2000: 0.08}
 METHODS = ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "zero_shot")
-REPEATS = 3
-QUERIES = 6
+REPEATS = 5
+QUERIES = 20
+LEAST_DIFFERENCE = 0.002
+"""GB by which the peaks of the methods must differ at least."""
 
 
 def load_setup(folder: Path) -> tuple[Setup, list[str]]:
@@ -112,14 +115,14 @@ def encoding_rows(setup: Setup) -> list[dict[str, Any]]:
 
     seconds = in_turn({"dense": dense, "sparse": sparse, "floor": floor}, REPEATS)
     return [
-        row("Fixed ICL encoding, dense", seconds["dense"], "s"),
-        row("block-sparse encoding", seconds["sparse"], "s"),
-        row("the same forward without attention (floor)", seconds["floor"], "s"),
-        row("block-sparse / dense", seconds["sparse"] / seconds["dense"], "ratio", 0.70),
-        row("floor / dense", seconds["floor"] / seconds["dense"], "ratio"),
-        row("blocks", len(plan.blocks), "blocks"),
-        row("pool tokens", plan.tokens, "tokens"),
-        row("mask density", plan.density, "share of dense causal"),
+        row("Fixed ICL encoding, dense", Sample.of(seconds["dense"]), "s"),
+        row("block-sparse encoding", Sample.of(seconds["sparse"]), "s"),
+        row("the same forward without attention (floor)", Sample.of(seconds["floor"]), "s"),
+        row("block-sparse / dense", Sample.of(seconds["sparse"], seconds["dense"]), "ratio", 0.70),
+        row("floor / dense", Sample.of(seconds["floor"], seconds["dense"]), "ratio"),
+        row("blocks", Sample(len(plan.blocks)), "blocks"),
+        row("pool tokens", Sample(plan.tokens), "tokens"),
+        row("mask density", Sample(plan.density), "share of dense causal"),
     ]
 
 
@@ -133,55 +136,79 @@ def query_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
         ours.predict(queries[0])
         theirs.predict(queries[0])
         pairs = [(ours.predict(query), theirs.predict(query)) for query in queries]
-        a = statistics.median(p.seconds["total"] for p, _ in pairs)
-        b = statistics.median(p.seconds["total"] for _, p in pairs)
-        tokens = statistics.median(p.context_tokens for p, _ in pairs)
+        a = [p.seconds["total"] for p, _ in pairs]
+        b = [p.seconds["total"] for _, p in pairs]
+        tokens = Sample.of([p.context_tokens for p, _ in pairs])
         rows += [
-            row(f"DBSA query, {selected:,} tokens selected", a, "s"),
-            row(f"Retrieval ICL query, {selected:,} tokens", b, "s"),
-            row(f"DBSA / Retrieval ICL at {selected:,} tokens", a / b, "ratio", TARGETS[selected]),
+            row(f"DBSA query, {selected:,} tokens selected", Sample.of(a), "s"),
+            row(f"Retrieval ICL query, {selected:,} tokens", Sample.of(b), "s"),
+            row(f"DBSA / Retrieval ICL at {selected:,} tokens", Sample.of(a, b), "ratio", TARGETS[selected]),
             row(f"tokens that the DBSA query at {selected:,} really reads", tokens, "tokens"),
         ]
     return rows
 
 
 def memory_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Peak resident memory of one process per method, beyond its weights and cached keys and values."""
-    rows = []
+    """Peak resident memory of one process per method, beyond its weights and cached keys and values; and of loading."""
+    loading, peaks = [], {}
     for method in METHODS:
         command = [sys.executable, __file__, "--data", str(arguments.data), "--memory-of", method]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(row(f"peak memory of {method} beyond model and pool", float(out.split()[-1]), "GB", 1.0))
-    return rows
+        loaded, peaks[method] = map(float, out.split()[-2:])
+        loading.append(loaded)
+    if max(peaks.values()) - min(peaks.values()) < LEAST_DIFFERENCE:
+        raise SystemExit(f"Methods so unlike have the same peak memory ({peaks}): something else was measured.")
+    found = [row("peak memory while the model is loaded, beyond its weights", Sample.of(loading), "GB", 1.0)]
+    names = {method: f"peak memory of {method} beyond model and pool" for method in METHODS}
+    return found + [row(names[method], Sample(peak), "GB", 1.0) for method, peak in peaks.items()]
 
 
-def memory_of(method: str, folder: Path) -> float:
-    """GB: peak resident set of this process after two queries, less weights and the pool's keys and values."""
+def memory_of(method: str, folder: Path) -> tuple[float, float]:
+    """GB beyond the weights: the peak until the model is loaded, and that from there to the end of two queries, the
+    pool's keys and values taken off too."""
     setup, queries = load_setup(folder)
+    weights = sum(p.nbytes for p in setup.task.model.model.parameters())
+    loading = peak_resident_bytes() - weights
+    forget_peak()
     fitted = dbsa.make_method(method).fit(setup)
     for query in queries[:2]:
         fitted.predict(query)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    weights = sum(p.nbytes for p in setup.task.model.model.parameters())
     pool = setup.plan.num_bytes if method in ("dbsa", "dbsa_fresh", "fixed_icl") else 0
-    return (peak - weights - pool) / 1e9
+    return loading / 1e9, (peak_resident_bytes() - weights - pool) / 1e9
 
 
-def in_turn(parts: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each part, the parts taking turns so that a drift of the machine hits all alike."""
+def in_turn(parts: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each part, the parts taking turns so that a drift of the machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(repeats):
         for name, part in parts.items():
             begun = time.perf_counter()
             part()
             seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
 
 
-def row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, Any]:
-    verdict = "" if target is None else f"   target <= {target}: {'met' if value <= target else 'MISSED'}"
-    print(f"{name:58s} {value:10.3f} {unit}{verdict}", flush=True)
-    return {"name": name, "value": value, "unit": unit, "target": target}
+@dataclass(frozen=True)
+class Sample:
+    """A median, of how many measurements, and their interquartile range; one measurement has no spread."""
+
+    value: float
+    n: int = 1
+    iqr: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float], beside: Sequence[float] | None = None) -> Sample:
+        """Of the values, or of their ratios to those measured beside them in the same turn."""
+        ratios = values if beside is None else [a / b for a, b in zip(values, beside, strict=True)]
+        low, median, high = (float(np.percentile(ratios, share)) for share in (25, 50, 75))
+        return cls(median, len(ratios), high - low)
+
+
+def row(name: str, sample: Sample, unit: str, target: float | None = None) -> dict[str, Any]:
+    verdict = "" if target is None else f"   target <= {target}: {'met' if sample.value <= target else 'MISSED'}"
+    spread = "" if sample.iqr is None else f" (n {sample.n}, IQR {sample.iqr:.3g})"
+    print(f"{name:60s} {sample.value:10.3f} {unit}{spread}{verdict}", flush=True)
+    return {"name": name, **asdict(sample), "unit": unit, "target": target}
 
 
 def machine() -> dict[str, Any]:
@@ -204,11 +231,11 @@ def main() -> None:
     arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     if arguments.memory_of:
-        print(memory_of(arguments.memory_of, arguments.data))
+        print(*memory_of(arguments.memory_of, arguments.data))
         return
     setup, queries = load_setup(arguments.data)
     difference = check(setup, queries[0])
-    rows = [row("correctness: largest difference from stock eager", difference, "share", 1e-4)]
+    rows = [row("correctness: largest difference from stock eager", Sample(difference), "share", 1e-4)]
     if difference > 1e-4:
         raise SystemExit("The answers differ from stock transformers; nothing is timed.")
     rows += encoding_rows(setup) + query_rows(setup, queries) + memory_rows(arguments)
