@@ -36,7 +36,7 @@ def blocks_html(setup: Setup, prediction: Prediction, *, retriever_name: str, se
         _block(setup, prediction, block, weights[block], strongest, shares.get(f"block {block}"), best)
         for block in selection.block_ids
     ]
-    total = len(setup.encoded_pool().blocks)
+    total = len(setup.blocks)
     head = muted(f"{len(parts):,} of {total:,} blocks, in the order in which the model reads them.")
     if selection.dropped:
         numbers = ", ".join(str(block + 1) for block in selection.dropped)
@@ -110,7 +110,7 @@ def _block(
     best: int,
 ) -> str:
     assert prediction.selection is not None
-    rows = setup.encoded_pool().blocks[block_id].rows
+    rows = setup.blocks[block_id].rows
     demonstrations = setup.task.pool.demonstrations
     match = {row: _match(demonstrations[row], weights) for row in rows}
     ranked = sorted(rows, key=lambda row: -match[row])

@@ -234,6 +234,7 @@ def main() -> None:
         print(*memory_of(arguments.memory_of, arguments.data))
         return
     setup, queries = load_setup(arguments.data)
+    setup = setup.encode()
     difference = check(setup, queries[0])
     rows = [row("correctness: largest difference from stock eager", Sample(difference), "share", 1e-4)]
     if difference > 1e-4:

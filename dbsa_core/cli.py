@@ -30,10 +30,10 @@ from dbsa_core.cli_output import (
 )
 from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns, clean_text, read_queries
 from dbsa_core.encode import EncodedPool
-from dbsa_core.errors import CapacityError, DataError, DBSAError, QueryError
+from dbsa_core.errors import DataError, DBSAError, QueryError
 from dbsa_core.evaluate import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.loading import unused_gpu
-from dbsa_core.methods import Method, Setup, make_method
+from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model import LanguageModel
 from dbsa_core.plan import plan
 from dbsa_core.tables import Table, describe_rows, read_table
@@ -197,7 +197,7 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Con
     console.say(f"{planned.sentence} The limit is {planned.limited_by}.")
     for note in planned.notes:
         console.say(note)
-    return Setup(task, planned, on_progress=console.encoding)
+    return Setup(task, planned)
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Con
 
 def _encode(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
     setup = _set_up(args, chosen, _read_data(args, console), console)
-    summary = _summary(setup, setup.encoded_pool())
+    summary = _summary(setup, setup.encode(on_progress=console.encoding).encoded_pool())
     if args.json:
         console.json(summary)
         return
@@ -272,17 +272,14 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
 
 def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
     """The methods, ready; one whose context does not fit is left out as long as another fits."""
-    ready, refused = [], None
-    for name in chosen.methods:
-        try:
-            ready.append(make_method(name, chosen.query).fit(setup))
-        except CapacityError as error:
-            refused = error
-            if len(chosen.methods) > 1:
-                console.say(f"{name} is left out: {error}")
-    if not ready and refused is not None:
-        raise refused
-    return ready
+    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    ready = fit_methods(methods, setup, on_progress=console.encoding, on_refused=_left_out(console, len(methods)))
+    return [fitted.method for fitted in ready]
+
+
+def _left_out(console: Console, methods: int) -> OnRefused | None:
+    """Says which method is left out; None where it is the only one, whose error ends the run."""
+    return (lambda name, error: console.say(f"{name} is left out: {error}")) if methods > 1 else None
 
 
 def _answers(queries: _Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
@@ -337,7 +334,8 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
             setup,
             test,
             on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} test rows", last=done == total),
-            on_refused=lambda name, error: console.say(f"{name} is left out: {error}"),
+            on_encoding=console.encoding,
+            on_refused=_left_out(console, len(methods)),
         )
     except EvaluationStopped as stop:
         _show(stop.results, args, console)

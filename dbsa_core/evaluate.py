@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from dbsa_core.data import Demonstration
+from dbsa_core.encode import OnProgress
 from dbsa_core.errors import CapacityError, DataError, QueryError
-from dbsa_core.methods import Method, Setup
-from dbsa_core.timing import now
+from dbsa_core.methods import Fitted, Method, OnRefused, Setup, fit_methods
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class Evaluation:
     n: int
     accuracy: float
     setup_seconds: float
-    """What is done once for all queries: encoding, where the method reads what is encoded, and `fit`."""
     latency_n: int
     """Queries whose latency was measured: those that were answered."""
     latency_p50_seconds: float
@@ -64,14 +63,17 @@ class EvaluationStopped(KeyboardInterrupt):
 class _Run:
     """A fitted method and its answers so far."""
 
-    method: Method
-    setup_seconds: float
+    fitted: Fitted
     answers: list[str] = field(default_factory=list)
     """"" for a row that does not fit."""
     seconds: list[float] = field(default_factory=list)
     """Of each row, nan for one that does not fit."""
     warm: bool = False
     refused: str = ""
+
+    @property
+    def method(self) -> Method:
+        return self.fitted.method
 
     def ask(self, text: str) -> None:
         try:
@@ -101,7 +103,7 @@ class _Run:
             method=self.method.name,
             n=len(test),
             accuracy=float(np.mean([a == b for a, b in zip(answers, gold, strict=True)])),
-            setup_seconds=self.setup_seconds,
+            setup_seconds=self.fitted.setup_seconds,
             latency_n=len(seconds),
             latency_p50_seconds=median,
             latency_p95_seconds=slow,
@@ -119,71 +121,36 @@ def evaluate(
     test: Sequence[Demonstration],
     *,
     on_progress: Callable[[int, int], None] | None = None,
-    on_refused: Callable[[str, CapacityError], None] | None = None,
+    on_encoding: OnProgress | None = None,
+    on_refused: OnRefused | None = None,
 ) -> list[Evaluation]:
     """Fit the methods, then ask each of them one test row after the other, in turn, so that whatever else the machine
     does hits all alike.
 
-    Test rows are only ever queries: nothing of them enters a context. `on_progress(rows done, rows)`. A method whose
-    context does not fit is left out and told to `on_refused(name, error)`; where there is no such callback, or where no
-    method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so far.
+    Test rows are only ever queries: nothing of them enters a context. `on_progress(rows done, rows)`, `on_encoding` of
+    the pool. A method whose context does not fit is left out and told to `on_refused`; where there is no such callback,
+    or where no method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so
+    far.
     """
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one row.")
-    runs = _Runs(on_refused)
-    for method in methods:
-        runs.fit(method, setup)
-    runs.check()
-    done, labels = 0, setup.task.pool.labels
+    ready = fit_methods(methods, setup, on_progress=on_encoding, on_refused=on_refused)
+    runs, labels, done = [_Run(fitted) for fitted in ready], setup.task.pool.labels, 0
     try:
         for row in test:
-            runs.ask(row.text)
-            runs.check()
+            for run in list(runs):
+                try:
+                    run.ask(row.text)
+                except CapacityError as error:
+                    runs.remove(run)
+                    if on_refused is None:
+                        raise
+                    on_refused(run.method.name, error)
+                    if not runs:
+                        raise
             done += 1
             if on_progress:
                 on_progress(done, len(test))
     except KeyboardInterrupt as stop:
-        raise EvaluationStopped(runs.results(test[:done], labels) if done else []) from stop
-    return runs.results(test, labels)
-
-
-@dataclass
-class _Runs:
-    """The methods that fit."""
-
-    on_refused: Callable[[str, CapacityError], None] | None
-    standing: list[_Run] = field(default_factory=list)
-    _last_refusal: CapacityError | None = None
-
-    def fit(self, method: Method, setup: Setup) -> None:
-        device = setup.task.model.device
-        reused = setup.encoded.seconds if method.reads_blocks and setup.encoded is not None else 0.0
-        begun = now(device)
-        try:
-            method.fit(setup)
-        except CapacityError as error:
-            self._refuse(method, error)
-        else:
-            self.standing.append(_Run(method, reused + now(device) - begun))
-
-    def ask(self, text: str) -> None:
-        for run in list(self.standing):
-            try:
-                run.ask(text)
-            except CapacityError as error:
-                self.standing.remove(run)
-                self._refuse(run.method, error)
-
-    def results(self, test: Sequence[Demonstration], labels: Sequence[str]) -> list[Evaluation]:
-        return [run.result(test, labels) for run in self.standing]
-
-    def check(self) -> None:
-        """Raise the last refusal where no method is left."""
-        if not self.standing and self._last_refusal is not None:
-            raise self._last_refusal
-
-    def _refuse(self, method: Method, error: CapacityError) -> None:
-        if self.on_refused is None:
-            raise error
-        self.on_refused(method.name, error)
-        self._last_refusal = error
+        raise EvaluationStopped([run.result(test[:done], labels) for run in runs] if done else []) from stop
+    return [run.result(test, labels) for run in runs]

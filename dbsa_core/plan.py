@@ -5,15 +5,15 @@ Knows nothing about queries; it encodes nothing but a short probe of the speed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 import torch
 
 from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
-from dbsa_core.encode import EncodedPool, OnProgress, append_blocks, encode_blocks
-from dbsa_core.errors import CapacityError, DataError
+from dbsa_core.encode import EncodedPool, OnProgress, encode_blocks
+from dbsa_core.errors import CapacityError
 from dbsa_core.model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
@@ -81,6 +81,7 @@ class EncodingPlan:
     seconds: float
     num_bytes: int
     rope_length: int | None
+    model_signature: str
     limited_by: str
     """What set the budget, in words."""
     too_long: tuple[int, ...]
@@ -194,6 +195,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         seconds=tokens / measured_speed(task.model, tokens),
         num_bytes=tokens * task.model.shape.bytes_per_token,
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
+        model_signature=task.model.signature,
         limited_by=limited_by,
         too_long=too_long,
         longest_row=longest,
@@ -286,17 +288,3 @@ def encode(
     )
     note_encoding(task.model, encoded.tokens, encoded.seconds)
     return encoded
-
-
-def append(
-    task: Task, encoded: EncodedPool, rows: Sequence[int], *, on_progress: OnProgress | None = None
-) -> EncodedPool:
-    """Encode further rows of `task` (made by `Task.extended`, or rows that were not drawn) as new blocks."""
-    known = set(encoded.rows)
-    if again := [row for row in rows if row in known]:
-        raise DataError(f"{len(again)} of the rows to append are encoded already; name rows that are not.")
-    if task.pool.demonstrations[: len(encoded.pool)] != encoded.pool.demonstrations:
-        raise DataError("The task's first rows are not those of the encoded pool; make it by Task.extended.")
-    ids = [task.row_ids[row] for row in rows]
-    blocks = group(rows, ids, encoded.pattern, first_block=len(encoded.blocks))
-    return append_blocks(task.model, encoded, task.pool, blocks, on_progress=on_progress)

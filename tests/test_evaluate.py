@@ -16,6 +16,7 @@ from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.evaluate import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods import METHODS, Setup, make_method
+from dbsa_core.plan import encode
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.task import Task
@@ -182,7 +183,7 @@ def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: S
 
 def test_setup_seconds_are_those_of_fitting(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(sys.modules["dbsa_core.evaluate"], "now", lambda device: clock[0])
+    monkeypatch.setattr("dbsa_core.methods.fitting.now", lambda device: clock[0])
 
     class Slow(ByList):
         def fit(self, setup: Setup) -> ByList:
@@ -194,19 +195,48 @@ def test_setup_seconds_are_those_of_fitting(setup: Setup, monkeypatch: pytest.Mo
 
 
 def test_a_method_that_reads_blocks_bears_their_encoding_once(setup: Setup) -> None:
-    slow = replace(setup.encoded_pool(), seconds=1000.0)
+    slow = replace(setup, encoded=replace(setup.encode().encoded_pool(), seconds=1000.0))
+    test = rows(("hot 1", "hot"))
+    assert 1000 <= result(slow, test, ByList(reads_blocks=True)).setup_seconds < 1010
+    assert result(slow, test, ByList()).setup_seconds < 10
 
-    @dataclass
-    class Encodes(ByList):
-        def fit(self, setup: Setup) -> ByList:
-            setup.encoded = slow
-            return super().fit(setup)
 
-    test, done = rows(("hot 1", "hot")), Setup(setup.task, setup.plan, slow)
-    assert 1000 <= result(done, test, ByList(reads_blocks=True)).setup_seconds < 1010
-    assert result(done, test, ByList()).setup_seconds < 10
-    by_itself = Encodes(reads_blocks=True)
-    assert result(Setup(setup.task, setup.plan), test, by_itself).setup_seconds < 10, "its own time was measured"
+def test_the_pool_is_encoded_once_for_all_methods_and_only_where_one_reads_it(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, calls = sys.modules["dbsa_core.setup"], []
+
+    def slow(*given: Any, **options: Any) -> Any:
+        calls.append(options["on_progress"])
+        return replace(encode(*given, **options), seconds=1000.0)
+
+    monkeypatch.setattr(module, "encode", slow)
+    methods = [ByList("plain"), ByList("one", reads_blocks=True), ByList("two", reads_blocks=True)]
+    told: list[Any] = []
+    found = evaluate(methods, setup, rows(("hot 1", "hot")), on_encoding=told.append)
+    assert len(calls) == 1
+    assert told, "the encoding tells how far it is"
+    assert [result.setup_seconds >= 1000 for result in found] == [False, True, True]
+    assert len({id(made) for method in methods for made in method.fitted}) == 1, "all on the same setup"
+    assert setup.encoded is None, "and that of the caller is as it was"
+    evaluate(methods[:1], setup, rows(("hot 1", "hot")))
+    assert len(calls) == 1
+
+
+def test_a_pool_that_cannot_be_encoded_leaves_the_methods_that_do_not_read_it(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def fails(*_: Any, **__: Any) -> None:
+        calls.append("encode")
+        raise CapacityError("Memory ran out.")
+
+    monkeypatch.setattr(sys.modules["dbsa_core.setup"], "encode", fails)
+    methods = [ByList("one", reads_blocks=True), ByList("plain"), ByList("two", reads_blocks=True)]
+    told: list[str] = []
+    (found,) = evaluate(methods, setup, rows(("hot 1", "hot")), on_refused=lambda name, _: told.append(name))
+    assert (found.method, told, calls) == ("plain", ["one", "two"], ["encode"])
 
 
 def test_a_result_as_json_holds_the_numbers_and_no_single_answers(setup: Setup) -> None:

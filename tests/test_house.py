@@ -75,11 +75,12 @@ MAY_IMPORT = {
     "speed": "data prompt blocks model encode",
     "plan": "errors prompt blocks model encode settings speed task",
     "saved": "errors prompt store encode task plan",
+    "setup": "errors prompt blocks encode retrieve settings task plan",
     "methods": (
         "errors memory timing data prompt blocks encode retrieve assemble prefill label_scores score settings "
-        "prediction task plan"
+        "prediction task plan setup"
     ),
-    "evaluate": "errors data methods timing",
+    "evaluate": "errors data encode methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output", "quiet"}

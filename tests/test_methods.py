@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from dbsa_core.blocks import chosen_blocks
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
 from dbsa_core.evaluate import evaluate
-from dbsa_core.methods import METHODS, Setup, make_method, retrieval_icl
+from dbsa_core.methods import METHODS, make_method, retrieval_icl
 from dbsa_core.model import LanguageModel
-from dbsa_core.plan import append, encode, query_positions
+from dbsa_core.plan import query_positions
 from dbsa_core.prediction import Prediction
-from dbsa_core.prompt import Prompter
+from dbsa_core.prompt import Prompter, PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.setup import Setup, append
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -46,7 +46,7 @@ def setup_of(model: LanguageModel, pairs: Any = PAIRS, **settings: Any) -> Setup
 
 @pytest.fixture(scope="module")
 def setup(wide: LanguageModel) -> Setup:
-    return setup_of(wide)
+    return setup_of(wide).encode()
 
 
 def answer(setup: Setup, name: str, query: str, **settings: Any) -> Prediction:
@@ -367,12 +367,13 @@ def test_fixed_icl_refuses_instead_of_dropping(narrow: LanguageModel) -> None:
 
 
 def test_appending_grows_the_pool_and_leaves_old_blocks_the_same_tensors(wide: LanguageModel) -> None:
-    setup = setup_of(wide, PAIRS[:16])
+    setup = setup_of(wide, PAIRS[:16]).encode()
     before = setup.encoded_pool()
     old = {b.id: before.store.get(b.id) for b in before.blocks}
     copies = {b: (kv.keys.clone(), kv.values.clone()) for b, kv in old.items()}
     task = setup.task.extended([Demonstration(text, label, 90 + i) for i, (text, label) in enumerate(PAIRS[16:25])])
-    after = append(task, before, range(16, 25))
+    grown = append(setup, range(16, 25), task=task)
+    after = grown.encoded_pool()
     assert [block.rows for block in after.blocks[len(old) :]] == [(16, 17, 18, 19), (20, 21, 22, 23), (24,)]
     assert after.rows == (*before.rows, *range(16, 25))
     assert after.complete
@@ -381,7 +382,7 @@ def test_appending_grows_the_pool_and_leaves_old_blocks_the_same_tensors(wide: L
         assert after.store.get(b) is kv
         assert torch.equal(kv.keys, copies[b][0])
         assert torch.equal(kv.values, copies[b][1])
-    grown = Setup(task, setup.plan, after)
+    assert (grown.task, grown.plan, setup.encoded) == (task, setup.plan, before)
     found = answer(grown, "dbsa", "igloo old", ratio=0.3)  # row 24, the appended last block
     assert found.selection is not None
     assert len(after.blocks) - 1 in found.selection.block_ids
@@ -426,24 +427,54 @@ def test_rows_are_ranked_once_however_many_blocks_are_dropped(
     assert len(ranked) == 2, "blocks once, rows once"
 
 
-def test_rows_are_not_appended_twice_nor_from_another_file_nor_with_a_new_label(wide: LanguageModel) -> None:
+def grown_task(setup: Setup, *rows: tuple[str, str]) -> Task:
+    return setup.task.extended([Demonstration(text, label, 900 + i) for i, (text, label) in enumerate(rows)])
+
+
+def test_rows_that_are_encoded_or_not_there_or_named_twice_are_not_appended(wide: LanguageModel) -> None:
     setup = setup_of(wide, PAIRS[:8])
-    encoded = setup.encoded_pool()
+    with pytest.raises(SettingsError, match=r"Nothing is encoded yet; call encode\(\)"):
+        append(setup, [0])
+    setup = setup.encode()
     with pytest.raises(DataError, match="2 of the rows to append are encoded already"):
-        append(setup.task, encoded, [0, 1])
+        append(setup, [0, 1])
+    with pytest.raises(DataError, match=r"1 of the rows to append are encoded already; name .* each once"):
+        append(setup, [8, 8], task=grown_task(setup, PAIRS[8]))
+    for row in (8, -1):
+        with pytest.raises(DataError, match=rf"no row {row}; the task has the rows 0 to 7"):
+            append(setup, [row])
+
+
+def test_rows_of_another_file_model_or_prompt_or_with_a_new_label_are_not_appended(wide: LanguageModel) -> None:
+    setup, pool = setup_of(wide, PAIRS[:8]).encode(), Pool.of(PAIRS[:12])
     with pytest.raises(DataError, match=r"not those of the encoded pool; make it by Task\.extended"):
-        append(Task(wide, Pool.of(PAIRS[1:12])), encoded, [10])
+        append(setup, [10], task=Task(wide, Pool.of(PAIRS[1:12])))
     with pytest.raises(DataError, match=r"labels that the pool does not know \(weather\)"):
-        setup.task.extended([Demonstration("rain", "weather", 9)])
-    other = Task(tiny_model("llama", seed=2, max_position_embeddings=WIDE), Pool.of(PAIRS[:12]))
-    with pytest.raises(CapacityError, match="encoded by another model"):
-        append(other, encoded, [8])
+        grown_task(setup, ("rain", "weather"))
+    with pytest.raises(DataError, match="encoded by another model"):
+        append(setup, [8], task=Task(tiny_model("llama", seed=2, max_position_embeddings=WIDE), pool))
+    with pytest.raises(DataError, match="encoded with another prompt"):
+        append(setup, [8], task=Task(wide, pool, PromptTemplate(text_prefix="Question: ")))
+
+
+def test_rows_too_long_for_the_plan_are_not_appended_unless_it_cuts_them(wide: LanguageModel) -> None:
+    long = ("very " * 40 + "long", LABELS[0])
+    setup = setup_of(wide, PAIRS[:16], pool_tokens=600).encode()
+    assert setup.plan.longest_row < 200
+    task = grown_task(setup, PAIRS[16], long)
+    longest = setup.plan.longest_row
+    with pytest.raises(DataError, match=rf"1 .* longer than the {longest} tokens .* \(row 17 has 2\d\d\)"):
+        append(setup, [16, 17], task=task)
+    cut = setup_of(wide, PAIRS[:16], pool_tokens=600, long_rows="truncate").encode()
+    grown = append(cut, [16, 17], task=grown_task(cut, PAIRS[16], long))
+    new = grown.encoded_pool().blocks[-1]
+    assert new.token_ids == (*grown.row_ids(16), *grown.row_ids(17))
+    assert len(grown.row_ids(17)) == cut.plan.longest_row < len(grown.task.row_ids[17])
 
 
 def stopped(setup: Setup) -> Setup:
     asked: list[int] = []
-    encoded = encode(setup.task, setup.plan, cancelled=lambda: asked.append(0) or len(asked) > 1)
-    return replace(setup, encoded=encoded, _retrievers={})
+    return Setup(setup.task, setup.plan).encode(cancelled=lambda: bool(asked.append(0)) or len(asked) > 1)
 
 
 def test_stop_keeps_the_blocks_that_are_done(setup: Setup) -> None:
@@ -468,8 +499,7 @@ def test_after_stop_every_method_reads_the_rows_that_are_encoded(setup: Setup) -
 
 
 def test_stop_before_the_first_block_leaves_nothing_to_ask(wide: LanguageModel) -> None:
-    setup = setup_of(wide)
-    setup.cancelled = lambda: True
+    setup = setup_of(wide).encode(cancelled=lambda: True)
     with pytest.raises(DataError, match=r"No block is encoded: .* Encode anew"):
         make_method("dbsa").fit(setup)
 
@@ -526,7 +556,7 @@ def test_running_out_of_memory_while_the_pool_is_encoded_says_how_far_it_came(
     setup = setup_of(wide)
     monkeypatch.setattr(LanguageModel, "run", fails)
     with pytest.raises(CapacityError, match=r"Memory of cpu ran out at block 1 of \d+; choose fewer pool tokens"):
-        setup.encoded_pool()
+        setup.encode()
     with pytest.raises(CapacityError, match=r"Memory of cpu ran out over Fixed ICL's pool of [\d,]+ tokens"):
         make_method("fixed_icl").fit(setup)
 

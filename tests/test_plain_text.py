@@ -125,7 +125,7 @@ def test_a_prefix_of_two_tokens_stands_once_before_everything_that_a_method_read
     setup = Setup.of(Task(model, pool), EncodeSettings(pool_tokens=400, block_size=2))
     prefix = setup.task.prompter.prefix_ids
     assert len(prefix) == 2
-    first, *others = setup.encoded_pool().blocks
+    first, *others = setup.blocks
     assert first.token_ids[:2] == prefix
     rest = [*first.token_ids[2:], *(token for block in others for token in block.token_ids)]
     assert not set(prefix) & set(rest)

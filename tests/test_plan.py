@@ -274,7 +274,7 @@ def test_a_row_that_is_cut_is_cut_beside_a_query_too(model: LanguageModel, machi
     found = make_method("dbsa_fresh", QuerySettings(ratio=0.1, fresh_demonstrations=1)).fit(setup).predict("very long")
     assert found.demonstration_rows == (20,)
     assert found.selection is not None
-    read = sum(len(setup.encoded_pool().blocks[b]) for b in found.selection.block_ids)
+    read = sum(len(setup.blocks[b]) for b in found.selection.block_ids)
     assert found.context_tokens == read + setup.plan.longest_row + len("Text: very long\nLabel:")
 
 

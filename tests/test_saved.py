@@ -38,9 +38,7 @@ def setup_of(
 
 @pytest.fixture(scope="module")
 def setup() -> Setup:
-    made = setup_of()
-    made.encoded_pool()
-    return made
+    return setup_of().encode()
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def blocks_of(pool: EncodedPool) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("family", ["llama", "phi3-longrope"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
-    setup = setup_of(family=family, dtype=dtype)
+    setup = setup_of(family=family, dtype=dtype).encode()
     pool = setup.encoded_pool()
     save_pool(pool, tmp_path / "pool")
     again = setup_of(family=family, dtype=dtype)
@@ -75,7 +73,7 @@ def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.d
     assert [getattr(found, name) for name in same] == [getattr(pool, name) for name in same]
     assert found.complete
     assert found.num_bytes == pool.num_bytes
-    again.encoded = found
+    again = replace(again, encoded=found)
     one, other = (make_method("dbsa_fresh").fit(made).predict("text number 3") for made in (setup, again))
     assert np.array_equal(one.scores.log_probs, other.scores.log_probs)
 
@@ -187,7 +185,7 @@ def test_a_damaged_manifest_is_refused(folder: Path, setup: Setup, change: Any, 
 def test_saving_replaces_the_whole_folder(folder: Path, setup: Setup) -> None:
     (folder / "block-00099.safetensors").write_bytes(b"of an older pool")
     other = setup_of(block_size=4)
-    save_pool(other.encoded_pool(), folder)
+    save_pool(other.encode().encoded_pool(), folder)
     assert load(folder, other) is not None
     names = {f"block-{block.id:05d}.safetensors" for block in other.plan.blocks}
     assert {path.name for path in folder.iterdir()} == names | {disk.MANIFEST}

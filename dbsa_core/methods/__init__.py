@@ -10,12 +10,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dbsa_core.errors import SettingsError
-from dbsa_core.methods.base import Method, Setup
+from dbsa_core.methods.base import Method
 from dbsa_core.methods.dbsa import Dbsa
+from dbsa_core.methods.fitting import Fitted, OnRefused, fit_methods
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.methods.retrieval_icl import RetrievalIcl
 from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
 
 DEFAULT_FRESH = QuerySettings().fresh_demonstrations
 
@@ -49,4 +51,4 @@ def make_method(name: str, settings: QuerySettings | None = None) -> Method:
     return METHODS[name](settings or QuerySettings())
 
 
-__all__ = ["METHODS", "Method", "Setup", "make_method"]
+__all__ = ["METHODS", "Fitted", "Method", "OnRefused", "Setup", "fit_methods", "make_method"]

@@ -1,77 +1,22 @@
-"""The protocol of a method, and what it is set up with.
+"""The protocol of a method, and what methods share.
 
 Knows nothing about any one method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from dbsa_core.errors import QueryError, SettingsError
 from dbsa_core.memory import memory_told
-from dbsa_core.plan import EncodingPlan, encode, plan
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Ids
-from dbsa_core.retrieve import Retriever, make_retriever
+from dbsa_core.setup import Setup
 from dbsa_core.task import Task
-
-if TYPE_CHECKING:
-    from dbsa_core.encode import EncodedPool, OnProgress
-    from dbsa_core.settings import EncodeSettings
 
 CACHED_CONTEXT, WHOLE_PROMPT, QUERY_ALONE = "cached context", "demonstrations and query", "query alone"
 """Kinds of forwards, each cold once (`LanguageModel.first_of`)."""
-
-
-@dataclass
-class Setup:
-    """What methods are fitted on: a task, the plan that names its encoded rows, and the encoded pool once it is there.
-
-    All methods of one setup read the same rows, so that they are comparable.
-    """
-
-    task: Task
-    plan: EncodingPlan
-    encoded: EncodedPool | None = None
-    on_progress: OnProgress | None = None
-    cancelled: Callable[[], bool] = field(default=lambda: False)
-    _retrievers: dict[tuple[str, int, int], Retriever] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, task: Task, settings: EncodeSettings | None = None) -> Setup:
-        return cls(task, plan(task, settings))
-
-    def encoded_pool(self) -> EncodedPool:
-        """The encoded pool; encodes it at first use."""
-        if self.encoded is None:
-            self.encoded = encode(self.task, self.plan, on_progress=self.on_progress, cancelled=self.cancelled)
-        return self.encoded
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Rows of the pool that methods may use without looking at the rest of the file."""
-        return self.encoded.rows if self.encoded is not None else self.plan.rows
-
-    def row_ids(self, row: int) -> Ids:
-        """The ids of one row, the same in blocks and beside a query, in every method."""
-        return self.plan.row_ids(self.task, row)
-
-    def block_retriever(self, name: str, seed: int) -> Retriever:
-        """The retriever over the encoded blocks, one document a block: its texts and labels, as in the paper."""
-        blocks = self.encoded_pool().blocks
-        key = (name, seed, len(blocks))
-        if key not in self._retrievers:
-            demonstrations = self.task.pool.demonstrations
-            shown = self.task.template.shown
-            documents = [
-                "\n".join(f"{demonstrations[r].text}\n{shown(demonstrations[r].label)}" for r in block.rows)
-                for block in blocks
-            ]
-            self._retrievers[key] = make_retriever(name, documents, seed=seed)
-        return self._retrievers[key]
 
 
 class Method(Protocol):

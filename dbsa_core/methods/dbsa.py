@@ -13,12 +13,13 @@ from dbsa_core.assemble import assemble
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
 from dbsa_core.label_scores import LabelScores
-from dbsa_core.methods.base import CACHED_CONTEXT, Setup, check_query_fits, fit_rows, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
 from dbsa_core.timing import Stopwatch
 
 
@@ -32,9 +33,9 @@ class Dbsa:
     _setup: Setup | None = field(default=None, repr=False)
 
     def fit(self, setup: Setup) -> Dbsa:
-        """Encode the pool where it is not, and index its blocks."""
-        encoded = setup.encoded_pool()
-        if not encoded.blocks:
+        """Encode the pool where it is not (`setup.encode` does that once for several methods), and index its blocks."""
+        setup = setup.encode()
+        if not setup.blocks:
             raise DataError("No block is encoded: encoding was stopped before the first one was done. Encode anew.")
         setup.block_retriever(self.settings.retriever, self.settings.seed)
         self._setup = setup

@@ -5,19 +5,18 @@ Knows nothing about blocks or retrieval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dbsa_core.assemble import Context
-from dbsa_core.blocks import Block
 from dbsa_core.errors import CapacityError
 from dbsa_core.memory import memory_told
-from dbsa_core.methods.base import CACHED_CONTEXT, Setup, check_query_fits, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fitted, query_memory
 from dbsa_core.plan import query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.prefill import prefill
 from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
 from dbsa_core.timing import Stopwatch
 
 
@@ -34,7 +33,7 @@ class FixedIcl:
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
         task = setup.task
-        token_ids = [token for block in _blocks(setup) for token in block.token_ids]
+        token_ids = [token for block in setup.blocks for token in block.token_ids]
         positions = setup.plan.rope_length or task.model.max_positions
         if len(token_ids) + task.longest_label + 1 > positions:
             raise CapacityError(
@@ -83,9 +82,3 @@ class FixedIcl:
 def _room(setup: Setup) -> int:
     """Tokens kept free behind the cached pool: a query as long as the plan reckons with, and all labels."""
     return query_positions(setup.task.model) + len(setup.task.trie)
-
-
-def _blocks(setup: Setup) -> Sequence[Block]:
-    """Those that DBSA reads where they are encoded (after Stop fewer than planned, after appending more), else the
-    plan's."""
-    return setup.encoded.blocks if setup.encoded is not None else setup.plan.blocks

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.methods.base import Setup, fitted
+from dbsa_core.methods.base import fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
 
 
 def matched_budget(setup: Setup, ratio: float) -> int:
     """Demonstrations that DBSA reads at this ratio, its blocks being full."""
-    blocks = setup.encoded.blocks if setup.encoded is not None else setup.plan.blocks
-    count = chosen_blocks(ratio, len(blocks), setup.plan.pattern)
+    count = chosen_blocks(ratio, len(setup.blocks), setup.plan.pattern)
     return min(len(setup.rows), count * setup.plan.pattern.demonstrations_per_block)
 
 

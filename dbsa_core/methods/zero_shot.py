@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dbsa_core.methods.base import Setup, fitted
+from dbsa_core.methods.base import fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
 
 
 @dataclass

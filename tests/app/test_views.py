@@ -77,7 +77,7 @@ def text_of(page: str) -> str:
 @pytest.fixture(scope="module")
 def setup() -> Setup:
     pool = Pool.of([Demonstration(text, label, row) for row, (text, label) in enumerate(ROWS, start=101)])
-    return Setup.of(Task(tiny_model(), pool), EncodeSettings(block_size=2, pool_tokens=300))
+    return Setup.of(Task(tiny_model(), pool), EncodeSettings(block_size=2, pool_tokens=300)).encode()
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_query_views_escape(view: Callable[[Setup, Prediction], str], setup: Set
 
 def test_evil_rows_are_shown(setup: Setup, prediction: Prediction) -> None:
     assert prediction.selection is not None
-    every_block = tuple(range(len(setup.encoded_pool().blocks)))
+    every_block = tuple(range(len(setup.blocks)))
     everything = replace(prediction, selection=replace(prediction.selection, block_ids=every_block))
     evil_row = next(row for row, (text, _) in enumerate(ROWS) if SCRIPT in text)
     assert next(row for row, (_, label) in enumerate(ROWS) if label == IMAGE) in setup.rows
@@ -335,7 +335,7 @@ def test_blocks_in_context_order(setup: Setup, prediction: Prediction) -> None:
     assert page.count("attention ") == len(numbers)
     for block in prediction.selection.block_ids:
         assert f"score {prediction.selection.scores[block]:.2f}" in page
-        for row in setup.encoded_pool().blocks[block].rows:
+        for row in setup.blocks[block].rows:
             assert f"row {row + 101}<" in page
 
 

@@ -1,0 +1,174 @@
+"""What methods are fitted on: a task, a plan and an encoded pool, checked when they are put together.
+
+Knows nothing about any method.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from dbsa_core.blocks import Block, group
+from dbsa_core.encode import EncodedPool, OnProgress, append_blocks
+from dbsa_core.errors import DataError, SettingsError
+from dbsa_core.plan import EncodingPlan, encode, plan
+from dbsa_core.prompt import Ids
+from dbsa_core.retrieve import Retriever, make_retriever
+from dbsa_core.settings import EncodeSettings
+from dbsa_core.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A task, the plan that names its encoded rows, and the encoded pool once it is there.
+
+    All methods of one setup read the same rows, so that they are comparable. Nothing in it changes: `encode` and
+    `append` return another one. Raises `DataError` where plan or encoded pool are of another model, prompt or data than
+    the task.
+    """
+
+    task: Task
+    plan: EncodingPlan
+    encoded: EncodedPool | None = None
+    _retrievers: dict[tuple[str, int], Retriever] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_plan(self.task, self.plan)
+        if self.encoded is not None:
+            _check_encoded(self.task, self.plan, self.encoded)
+
+    @classmethod
+    def of(cls, task: Task, settings: EncodeSettings | None = None) -> Setup:
+        """The task with a plan for it; nothing is encoded yet."""
+        return cls(task, plan(task, settings))
+
+    def encode(
+        self, *, on_progress: OnProgress | None = None, cancelled: Callable[[], bool] = lambda: False
+    ) -> Setup:
+        """The same with the pool encoded; itself where it is. `cancelled()` is asked between chunks of blocks, and what
+        is done is kept."""
+        if self.encoded is not None:
+            return self
+        return replace(self, encoded=encode(self.task, self.plan, on_progress=on_progress, cancelled=cancelled))
+
+    def encoded_pool(self) -> EncodedPool:
+        """The encoded pool; `SettingsError` where there is none yet."""
+        if self.encoded is None:
+            raise SettingsError("Nothing is encoded yet; call encode(), and use the setup that it returns.")
+        return self.encoded
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Those that are encoded (after Stop fewer than planned, after appending more); before, the plan's."""
+        return self.encoded.blocks if self.encoded is not None else self.plan.blocks
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the pool that methods may use without looking at the rest of the file."""
+        return tuple(row for block in self.blocks for row in block.rows)
+
+    def row_ids(self, row: int) -> Ids:
+        """The ids of one row, the same in blocks and beside a query, in every method."""
+        return self.plan.row_ids(self.task, row)
+
+    def block_retriever(self, name: str, seed: int) -> Retriever:
+        """The retriever over the blocks, one document a block: its texts and labels, as in the paper."""
+        if (name, seed) not in self._retrievers:
+            demonstrations = self.task.pool.demonstrations
+            shown = self.task.template.shown
+            documents = [
+                "\n".join(f"{demonstrations[r].text}\n{shown(demonstrations[r].label)}" for r in block.rows)
+                for block in self.blocks
+            ]
+            self._retrievers[name, seed] = make_retriever(name, documents, seed=seed)
+        return self._retrievers[name, seed]
+
+
+def append(
+    setup: Setup,
+    rows: Sequence[int],
+    *,
+    task: Task | None = None,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Setup:
+    """Encode further rows as new blocks; no block that is encoded is read but those that new ones see.
+
+    `rows` are indices of `task`: the setup's own (rows that were not drawn), or one that `Task.extended` made of it.
+    Rows longer than the plan's longest are cut where the plan cuts them, else refused. Raises `DataError` for rows that
+    cannot be appended.
+    """
+    encoded, grown = setup.encoded_pool(), task or setup.task
+    if grown is not setup.task:
+        _check_extended(setup.task, grown)
+    _check_new(setup, grown, rows)
+    ids = [setup.plan.row_ids(grown, row) for row in rows]
+    blocks = group(rows, ids, encoded.pattern, first_block=len(encoded.blocks))
+    done = append_blocks(grown.model, encoded, grown.pool, blocks, on_progress=on_progress, cancelled=cancelled)
+    return Setup(grown, setup.plan, done)
+
+
+def _check_new(setup: Setup, task: Task, rows: Sequence[int]) -> None:
+    times = Counter((*setup.encoded_pool().rows, *rows))
+    if again := [row for row in set(rows) if times[row] > 1]:
+        raise DataError(f"{len(again)} of the rows to append are encoded already; name rows that are not, each once.")
+    if beyond := [row for row in rows if not 0 <= row < len(task.pool)]:
+        raise DataError(f"There is no row {beyond[0]}; the task has the rows 0 to {len(task.pool) - 1}.")
+    longest = setup.plan.longest_row
+    if not setup.plan.cuts_long_rows and (long := [row for row in rows if len(task.row_ids[row]) > longest]):
+        raise DataError(
+            f"{len(long)} of the rows to append are longer than the {longest:,} tokens that a row may take here (row "
+            f"{long[0]} has {len(task.row_ids[long[0]]):,}); leave them out, or encode anew with more pool tokens or "
+            "with long rows truncated."
+        )
+
+
+def _check_extended(task: Task, grown: Task) -> None:
+    if grown.model.signature != task.model.signature:
+        raise DataError(
+            f"The pool was encoded by another model ({task.model.name}) than the task's ({grown.model.name}); encode "
+            "it anew before appending."
+        )
+    if grown.template != task.template:
+        raise DataError(f"The pool was encoded with another prompt ({task.template}); make the task by Task.extended.")
+    if grown.pool.demonstrations[: len(task.pool)] != task.pool.demonstrations:
+        raise DataError("The task's first rows are not those of the encoded pool; make it by Task.extended.")
+
+
+def _check_plan(task: Task, made: EncodingPlan) -> None:
+    if made.model_signature != task.model.signature:
+        raise DataError(f"The plan is another model's than the task's ({task.model.name}); make it by plan(task).")
+    _check_blocks(task, made, made.blocks, "The plan is")
+
+
+def _check_encoded(task: Task, made: EncodingPlan, encoded: EncodedPool) -> None:
+    if encoded.model_signature != task.model.signature:
+        raise DataError(
+            f"The pool was encoded by another model than the task's ({task.model.name}); encode it anew for this task."
+        )
+    if encoded.template != task.template:
+        raise DataError(
+            f"The pool was encoded with another prompt ({encoded.template}) than the task's ({task.template}); encode "
+            "it anew for this task."
+        )
+    shared = min(len(encoded.blocks), len(made.blocks))
+    wanted = (made.pattern, made.rope_length, made.blocks[:shared])
+    if (encoded.pattern, encoded.rope_length, encoded.blocks[:shared]) != wanted:
+        raise DataError("The pool was encoded after another plan; encode it anew after this one.")
+    _check_blocks(task, made, encoded.blocks[shared:], "The pool was encoded")
+    if absent := [block.id for block in encoded.blocks if block.id not in encoded.store]:
+        raise DataError(f"Block {absent[0]} of the pool is not in its store; encode it anew.")
+
+
+def _check_blocks(task: Task, made: EncodingPlan, blocks: Sequence[Block], what: str) -> None:
+    """`DataError` where a block's ids are not those of its rows in this task."""
+    for block in blocks:
+        rows = block.rows if all(0 <= row < len(task.pool) for row in block.rows) else ()
+        prefix = task.prompter.prefix_ids if block.id == 0 else ()
+        expected = (*prefix, *(token for row in rows for token in made.row_ids(task, row)))
+        if expected != block.token_ids:
+            raise DataError(
+                f"{what} of other data than the task's: block {block.id} does not hold the tokens of its rows. Make "
+                "plan and pool of the same task."
+            )
