@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from dbsa_core.attention import LayerOptions, choose
+from dbsa_core.attention import LayerOptions, Masks, causal_attention, choose
 from dbsa_core.attention.reference import attention_probabilities
 from dbsa_core.attention.visibility import additive, within_window
 from dbsa_core.encode import EncodedPool
@@ -144,56 +144,50 @@ class AttentionMass:
 class QueryStage:
     """Attention of stage 2 for one forward of new tokens behind a context.
 
-    The first `causal_rows` new tokens are plain causal with nothing before them, which SDPA knows without a mask; the
+    The first `causal_rows` new tokens are causal behind all that stands before them, at positions without gaps; the
     others see the keys that `visible` names. Each layer's own sliding window is applied by position.
     """
 
     positions: torch.Tensor
     """[keys]: of the context's tokens, the earlier new ones and those of this forward, in the cache's order."""
-    visible: torch.Tensor
-    """bool [tokens - causal_rows, keys]."""
+    visible: torch.Tensor | None
+    """bool [tokens - causal_rows, keys]; None where there are no such tokens."""
     causal_rows: int = 0
     mass: AttentionMass | None = None
     mass_row: int = 0
-    _masks: dict[tuple[bool, int | None], torch.Tensor | None] = field(default_factory=dict)
+    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    _tile_masks: Masks = field(default_factory=dict)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
         attention, head, outputs = choose(options), self.causal_rows, []
+        own = key.shape[2] - query.shape[2]
         if head:
-            mask = self._mask(True, options.sliding_window, query)
-            outputs.append(
-                attention(query[:, :, :head], key[:, :, :head], value[:, :, :head], mask, options, causal=mask is None)
-            )
+            seen = key[:, :, : own + head], value[:, :, : own + head]
+            outputs.append(causal_attention(attention, query[:, :, :head], *seen, options, self._tile_masks))
         if query.shape[2] > head:
-            mask = self._mask(False, options.sliding_window, query)
+            mask = self._mask(options.sliding_window, query)
             outputs.append(attention(query[:, :, head:], key, value, mask, options))
         if self.mass is not None:
             self._look(layer, query, key, options)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
     def _look(self, layer: int, query: torch.Tensor, key: torch.Tensor, options: LayerOptions) -> None:
+        """The weights of one row, which sees the keys up to its own that are within the layer's window."""
         assert self.mass is not None
-        row, head = self.mass_row, self.causal_rows
-        mask = self._mask(row < head, options.sliding_window, query)
-        row_mask = None if mask is None else mask[row - (0 if row < head else head)][None]
-        seen = key[:, :, : row + 1] if row < head else key
-        if row_mask is not None:
-            row_mask = row_mask[:, : seen.shape[2]]
-        weights = attention_probabilities(query[:, :, row : row + 1], seen, row_mask, options)[0, :, 0].float()
-        self.mass.by_layer[layer] = torch.stack([weights[:, a:b].sum(-1) for a, b in self.mass.spans], dim=-1)
+        last = key.shape[2] - query.shape[2] + self.mass_row + 1
+        first = max(0, last - options.sliding_window) if options.sliding_window is not None else 0
+        row = query[:, :, self.mass_row : self.mass_row + 1]
+        weights = attention_probabilities(row, key[:, :, first:last], None, options)[0, :, 0].float()
+        spans = [(max(a - first, 0), max(b - first, 0)) for a, b in self.mass.spans]
+        self.mass.by_layer[layer] = torch.stack([weights[:, a:b].sum(-1) for a, b in spans], dim=-1)
 
-    def _mask(self, causal: bool, sliding_window: int | None, query: torch.Tensor) -> torch.Tensor | None:
-        """Additive mask of the causal rows (None: plain causal) or of the others, made once for all layers alike."""
-        if (causal, sliding_window) not in self._masks:
-            tokens = query.shape[2]
-            own = self.positions[-tokens:]
-            asked, keys = (own[: self.causal_rows],) * 2 if causal else (own[self.causal_rows :], self.positions)
-            near = within_window(asked, keys, sliding_window)
-            if causal and near is None:
-                self._masks[causal, sliding_window] = None
-            else:
-                allowed = torch.ones_like(near).tril() if causal and near is not None else self.visible
-                self._masks[causal, sliding_window] = additive(allowed if near is None else allowed & near, query.dtype)
-        return self._masks[causal, sliding_window]
+    def _mask(self, sliding_window: int | None, query: torch.Tensor) -> torch.Tensor:
+        """Additive mask of the rows behind the causal ones, made once for all layers alike."""
+        if sliding_window not in self._masks:
+            assert self.visible is not None
+            asked = self.positions[-len(self.visible) :]
+            near = within_window(asked, self.positions, sliding_window)
+            self._masks[sliding_window] = additive(self.visible if near is None else self.visible & near, query.dtype)
+        return self._masks[sliding_window]

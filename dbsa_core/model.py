@@ -17,8 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dbsa_core import loading
-from dbsa_core.attention import LayerOptions, choose
-from dbsa_core.attention.visibility import additive, causal_tail, within_window
+from dbsa_core.attention import LayerOptions, causal_attention, choose
 from dbsa_core.capture import KEYWORD, Stage, cache_keyword, captured
 from dbsa_core.errors import ModelError
 from dbsa_core.rope import Rope, StandIn, Tables, find_rope
@@ -201,11 +200,7 @@ class DenseStage:
             kind = self.rope.layer_types[layer]
             tables = self.rope.tables(self.positions, kind, self.length, dtype=query.dtype)
             query, key = self.rope.rotate(query, tables), self.rope.rotate(key, tables)
-        near = within_window(self.positions, self.positions, options.sliding_window)
-        if near is None:
-            return choose(options)(query, key, value, None, options, causal=True)
-        allowed = causal_tail(len(self.positions), len(self.positions), query.device) & near
-        return choose(options)(query, key, value, additive(allowed, query.dtype), options)
+        return causal_attention(choose(options), query, key, value, options, {})
 
 
 @dataclass

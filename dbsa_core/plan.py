@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
-import torch
-
 from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
 from dbsa_core.encode import EncodedPool, OnProgress, encode_blocks
 from dbsa_core.errors import CapacityError
+from dbsa_core.memory import free_memory
 from dbsa_core.model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
@@ -32,13 +30,6 @@ ROWS_PER_WINDOW = 8
 def query_positions(model: LanguageModel) -> int:
     """Positions that a plan keeps free for a query and its labels."""
     return min(QUERY_POSITIONS, model.max_positions // 4)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 @dataclass(frozen=True)

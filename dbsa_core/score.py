@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from dbsa_core.assemble import AttentionMass, Context, QueryStage
 from dbsa_core.attention.visibility import causal_tail
 from dbsa_core.label_scores import LabelScores, OpenLabels, Way
+from dbsa_core.prefill import prefill, tokens_at_once
 from dbsa_core.prompt import Ids, Prompter
 
 Decode = Literal["exact", "greedy"]
@@ -25,6 +26,8 @@ ONE_PASS_NODES = 512
 """Up to this many trie nodes one tree-masked pass is taken; above, the trie is expanded best-first."""
 NODES_AT_ONCE = {"cpu": 8, "cuda": 64}
 """How many nodes best-first expands in one forward."""
+MASKED_PROMPT = 512
+"""A prompt of up to so many tokens behind a context shares one mask with the nodes: one call a layer."""
 NODES_PER_FORWARD = 512
 """A tree-masked pass over more nodes is split, so that their logits stay bounded."""
 PROVEN_LABELS = 2
@@ -156,7 +159,8 @@ class _Walk:
         positions = positions.to(device)
         mass = self.mass if not self.forwards else None
         # A prompt with nothing before it attends faster by itself: SDPA skips half of a causal square only unmasked.
-        causal = prompt_tokens if context == 0 else 0
+        # And a long one must: its mask would grow with the square of its tokens.
+        causal = prompt_tokens if context == 0 or prompt_tokens > MASKED_PROMPT else 0
         masked = prompt_tokens - causal
         visible = torch.zeros(masked + len(nodes), context + total, dtype=torch.bool)
         if masked:
@@ -190,14 +194,18 @@ def score_labels(
     for the prompt and the trie's nodes.
     """
     context = context.with_room(len(prompt) + len(trie))
+    start = max(0, len(prompt) - tokens_at_once(context, len(prompt)))
     mass = AttentionMass(tuple(spans)) if spans is not None else None
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     # The room behind a context serves one query at a time, and best-first takes several forwards.
     with context.model.lock:
-        walk = _Walk(context, prompt, trie, mass)
+        if start:
+            # The same memory under another length: whoever handed the context in finds it as it was.
+            context = prefill(replace(context), prompt[:start])
+        walk = _Walk(context, prompt[start:], trie, mass)
         log_probs, best, left = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
     stacked = mass.stacked() if mass is not None else None
-    return LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, walk.tokens, tuple(left), stacked)
+    return LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, start + walk.tokens, tuple(left), stacked)
 
 
 _Found = tuple[np.ndarray, int, list[OpenLabels]]

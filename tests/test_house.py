@@ -65,15 +65,15 @@ MAY_IMPORT = {
     "timing": "",
     "encode": "errors memory timing data prompt blocks attention rope model store",
     "assemble": "attention model encode",
-    "prefill": "attention model assemble",
+    "prefill": "memory model assemble",
     "label_scores": "",
-    "score": "attention prompt assemble label_scores",
+    "score": "attention prompt assemble prefill label_scores",
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
     "prediction": "label_scores",
     "task": "errors data prompt model retrieve score",
     "speed": "data prompt blocks model encode",
-    "plan": "errors prompt blocks model encode settings speed task",
+    "plan": "errors memory prompt blocks model encode settings speed task",
     "saved": "errors prompt store encode task plan",
     "setup": "errors prompt blocks encode retrieve settings task plan",
     "methods": (

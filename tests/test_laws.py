@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -284,11 +285,40 @@ def test_an_empty_context_is_a_plain_prompt(model: LanguageModel) -> None:
     close(torch.tensor(ours), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
 
 
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_long_prompt_in_parts_is_the_prompt_at_once(
+    model: LanguageModel, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dense prompts behind `before` blocks: in forwards of seven tokens, and in tiles of sixteen queries."""
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    context = Context.reserved(model, 300, length)
+    cut = starts(BLOCKS)[before]
+    context = prefill(context, POOL_IDS[:cut]) if before else context
+    kept = context.keys[:, :, :cut].clone()
+    prompt, spans = (*POOL_IDS[cut:], *QUERY), ((0, 20), (20, TOKENS + len(QUERY)))
+    at_once = score_labels(context, prompt, TRIE, spans=spans)
+    close(torch.tensor(at_once.log_probs), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
+    for part, masked in ((7, 3), (10, 512), (10_000, 3)):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["dbsa_core.attention.causal"], "TILE_SCORES", 1)
+            patch.setattr(sys.modules["dbsa_core.prefill"], "PART_TOKENS", part)
+            patch.setattr(sys.modules["dbsa_core.prefill"], "WHOLE_TOKENS", part)
+            patch.setattr(sys.modules["dbsa_core.score"], "MASKED_PROMPT", masked)
+            in_parts = score_labels(context, prompt, TRIE, spans=spans)
+        close(torch.tensor(in_parts.log_probs), torch.tensor(at_once.log_probs))
+        assert in_parts.mass is not None
+        assert at_once.mass is not None
+        close(in_parts.mass, at_once.mass)
+        assert in_parts.tokens == at_once.tokens
+        assert context.length == cut
+        assert torch.equal(context.keys[:, :, :cut], kept)
+
+
 def test_a_window_over_everything_is_fixed_icl(model: LanguageModel) -> None:
     everything = BlockPattern(1, 1, len(BLOCKS))
     pool = encoded(model, pattern=everything)
     dbsa = score_labels(assemble(model, pool, range(len(BLOCKS)), 200), QUERY, TRIE, way="one_pass")
-    fixed = prefill(Context.reserved(model, TOKENS + 200, pool.rope_length), POOL_IDS, chunk_tokens=25)
+    fixed = prefill(Context.reserved(model, TOKENS + 200, pool.rope_length), POOL_IDS, part_tokens=25)
     close(torch.tensor(dbsa.log_probs), torch.tensor(score_labels(fixed, QUERY, TRIE, way="one_pass").log_probs))
 
 

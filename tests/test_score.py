@@ -298,7 +298,7 @@ def test_a_greedy_answer_has_no_probability() -> None:
 def test_a_context_is_the_beginning_of_the_prompt_and_is_left_as_it_was(way: str) -> None:
     prompt, trie = prompt_of(7, tokens=50), trie_of(PREFIXES)
     whole = score_labels(room(), prompt, trie, way=way)
-    context = prefill(Context.reserved(MODEL, 200), prompt[:35], chunk_tokens=16)
+    context = prefill(Context.reserved(MODEL, 200), prompt[:35], part_tokens=16)
     kept = context.keys[:, :, :35].clone(), context.values[:, :, :35].clone()
     for _ in range(2):
         behind = score_labels(context, prompt[35:], trie, way=way)

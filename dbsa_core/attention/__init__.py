@@ -1,6 +1,6 @@
 """Attention over one set of queries and keys, by the fastest exact way that a layer allows.
 
-Knows nothing about blocks, caches or positions: masks come in ready-made.
+Knows nothing about blocks or caches. Masks come in ready-made, but for causal attention, which makes its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 
+from dbsa_core.attention.causal import Masks, causal_attention
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import sdpa_attention
 
@@ -32,8 +33,8 @@ class LayerOptions:
 
 
 class Attention(Protocol):
-    """`mask` is additive [tokens, keys] or None; with `causal` (square only) the mask is None. Returns the
-    query's shape."""
+    """`mask` is additive [tokens, keys] or None; with `causal`, where the last token sees every key, the mask is None.
+    Returns the query's shape."""
 
     def __call__(
         self,
@@ -60,4 +61,12 @@ def choose(options: LayerOptions) -> Attention:
     return reference_attention
 
 
-__all__ = ["Attention", "LayerOptions", "choose", "reference_attention", "sdpa_attention"]
+__all__ = [
+    "Attention",
+    "LayerOptions",
+    "Masks",
+    "causal_attention",
+    "choose",
+    "reference_attention",
+    "sdpa_attention",
+]
