@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from dbsa_core.model import LanguageModel
+
 
 def layer_windows(model: PreTrainedModel) -> Any:
     config = model.config.get_text_config()
@@ -37,6 +39,21 @@ def masked_logits(model: PreTrainedModel, token_ids: torch.Tensor, allowed: torc
     mask = dense_arguments(model, len(token_ids), allowed)
     with torch.no_grad():
         return model(input_ids=token_ids[None], attention_mask=mask, use_cache=False).logits[0]
+
+
+def pinned_logits(
+    model: LanguageModel, token_ids: torch.Tensor, allowed: torch.Tensor, length: int | None
+) -> torch.Tensor:
+    """The same where RoPE tables change with the length of the forward and are those of `length`: a forward that is too
+    short for them is made longer by tokens that nothing sees."""
+    switch = model.rope.switch_length
+    missing = switch + 1 - len(token_ids) if length is not None and switch is not None and length > switch else 0
+    if missing <= 0:
+        return masked_logits(model.model, token_ids, allowed)
+    padded = torch.eye(len(token_ids) + missing, dtype=torch.bool, device=allowed.device)
+    padded[: len(token_ids), : len(token_ids)] = allowed
+    longer = torch.cat([token_ids, token_ids.new_zeros(missing)])
+    return masked_logits(model.model, longer, padded)[: len(token_ids)]
 
 
 def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -23,7 +23,7 @@ from dbsa_core.model import DenseStage, LanguageModel
 from dbsa_core.prefill import prefill
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.score import LabelTrie, score_labels
-from tests.oracle import dense_arguments, masked_logits
+from tests.oracle import dense_arguments, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 
 LENGTHS = (11, 9, 10, 8, 12, 5)
@@ -96,23 +96,12 @@ def oracle_log_probs(model: LanguageModel, before: Sequence[int], allowed_pool: 
         if allowed_pool is not None:
             allowed[: len(before), : len(before)] = allowed_pool
         # A table that depends on the length of the forward is pinned by the pool; so is the oracle's, by padding.
-        logits = pinned_logits(model, tokens, allowed.to(model.device))
+        length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+        logits = pinned_logits(model, tokens, allowed.to(model.device), length)
         log_probs = logits.double().log_softmax(-1)
         at = len(before) + len(QUERY) - 1
         found.append(sum(float(log_probs[at + i, t]) for i, t in enumerate((*ids, END))))
     return found
-
-
-def pinned_logits(model: LanguageModel, tokens: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
-    if length is None or len(tokens) >= length or not model.rope.switch_length or length <= model.rope.switch_length:
-        return masked_logits(model.model, tokens, allowed)
-    missing = model.rope.switch_length + 1 - len(tokens)
-    if missing <= 0:
-        return masked_logits(model.model, tokens, allowed)
-    padded = torch.eye(len(tokens) + missing, dtype=torch.bool, device=allowed.device)
-    padded[: len(tokens), : len(tokens)] = allowed
-    return masked_logits(model.model, torch.cat([tokens, tokens.new_zeros(missing)]), padded)[: len(tokens)]
 
 
 def test_captured_forward_is_the_stock_forward(model: LanguageModel) -> None:

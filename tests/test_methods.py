@@ -356,6 +356,23 @@ def test_no_similar_example_is_left_out_while_a_block_could_be(narrow: LanguageM
     assert left_out, "no case left a similar example out"
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("sink_blocks", [1, 2])
+def test_the_longest_query_that_fits_is_answered_and_one_token_more_is_refused(
+    narrow: LanguageModel, name: str, sink_blocks: int
+) -> None:
+    """What must stand before a query: the sink blocks of DBSA, the pool of Fixed ICL, the BOS of the others."""
+    setup = setup_of(narrow, pool_tokens=300, block_size=2, sink_blocks=sink_blocks).encode()
+    before = {"fixed_icl": setup.plan.tokens, "retrieval_icl": 1, "zero_shot": 1}
+    sinks = sum(len(block) for block in setup.blocks[:sink_blocks])
+    room = NARROW - before.get(name, sinks) - setup.task.longest_label - len("Text: \nLabel:")
+    method = make_method(name, QuerySettings(ratio=1.0)).fit(setup)
+    found = method.predict("x" * room)
+    assert found.context_tokens + setup.task.longest_label == NARROW
+    with pytest.raises(QueryError, match=rf"needs {NARROW + 1} positions, and tiny-llama has {NARROW}\."):
+        method.predict("x" * (room + 1))
+
+
 def test_fixed_icl_refuses_instead_of_dropping(narrow: LanguageModel) -> None:
     setup = setup_of(narrow, pool_tokens=900, positions="local")
     with pytest.raises(CapacityError, match=rf"whole pool of {setup.plan.tokens} tokens .* {NARROW} positions; choose"):

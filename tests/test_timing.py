@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from dbsa_core.data import Pool
-from dbsa_core.encode import Progress
+from dbsa_core.encode import CHUNK_TOKENS, Progress
 from dbsa_core.plan import encode, plan
 from dbsa_core.settings import EncodeSettings
+from dbsa_core.setup import Setup, append
 from dbsa_core.task import Task
 from dbsa_core.timing import Stopwatch, now
 from tests.tiny import tiny_model
@@ -37,6 +38,32 @@ def test_a_stopwatch_waits_for_the_device_at_both_ends_of_a_phase(monkeypatch: p
     assert len(waited) == 4
     assert set(seconds) == {"retrieve", "assemble", "forward", "total"}
     assert seconds["retrieve"] == seconds["assemble"] == 0 < seconds["forward"] < seconds["total"]
+
+
+def test_progress_counts_blocks_and_tokens_of_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHUNK_TOKENS, "cpu", 100)
+    pool = Pool.of([(f"day {i} was {'very ' * (i % 4)}cold", "cold" if i % 2 else "hot") for i in range(12)])
+    setup = Setup.of(Task(tiny_model("llama"), pool), EncodeSettings(block_size=1, pool_tokens=300))
+    said: list[Progress] = []
+    encoded = setup.encode(on_progress=said.append)
+    counts = [(p.blocks_done, p.blocks_total, p.tokens_done, p.tokens_total) for p in said]
+    blocks = encoded.blocks
+    assert len(counts) > 2
+    for done, total, tokens_done, tokens in counts:
+        assert tokens_done == sum(len(block) for block in blocks[:done])
+        assert (total, tokens) == (len(blocks), setup.plan.tokens)
+    assert counts[-1] == (len(blocks), len(blocks), setup.plan.tokens, setup.plan.tokens)
+    assert [done for done, *_ in counts] == sorted({done for done, *_ in counts})
+    half = said[0]
+    assert half.tokens_per_second == half.tokens_done / half.seconds
+    assert half.seconds_left == pytest.approx((half.tokens_total - half.tokens_done) / half.tokens_per_second)
+
+    said.clear()
+    left = [row for row in range(12) if row not in setup.rows][:2]
+    grown = append(encoded, left, on_progress=said.append)
+    last, new = said[-1], grown.blocks[len(blocks) :]
+    assert (last.blocks_done, last.blocks_total) == (len(new), len(new)) == (2, 2)
+    assert last.tokens_done == last.tokens_total == sum(map(len, new))
 
 
 def test_encoding_and_its_progress_are_timed_by_that_clock(monkeypatch: pytest.MonkeyPatch) -> None:
