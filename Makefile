@@ -5,6 +5,7 @@
 # make test                          the fast tests, then the slow and browser ones (ARGS="-k word -x" goes to both)
 # make check                         ruff and mypy
 # make bench                         the CPU benchmark (ARGS="..." is passed on)
+# make mutants                       plant faults one at a time: do the tests notice? (five minutes; ARGS="--only word")
 # make lock                          resolve constraints.txt anew, within the ranges of the requirements files
 # make newest                        the fast tests with the newest versions below the next major ones
 # make oldest                        the fast tests with the oldest versions that requirements.txt admits
@@ -42,7 +43,7 @@ endif
 # Another index's builds need other libraries of NVIDIA than the default build, and Triton in another version.
 CONSTRAINTS = $(if $(TORCH_INDEX),$(VENV)/.constraints,constraints.txt)
 
-.PHONY: help install app test check bench lock newest oldest try clean ask-again
+.PHONY: help install app test check bench mutants lock newest oldest try clean ask-again
 .DELETE_ON_ERROR:
 
 help:
@@ -67,6 +68,9 @@ check: $(DEV)
 
 bench: $(RUN)
 	PYTHONPATH=. $(PY) benchmarks/cpu.py $(ARGS)
+
+mutants: $(DEV)
+	$(PY) tests/mutants.py $(ARGS)
 
 lock: | $(PY)
 	$(PIP) install -q '$(UV)'

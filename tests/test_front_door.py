@@ -180,6 +180,15 @@ def test_zero_shot_is_one_dense_forward_of_the_query(case: Case) -> None:
     check(case.answer("zero_shot"), case.oracle([[BOS], QUERY_IDS]))
 
 
+def test_a_pool_shorter_than_where_tables_switch_has_those_of_its_queries(device: str) -> None:
+    """One row alone would have longrope's short tables, and the row with a query and a label the long ones."""
+    case = case_of("phi3-longrope", device, pool_tokens=25, block_size=1)
+    ids, _ = case.blocks()
+    assert sum(map(len, ids)) < (case.model.rope.switch_length or 0) < case.setup.plan.rope_length  # type: ignore[operator]
+    for name in ("dbsa", "fixed_icl"):
+        check(case.answer(name, ratio=1.0), case.oracle([*ids, QUERY_IDS]))
+
+
 def test_the_tables_of_this_file_do_switch() -> None:
     """Else the laws above would hold for a plan that pins no length."""
     case = case_of("phi3-longrope", "cpu")

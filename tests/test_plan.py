@@ -93,6 +93,12 @@ def test_the_smallest_limit_is_the_default_budget(
     assert found.num_bytes == found.tokens * PER_TOKEN
 
 
+@pytest.mark.parametrize(("budget", "rows"), [(1 + 6 * 44, 6), (6 * 44, 5), (1 + 44, 1)])
+def test_the_bos_counts_in_the_budget(task: Task, machine: Any, budget: int, rows: int) -> None:
+    made = plan(task, EncodeSettings(pool_tokens=budget))
+    assert (len(made.rows), made.tokens) == (rows, 1 + 44 * rows)
+
+
 def test_a_budget_of_the_users_replaces_all_limits_but_the_hard_ones(task: Task, machine: Any) -> None:
     machine(speed=1.0)
     assert plan(task, EncodeSettings(pool_tokens=500)).limited_by == "your budget"

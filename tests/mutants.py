@@ -1,0 +1,243 @@
+"""Do the tests notice a fault? Faults are planted one at a time in a copy of the tree, and the tests of the touched
+room must fail.
+
+    python tests/mutants.py [--only WORD] [--jobs 2] [--list]
+
+A fault whose text no longer stands in its file exactly once, tests that fail without any fault, and a fault that keeps
+the tests from running at all are errors: such a run says nothing. The last line is `N planted, S survive`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("dbsa_core", "app", "assets", "tests", "tools", "benchmarks")
+FILES = ("pyproject.toml", "app.py", "constraints.txt", *(f"requirements{part}.txt" for part in ("", "-dev", "-model")))
+PASSED, FAILED = 0, 1
+"""Of pytest's exit codes those that say something about a fault."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`old` stands once in `file` and becomes `new`; `tests` are those of the room, by file name without `test_`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+    @property
+    def paths(self) -> list[str]:
+        found = []
+        for name in self.tests.split():
+            folder, _, base = name.rpartition("/")
+            found.append(str(Path("tests", folder, f"test_{base}.py")))
+        return found
+
+
+def core(name: str, module: str, old: str, new: str, tests: str) -> Fault:
+    return Fault(name, f"dbsa_core/{module}.py", old, new, tests)
+
+
+FAULTS = (
+    # The seven that once survived together.
+    core("the plan pins no RoPE length", "plan",
+         "rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),",
+         "rope_length=None,", "front_door"),
+    core("dense prompts ignore the pinned length", "methods/dense",
+         "len(prompt) + len(task.trie), setup.plan.rope_length)", "len(prompt) + len(task.trie), None)", "front_door"),
+    core("Fixed ICL ignores the pinned length", "methods/fixed_icl",
+         "_room(setup), setup.plan.rope_length)", "_room(setup), None)", "front_door"),
+    core("Retrieval ICL puts the nearest row first", "methods/retrieval_icl",
+         "[:budget][::-1]", "[:budget]", "front_door"),
+    core("evaluate does not time fit", "methods/fitting",
+         "encoding + now(device) - begun)", "encoding)", "evaluate"),
+    core("outside_mass forgets what was left open", "label_scores",
+         "1.0 - finished - self.open_mass))", "1.0 - finished))", "score"),
+    core("the query is checked without the sink", "methods/dbsa",
+         "check_query_fits(query_ids, sum(lengths[:required]), task, positions)",
+         "check_query_fits(query_ids, 0, task, positions)", "methods"),
+    core("Progress counts blocks for tokens", "encode",
+         "tokens + sum(len(block) for block in chunk)", "tokens + len(chunk)", "timing"),
+    # Blocks and the pattern.
+    core("the window is a block too short", "blocks",
+         "max(len(sinks), block - self.previous_blocks)", "max(len(sinks), block - self.previous_blocks + 1)", "laws"),
+    core("the mask's area counts the diagonal blocks whole", "blocks",
+         "lengths[b] * (lengths[b] + 1) // 2", "lengths[b] * lengths[b]", "blocks"),
+    core("a half rounds to even", "blocks", "to_integral_value(ROUND_HALF_UP)", 'to_integral_value("ROUND_HALF_EVEN")',
+         "blocks methods"),
+    core("labels do not come first", "blocks",
+         "(first_of_label and label in covered)", "(first_of_label and label in set())", "blocks plan"),
+    core("every block begins with the BOS", "blocks", "if b.id == 0 else b", "if b.id >= 0 else b", "prompt"),
+    # Stage 1.
+    core("queries are rotated by the first positions of the bank", "encode",
+         "query = self.rope.rotate(query, (cos[:, -own:], sin[:, -own:]))",
+         "query = self.rope.rotate(query, (cos[:, :own], sin[:, :own]))", "laws"),
+    core("stage 1 ignores a layer's sliding window", "encode",
+         "additive(allowed if near is None else allowed & near, dtype)", "additive(allowed, dtype)", "laws"),
+    core("appending reckons with the old pool's positions only", "encode",
+         "_check_positions(model, all_blocks, encoded.pattern, encoded.rope_length)",
+         "_check_positions(model, encoded.blocks, encoded.pattern, encoded.rope_length)", "laws"),
+    # Stage 2.
+    core("a moved block keeps the positions 0..", "assemble",
+         "kv.keys, model, start, encoded.rope_length)", "kv.keys, model, 0, encoded.rope_length)", "laws"),
+    core("a context that grows forgets its values", "assemble",
+         "grown.values[:, :, : self.length] = self.values[:, :, : self.length]",
+         "grown.values[:, :, :0] = self.values[:, :, :0]", "score methods"),
+    core("labels see beyond a layer's sliding window", "assemble",
+         "additive(self.visible if near is None else self.visible & near, query.dtype)",
+         "additive(self.visible, query.dtype)", "laws"),
+    core("a tile begins one key too late", "attention/causal",
+         "max(0, before + start - sliding_window + 1)", "max(0, before + start - sliding_window + 2)", "causal"),
+    core("a tile's window is one key too wide", "attention/causal",
+         "triu_(keys - tokens - sliding_window + 1)", "triu_(keys - tokens - sliding_window)", "causal"),
+    core("a long prompt makes a Fixed ICL context longer", "score",
+         "prefill(replace(context), prompt[:start])", "prefill(context, prompt[:start])", "laws"),
+    core("trie nodes stand one behind another", "score",
+         "context + len(self.prompt) + self.trie.depths[node]", "context + slot", "laws"),
+    core("a trie node sees itself alone", "score",
+         "                node = self.trie.parents[node]\n        return QueryStage",
+         "                node = -1\n        return QueryStage", "laws"),
+    core("a label's end is not scored", "score",
+         "path[end] + walk.after(end, None) for end in trie.ends", "path[end] for end in trie.ends", "score"),
+    core("best-first stops too early", "score", "OPEN_SHARE = 0.01", "OPEN_SHARE = 0.2", "score"),
+    core("the upper bound is the lower one", "label_scores",
+         "finished / (z + b), finished / z", "finished / (z + b), finished / (z + b)", "score"),
+    core("a tokenizer's control tokens stay in a user's text", "plain_text",
+         "if self._controls(found[i], text) != expected:", "if False:", "plain_text"),
+    core("a label ends with the separator's last token", "prompt",
+         "return self.separator_ids[0]", "return self.separator_ids[-1]", "prompt front_door"),
+    # The model.
+    core("tables are those of each forward's own length", "rope",
+         "positions.new_tensor([length - 1])", "positions.new_tensor([0])", "front_door"),
+    core("tables serve one position too many", "rope",
+         "int(positions.max())) >= length", "int(positions.max())) > length", "laws"),
+    core("a layer's sliding window is not handed on", "capture",
+         'sliding_window=options.get("sliding_window"),', "sliding_window=None,", "laws"),
+    core("every forward is the first of its kind", "model", "self._seen_kinds.add(kind)", "pass", "methods"),
+    # Retrieval and methods.
+    core("BM25 does not look at lengths", "retrieve/bm25", "B = 0.75", "B = 0.0", "retrieve/bm25"),
+    core("rows with nothing in common are alike", "retrieve/__init__",
+         "ranking.scores[document] > 0", "ranking.scores[document] >= 0", "retrieve/bm25 methods"),
+    core("blocks stand in the order of their scores", "methods/dbsa",
+         "sinks + sorted(others)", "sinks + others", "front_door methods"),
+    core("similar examples stand nearest first", "methods/dbsa",
+         "list(reversed(nearest_of(alike, self.settings.fresh_demonstrations, exclude=excluded)))",
+         "list(nearest_of(alike, self.settings.fresh_demonstrations, exclude=excluded))", "front_door"),
+    core("a similar example may stand in a chosen block too", "methods/dbsa",
+         "for b in block_ids for row in setup", "for b in block_ids[:0] for row in setup", "methods"),
+    core("the nearest row is left out first", "methods/base", "kept.pop(0)", "kept.pop()", "methods"),
+    core("Fixed ICL copies its pool for each query", "methods/fixed_icl",
+         "if context.room < tokens:", "if True:", "methods"),
+    # Plans, setups, files on disk.
+    core("the plan forgets the BOS in its budget", "plan",
+         "budget - len(task.prompter.prefix_ids)", "budget", "plan"),
+    core("time does not give way to labels", "plan",
+         "if needed <= budget and len(rows) == len(possible):", "if True:", "plan"),
+    core("any speed that was seen replaces a better one", "speed",
+         "if known is None or tokens >= min(known.tokens, _chunk(model)):", "if True:", "speed"),
+    core("another model's pool is taken", "setup",
+         "if encoded.model_signature != task.model.signature:", "if False:", "setup"),
+    core("appended rows are not cut", "setup",
+         "setup.plan.row_ids(grown, row) for row in rows", "grown.row_ids[row] for row in rows", "methods"),
+    core("another pool is read from disk", "store/disk", "if not known or differing:", "if not known:", "saved"),
+    # Measuring.
+    core("a clock does not wait for the GPU", "timing", "torch.cuda.synchronize(device)", "pass", "timing"),
+    core("the 95th percentile is the 90th", "evaluate", "(25, 50, 75, 95)", "(25, 50, 75, 90)", "evaluate"),
+    core("the cold query counts", "evaluate", "if not self.warm:", "if False:", "evaluate"),
+    core("a CPU that runs out of memory is not told", "memory",
+         '"can\'t allocate memory" in str(error)', "False", "methods"),
+    core("repeats stay in the pool", "data",
+         "(repeated if pair in seen else kept).append(row)", "kept.append(row)", "data"),
+    Fault("the app's progress counts everything from the start", "app/batch.py",
+          "len(plan.blocks), encoded.tokens, plan.tokens,", "len(plan.blocks), plan.tokens, plan.tokens,",
+          "app/workspace"),
+)  # fmt: skip
+
+
+def stale(fault: Fault, root: Path = ROOT) -> str | None:
+    """Why the fault cannot be planted, or None."""
+    file = root / fault.file
+    times = file.read_text(encoding="utf-8").count(fault.old) if file.is_file() else 0
+    if times != 1:
+        return f"{fault.name}: its text stands {times} times in {fault.file}, not once; write it anew."
+    missing = [path for path in fault.paths if not (root / path).is_file()]
+    return f"{fault.name}: there is no {missing[0]}." if missing else None
+
+
+def copy_tree(folder: Path) -> Path:
+    """What tests need, without caches."""
+    tree = Path(tempfile.mkdtemp(dir=folder))
+    for name in COPIED:
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    for name in FILES:
+        shutil.copy(ROOT / name, tree / name)
+    return tree
+
+
+def run_tests(tree: Path, paths: Sequence[str]) -> tuple[int, str]:
+    """pytest's exit code, and the last lines of what it said."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *paths]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    return done.returncode, "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+
+
+def planted(fault: Fault, folder: Path) -> tuple[int, str]:
+    tree = copy_tree(folder)
+    try:
+        file = tree / fault.file
+        file.write_text(file.read_text(encoding="utf-8").replace(fault.old, fault.new), encoding="utf-8")
+        return run_tests(tree, fault.paths)
+    finally:
+        shutil.rmtree(tree)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="plant only faults with this word in their name or file")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
+    parser.add_argument("--list", action="store_true", help="name the faults and plant none")
+    arguments = parser.parse_args()
+    chosen = [fault for fault in FAULTS if arguments.only.lower() in f"{fault.name} {fault.file}".lower()]
+    if arguments.list:
+        print("\n".join(f"{fault.file:34s} {fault.name}" for fault in chosen))
+        return 0
+    errors = [problem for fault in chosen if (problem := stale(fault))]
+    if errors or not chosen:
+        print("\n".join(errors) or f"No fault has {arguments.only!r} in its name or file.", file=sys.stderr)
+        return 2
+    begun, survivors = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
+        paths = sorted({path for fault in chosen for path in fault.paths})
+        code, said = run_tests(copy_tree(Path(folder)), paths)
+        if code != PASSED:
+            print(f"The tests fail without any fault:\n{said}", file=sys.stderr)
+            return 2
+        results = pool.map(lambda fault: planted(fault, Path(folder)), chosen)
+        for fault, (code, said) in zip(chosen, results, strict=True):
+            verdict = {PASSED: "SURVIVES", FAILED: "noticed"}.get(code, "ERROR")
+            print(f"{time.monotonic() - begun:6.0f} s  {verdict:8s}  {fault.file}: {fault.name}", flush=True)
+            if code == PASSED:
+                survivors.append(fault)
+            elif code != FAILED:
+                errors.append(f"{fault.name}: the tests did not run:\n{said}")
+    print("\n".join(errors), file=sys.stderr)
+    print(f"{len(chosen)} planted, {len(survivors)} survive")
+    return 2 if errors else int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
