@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 
+from dbsa_core.encodings import DEFAULT, guess_encoding, utf16_order
 from dbsa_core.errors import DataError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -49,10 +50,6 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with the one of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_OTHER_ENCODINGS = frozenset(
-    {"cp1251", "koi8_r", "koi8_u", "cp1253", "iso8859_7", "cp1255", "cp1256", "shift_jis", "cp932", "euc_jp"}
-    | {"gb2312", "gbk", "gb18030", "big5", "euc_kr", "cp949"}
 )
 _BINARY_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _NEW_LINE = re.compile(r"\r\n|\r|\n")
@@ -119,14 +116,8 @@ def _detect_encoding(data: bytes) -> str | None:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return encoding
-    sample = data[:4096]
-    half = len(sample) // 2
-    zeros_even, zeros_odd = sample[0::2].count(0), sample[1::2].count(0)
-    # ASCII characters in UTF-16 have one zero byte each, always on the same side.
-    if zeros_odd > 0.4 * half and zeros_even <= 0.05 * half:
-        return "utf-16-le"
-    if zeros_even > 0.4 * half and zeros_odd <= 0.05 * half:
-        return "utf-16-be"
+    if b"\0" in data[:4096] and (order := utf16_order(data[:65_536])):
+        return order
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
@@ -141,7 +132,7 @@ def _decode_legacy(data: bytes, source: str) -> tuple[str, str, list[str]]:
     if len(text) - len(text.encode("ascii", errors="ignore")) - broken >= 4 * broken:
         line = text.count("\n", 0, text.index("\ufffd")) + 1
         return text, "utf-8", [f"{broken} characters are not valid UTF-8 (first on line {line}); each became \ufffd."]
-    encoding = _encoding_by_letters(data) or "windows-1252"
+    encoding = guess_encoding(data) or DEFAULT
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -151,24 +142,6 @@ def _decode_legacy(data: bytes, source: str) -> tuple[str, str, list[str]]:
         ) from error
     notes = [f"The file is not UTF-8; it was read as {encoding}. If letters look wrong, give the encoding."]
     return text, encoding, notes
-
-
-def _encoding_by_letters(data: bytes) -> str | None:
-    """An encoding of another script, when most letters lie beyond ASCII, as they do in no Western text."""
-    sample = data[:16_384]
-    sample = sample[: sample.rfind(b"\n") + 1] or sample
-    beyond = sum(byte >= 0x80 for byte in sample)
-    letters = sum(chr(byte).isalpha() for byte in sample if byte < 0x80)
-    if beyond <= 0.3 * (beyond + letters) or _BINARY_CONTROLS.search(sample.decode("latin-1")):
-        return None
-    try:
-        from charset_normalizer import from_bytes
-    except ImportError:
-        return None
-    best = from_bytes(sample).best()
-    if best is None or best.encoding not in _OTHER_ENCODINGS:
-        return None
-    return "gb18030" if best.encoding in {"gb2312", "gbk"} else best.encoding
 
 
 def _refuse_non_text(text: str, source: str) -> None:

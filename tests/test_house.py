@@ -40,7 +40,8 @@ PUBLIC = [
 MAY_IMPORT = {
     "errors": "",
     # Files to demonstrations.
-    "sniff": "errors",
+    "encodings": "",
+    "sniff": "errors encodings",
     "formats": "errors sniff",
     "tables": "errors sniff formats",
     "cells": "formats",

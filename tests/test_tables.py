@@ -302,7 +302,7 @@ def test_the_first_filled_sheet_of_a_workbook_is_read(write: Write) -> None:
         ("a.parquet", "not parquet", "does not hold a Parquet file"),
         ("a.xlsx", xlsx_bytes()[:2000], "damaged ZIP archive or Excel workbook"),
         ("a.csv", ",".join(f"c{i}" for i in range(1_001)) + "\n" + "," * 1_000, "1,001 or more columns"),
-        ("a.csv", b"text,label\n\x81\x8d\x8f,a\n", "neither text in UTF-8"),
+        ("a.csv", b"text,label\n\x81a\x8d\xffb\x8f\x90z,a\n", "neither text in UTF-8"),
         ("a.csv", b"\xff\xfea\x00,\x00b", "line 1 holds bytes that this encoding does not have"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "content",
