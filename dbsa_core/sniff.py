@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from dbsa_core.encodings import DEFAULT, guess_encoding, utf16_order
 from dbsa_core.errors import DataError
+from dbsa_core.layout import header_index
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
@@ -54,7 +55,10 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with the one of UTF-16
 _BINARY_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _NEW_LINE = re.compile(r"\r\n|\r|\n")
 _QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
-_MARKUP = re.compile(r"\s*<(?:!doctype|html|\?xml|head|body)\b", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|\?xml|head|body|table|div|meta|style|title|center|font|p)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def binary_kind(data: bytes) -> tuple[str | None, str | None]:
@@ -165,7 +169,8 @@ def detect_delimiter(text: str, preferred: str | None = None) -> str | None:
     best: tuple[float, bool, int, str] | None = None
     looks_like_names = False
     for delimiter in DELIMITERS:
-        rows = _sample_rows(text, delimiter)
+        sample = _sample_rows(text, delimiter)
+        rows = [row for row in sample[header_index(sample) :] if any(row)]
         width = len(rows[0]) if rows else 0
         if width < 2:
             continue
@@ -184,8 +189,7 @@ def _sample_rows(text: str, delimiter: str) -> list[list[str]]:
     rows: list[list[str]] = []
     try:
         for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter):
-            if any(row):
-                rows.append(row)
+            rows.append(row)
             if len(rows) == 200:
                 return rows
     except csv.Error:

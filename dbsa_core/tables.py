@@ -29,6 +29,7 @@ from dbsa_core.formats import (
 from dbsa_core.formats.binary import read_parquet, read_xlsx
 from dbsa_core.formats.delimited import read_delimited
 from dbsa_core.formats.records import read_json, read_jsonl
+from dbsa_core.formats.shape import drop_repeated_headers, drop_unnamed_blank_columns
 from dbsa_core.sniff import binary_kind, decode, detect_delimiter, text_format
 
 __all__ = ["FORMATS", "MAX_COLUMNS", "Table", "describe_rows", "read_table", "shortened"]
@@ -158,9 +159,10 @@ def _finish(parsed: Parsed, path: Path, max_rows: int) -> Table:
         raise DataError(f'"{source}" holds {held}. Give a file with at least one row of data.')
     if rows + len(parsed.ragged_rows) > max_rows:
         raise DataError(too_many_rows(source, max_rows))
-    notes = [*_name_notes(parsed.format, path), *parsed.notes]
     if parsed.format in {"csv", "tsv", "xlsx"}:
-        notes += _header_doubts(parsed)
+        parsed = drop_unnamed_blank_columns(drop_repeated_headers(parsed))
+        parsed.notes += _header_doubts(parsed)
+    notes = [*_name_notes(parsed.format, path), *parsed.notes]
     names, renamed = _column_names(parsed.header)
     unusable: dict[str, str] = {}
     cells: dict[str, list[str | None]] = {}

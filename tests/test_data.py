@@ -200,7 +200,7 @@ def test_empty_rows_are_left_out_with_their_numbers() -> None:
 
 def test_row_numbers_are_those_of_the_file_not_of_the_pool(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("text,label\na b,spam\nbad\n,ham\nc d,ham\na b,spam\ne f,ham\n")
+    path.write_text("text,label\na b,spam\nbad,x,y\n,ham\nc d,ham\na b,spam\ne f,ham\n")
     pool = build_pool(read_table(path), "text", "label")
     assert [(demonstration.text, demonstration.row) for demonstration in pool.demonstrations] == [
         ("a b", 1), ("c d", 4), ("e f", 6),

@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "errors": "",
     # Files to demonstrations.
     "encodings": "",
-    "sniff": "errors encodings",
-    "formats": "errors sniff",
+    "layout": "",
+    "sniff": "errors encodings layout",
+    "formats": "errors layout sniff",
     "tables": "errors sniff formats",
     "cells": "formats",
     "columns": "errors formats tables cells",

@@ -245,11 +245,90 @@ def test_a_header_that_is_also_a_value_is_doubted(write: Write) -> None:
 
 
 def test_ragged_rows_are_left_out_and_listed_never_shifted(write: Write) -> None:
-    table = read_table(write("text,label\na,x\nb\nc,y,z\nd,x\n"))
+    table = read_table(write("text,label\na,x\nb,y,z\nc,y,z\nd,x\n"))
     assert cells(table) == [["a", "x"], ["d", "x"]]
     assert table.row_numbers == (1, 4)
     assert table.ragged_rows == (2, 3)
     assert "2 rows (2, 3)" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "missing"),
+    [
+        ("text,label\na,x,\nb,y,\n", [["a", "x"], ["b", "y"]], ""),
+        ("text,label\na,x\nb,y,, \n", [["a", "x"], ["b", "y"]], ""),
+        ("text,label,\na,x,\nb,y\n", [["a", "x"], ["b", "y"]], ""),
+        ("text,label,note\na,x\nb,y,n\n", [["a", "x", ""], ["b", "y", "n"]], "1 row (1)"),
+        ("text;label;note;more\na;x\nb;y;n\n", [["a", "x", "", ""], ["b", "y", "n", ""]], "2 rows (1, 2)"),
+    ],
+)
+def test_empty_fields_too_many_and_last_ones_missing_cost_no_row(
+    write: Write, content: str, expected: list[list[str]], missing: str
+) -> None:
+    table = read_table(write(content))
+    assert cells(table) == expected
+    assert table.row_numbers == (1, 2)
+    assert not table.ragged_rows
+    said = f"The last fields are missing, and were taken as empty, in {missing}."
+    assert table.notes == ((said,) if missing else ())
+
+
+TITLED = [
+    "Support tickets week 12,\n,\nText,Label\n",
+    "Support tickets week 12\n\nText,Label\n",
+    "Support tickets week 12\nText,Label\n",
+    "# exported by a tool\n# in May\nText,Label\n",
+    "Tickets\n\nText,Label\n",
+]
+
+
+@pytest.mark.parametrize("head", TITLED)
+def test_titles_above_the_names_are_left_out_with_a_note(write: Write, head: str) -> None:
+    table = read_table(write(head + "the lamp is broken,a\nwhere is it,b\n"))
+    assert list(table.frame.columns) == ["Text", "Label"]
+    assert cells(table) == [["the lamp is broken", "a"], ["where is it", "b"]]
+    assert table.row_numbers == (1, 2)
+    assert "Left out as a title above the names" in table.notes[0]
+    assert head.split("\n")[0].strip(",") in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["text,\na,x\nb,y\n", "text\nHello, you\nBye, you\n", "my message\nHello, how are you\nfine, thanks\n"],
+)
+def test_a_lone_name_is_no_title(write: Write, content: str) -> None:
+    table = read_table(write(content))
+    assert len(table.row_numbers) == 2
+    assert not any("title" in note for note in table.notes)
+
+
+def test_a_header_that_is_repeated_is_no_row(write: Write) -> None:
+    table = read_table(write("text,label\na,x\nb,y\nText,label\ntext , label\nc,x\n"))
+    assert cells(table) == [["a", "x"], ["b", "y"], ["Text", "label"], ["c", "x"]]
+    assert table.row_numbers == (1, 2, 3, 5)
+    assert "The header stands again in 1 row (4)" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    "hint", ["sep=;", "SEP=;", '"sep=;"', "sep=;;", "sep=;,,", " sep = ;", "'sep=;'", 'sep=";"', "sep=;\r"]
+)
+def test_every_spelling_of_the_delimiter_hint_is_followed(write: Write, hint: str) -> None:
+    assert cells(read_table(write(f"{hint}\ntext;label\na, b;x\n"))) == [["a, b", "x"]]
+
+
+@pytest.mark.parametrize("hint", ["sep=\t", r"sep=\t"])
+def test_the_hint_may_name_a_tab(write: Write, hint: str) -> None:
+    assert cells(read_table(write(f"{hint}\ntext\tlabel\na, b\tx\n"))) == [["a, b", "x"]]
+
+
+@pytest.mark.parametrize("page", [
+    "<table border=1><tr><td>text</td></tr></table>", "<!-- saved from the web --><table></table>",
+    "<meta charset=utf-8><table></table>", "<html><body></body></html>", "\n  <div><table></table></div>",
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["export.xls", "export.csv", "export.xlsx"])
+def test_a_web_page_is_called_one_whatever_its_name(write: Write, name: str, page: str) -> None:
+    with pytest.raises(DataError, match="holds a web page"):
+        read_table(write(page, name))
 
 
 def test_nested_json_columns_are_kept_as_json_text_and_marked(write: Write) -> None:
