@@ -35,7 +35,7 @@ from dbsa_core import (
     make_method,
     plan,
 )
-from dbsa_core.data import guess_columns, read_queries
+from dbsa_core.data import choose_columns, read_queries
 from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.loading import EMBEDDED_NAME
 from dbsa_core.methods import Method
@@ -147,9 +147,7 @@ class Workspace:
 
     def set_data(self, session: Session, table: Table, text: str | None = None, label: str | None = None) -> Data:
         """Make the table the session's data; what was encoded stays usable, and stale, until it is encoded anew."""
-        if text is None or label is None:
-            guess = guess_columns(table)
-            text, label = text or guess.text, label or guess.label
+        text, label = choose_columns(table, text, label)
         data = Data(table, text, label, build_pool(table, text, label), table.source)
         with session.lock:
             if session.data is None or session.data.table is not table:

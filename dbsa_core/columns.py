@@ -20,14 +20,30 @@ _LABEL_NAMES = frozenset(
     | {"emotion", "rating", "stars", "gold", "y", "annotation", "domain", "labelname", "classe", "klasse", "kategorie"}
     | {"categoria", "categoría", "catégorie", "etiqueta", "étiquette", "метка", "категория", "类别", "标签", "ラベル"}
 )
+_SURE_LABEL_NAMES = frozenset(
+    {"label", "labels", "intent", "class", "category", "target", "sentiment", "labelname", "classe", "klasse"}
+    | {"kategorie", "categoria", "categoría", "catégorie", "etiqueta", "étiquette"}
+    | {"метка", "категория", "类别", "标签", "ラベル"}
+)
+"""A column of this name holds the labels, however its values look."""
 _TEXT_NAMES = frozenset(
-    {"text", "texts", "sentence", "utterance", "question", "query", "message", "content", "body", "review", "document"}
-    | {"comment", "tweet", "description", "input", "prompt", "texto", "texte", "frage", "текст", "文本", "テキスト"}
+    {"text", "texts", "sentence", "utterance", "utt", "question", "query", "message", "content", "body", "review"}
+    | {"document", "answer", "ticket", "request", "title", "subject", "comment", "tweet"}
+    | {"description", "input", "prompt", "texto", "texte", "frage", "текст", "文本", "テキスト"}
 )
 _OTHER_NAMES = frozenset(
     {"id", "idx", "index", "uid", "guid", "uuid", "split", "fold", "lang", "language", "locale", "date", "time", "year"}
     | {"timestamp", "source", "user", "author", "annotator", "worker", "confidence", "url", "probability", "score"}
 )
+_DERIVED_NAMES = frozenset(
+    {"annot", "annotated", "annotation", "normalised", "normalized", "tokens", "tokenized", "tokenised", "lemmas"}
+    | {"pos", "parsed", "parse", "slots", "entities", "suggested", "translated", "translation", "stemmed", "spans"}
+)
+"""Words in the names of columns that were made of another one: the texts are in that one."""
+LONG_LABEL = 80
+"""Mean characters of what is hardly a label, unless its column is called one."""
+NEAR_CONSTANT = 0.1
+"""Texts differ: a column of fewer different values than this share of its rows is none."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,12 @@ class _ColumnStatistics:
     coded_share: float
 
     def words(self) -> frozenset[str]:
-        split = re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
-        return frozenset(re.findall(r"[^\W\d_]+", split.lower()))
+        return name_words(self.name)
+
+    @property
+    def is_called_label(self) -> bool:
+        """Whether its whole name is one of the usual ones of labels."""
+        return _is_called_label(self.name)
 
 
 def _statistics(table: Table) -> list[_ColumnStatistics]:
@@ -78,38 +98,105 @@ def _statistics(table: Table) -> list[_ColumnStatistics]:
     return statistics
 
 
+def name_words(name: str) -> frozenset[str]:
+    """The words of a column's name, in small letters."""
+    return frozenset(re.findall(r"[^\W\d_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
+
+
+def _is_called_label(name: str) -> bool:
+    words = name_words(name)
+    return len(words) == 1 and bool(words & _SURE_LABEL_NAMES)
+
+
+def is_usual_name(name: str) -> bool:
+    """Whether any word of it is one that names columns."""
+    return bool(name_words(name) & (_LABEL_NAMES | _TEXT_NAMES | _OTHER_NAMES))
+
+
 def guess_columns(table: Table) -> ColumnGuess:
     """The text and label columns by name and content; raises where the file leaves it open."""
     statistics = _statistics(table)
     label = _guess_label(statistics)
+    _refuse_unusable_labels(table, label)
     text = _guess_text([column for column in statistics if column is not label])
     if label is None or text is None:
-        raise DataError(_unguessed(table, label is not None))
-    named = _LABEL_NAMES & label.words()
+        raise DataError(_unguessed(table, "label" if label is None else "text"))
     return ColumnGuess(
         text.name,
         label.name,
         f'"{label.name}" was taken for the labels, with {label.distinct:,} distinct values in {label.filled:,} rows'
-        f'{" and a name that says so" if named else ""}, and "{text.name}" for the texts, '
+        f'{" and a name that says so" if _LABEL_NAMES & label.words() else ""}, and "{text.name}" for the texts, '
         f"with {text.mean_length:.0f} characters per row.",
     )
 
 
-def _unguessed(table: Table, has_label: bool) -> str:
-    missing = "label" if not has_label else "text"
+def _refuse_unusable_labels(table: Table, label: _ColumnStatistics | None) -> None:
+    """No other column takes the place of one that is called the labels' but cannot be read."""
+    if label is not None and label.is_called_label:
+        return
+    for name in filter(_is_called_label, table.unusable_columns):
+        _usable_column(table, name)
+
+
+def _unguessed(table: Table, role: str) -> str:
     return (
-        f'The {missing} column of "{table.source}" cannot be guessed. Name the text and the label column. '
-        f"The columns are: {_columns_with_samples(table)}."
+        f'The {role} column of "{table.source}" cannot be guessed. Name the text and the label column. '
+        f"The columns are: {_columns_with_samples(table, role)}."
     )
 
 
-def _columns_with_samples(table: Table) -> str:
+def _columns_with_samples(table: Table, role: str) -> str:
+    """Each column with its first values, and why it is not what was looked for."""
+    statistics = {column.name: column for column in _statistics(table)}
     shown = []
     for name in list(table.frame.columns)[:20]:
         samples = list(dict.fromkeys(clean_text(cell) for cell in table.frame[name].tolist()[:50] if cell))[:3]
-        shown.append(f'"{name}" ({", ".join(shortened(sample) for sample in samples) or "no values"})')
+        if name in statistics:
+            why = _why_no_label(statistics[name]) if role == "label" else _why_no_text(statistics[name])
+        else:
+            why = table.unusable_columns[name].split(":")[0]
+        values = ", ".join(shortened(sample) for sample in samples) or "no values"
+        shown.append(f'"{name}" ({values}{f"; {why}" if why else ""})')
     more = len(table.frame.columns) - 20
     return "; ".join(shown) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def _why_no_label(column: _ColumnStatistics) -> str | None:
+    """Why a column cannot be guessed to be the labels'; None where it can."""
+    if not column.filled:
+        return "empty"
+    if column.distinct > MAX_LABELS:
+        return f"more than {MAX_LABELS:,} different values"
+    if column.is_called_label:
+        return None
+    if column.distinct >= column.filled:
+        return "unique values"
+    if column.mean_length > LONG_LABEL:
+        return f"too long for labels, {column.mean_length:.0f} characters a row"
+    if column.words() & _LABEL_NAMES:
+        return None
+    if column.distinct < 2:
+        return "one value only"
+    if column.number_share > 0.5 and column.coded_share < 0.9:
+        return "numbers"
+    if column.words() & (_OTHER_NAMES | _TEXT_NAMES):
+        return "called like something else"
+    return "values seldom repeat" if column.distinct > 0.5 * column.filled else None
+
+
+def _why_no_text(column: _ColumnStatistics) -> str | None:
+    """Why a column cannot be guessed to be the texts'; None where it can."""
+    if not column.filled:
+        return "empty"
+    if column.number_share > 0.8:
+        return "numbers"
+    if column.filled > 1 and (column.distinct == 1 or (column.filled >= 20 and _share(column) < NEAR_CONSTANT)):
+        return "nearly always the same"
+    return None
+
+
+def _share(column: _ColumnStatistics) -> float:
+    return column.distinct / column.filled
 
 
 def _guess_label(columns: Sequence[_ColumnStatistics]) -> _ColumnStatistics | None:
@@ -123,22 +210,15 @@ def _guess_label(columns: Sequence[_ColumnStatistics]) -> _ColumnStatistics | No
 
 def _label_score(column: _ColumnStatistics) -> float | None:
     """How much a column looks like labels, by name and content; None where it cannot be."""
-    words = column.words()
-    # A column of unique values is an id or a text, whatever its name.
-    if column.distinct >= column.filled or column.distinct > MAX_LABELS or column.mean_length > 80:
+    if _why_no_label(column) is not None:
         return None
-    named = bool(words & _LABEL_NAMES)
-    if not named:
-        numbers = column.number_share > 0.5 and column.coded_share < 0.9
-        if words & (_OTHER_NAMES | _TEXT_NAMES) or column.distinct < 2 or numbers:
-            return None
-        if column.distinct > 0.5 * column.filled:
-            return None
-    score = 0.0
-    if named:
+    words, score = column.words(), 0.0
+    if words & _LABEL_NAMES:
         score += 2 if words & _OTHER_NAMES else 4
-    if len(words) == 1 and named:
+    if column.is_called_label:
         score += 1
+        # Texts may be called "target"; labels that repeat are better ones.
+        score -= 1.5 * (column.distinct >= column.filled) + 1.0 * (column.mean_length > LONG_LABEL)
     # Beside names, codes lose: "label" = 3 next to "label_text" = "card_arrival".
     return score - (2.5 if column.coded_share > 0.8 else 0)
 
@@ -146,13 +226,15 @@ def _label_score(column: _ColumnStatistics) -> float | None:
 def _guess_text(columns: Sequence[_ColumnStatistics]) -> _ColumnStatistics | None:
     best = None
     for column in columns:
-        if not column.filled or column.number_share > 0.8:
+        if _why_no_text(column) is not None:
             continue
         words = column.words()
         named = 3.0 if words & _TEXT_NAMES else 1.0
         if words & (_OTHER_NAMES | _LABEL_NAMES):
             named = 0.3
-        variety = 0.2 + min(1.0, 2 * column.distinct / column.filled)
+        if words & _DERIVED_NAMES:
+            named *= 0.2
+        variety = 0.2 + min(1.0, 2 * _share(column))
         score = column.mean_length * (0.1 + column.free_share) * variety * named
         if best is None or score > best[0]:
             best = score, column
@@ -187,8 +269,10 @@ def choose_columns(table: Table, text: str | None, label: str | None) -> tuple[s
         return text, label
     others = [column for column in _statistics(table) if column.name not in {text, label}]
     found = _guess_label(others) if label is None else _guess_text(others)
+    if label is None:
+        _refuse_unusable_labels(table, found)
     if found is None:
-        raise DataError(_unguessed(table, label is not None))
+        raise DataError(_unguessed(table, "label" if label is None else "text"))
     return (text, found.name) if text is not None else (found.name, str(label))
 
 
@@ -201,6 +285,6 @@ def read_queries(table: Table, text_column: str | None = None) -> list[str]:
     else:
         found = _guess_text(_statistics(table))
         if found is None:
-            raise DataError(_unguessed(table, True))
+            raise DataError(_unguessed(table, "text"))
         name = found.name
     return [clean_text(cell) for cell in table.frame[name].tolist()]

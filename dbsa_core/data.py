@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dbsa_core.cells import BREAKS, CODED, CONTROLS, FLOAT, clean_text, quoted
+from dbsa_core.cells import BREAKS, CODED, CONTROLS, FLOAT, ascii_quoted, clean_text, label_key, quoted
 from dbsa_core.columns import MAX_LABELS, ColumnGuess, choose_columns, guess_columns, read_queries
 from dbsa_core.errors import DataError
-from dbsa_core.formats import describe_rows
+from dbsa_core.formats import as_text, describe_rows
+from dbsa_core.formats.lists import is_nested, parsed, single
 from dbsa_core.tables import Table
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "choose_columns",
     "clean_text",
     "guess_columns",
+    "match_labels",
     "read_queries",
 ]
 
@@ -120,6 +122,9 @@ def build_pool(
     """
     text_column, label_column = choose_columns(table, text_column, label_column)
     rows, problems = _clean_rows(table, text_column, label_column, frozenset(exclude_rows))
+    rows, nested = _without_lists(rows, label_column)
+    rows, joined = _join_spellings(rows)
+    problems += nested + joined
     if label_names is not None:
         rows, merged = _rename(rows, label_names)
         problems += merged
@@ -156,6 +161,67 @@ def _clean_rows(
         ("control_characters", "Control or invisible characters were removed", controls, False),
     ]
     return rows, [_problem(*problem) for problem in found if problem[2]]
+
+
+def _without_lists(rows: list[Demonstration], column: str) -> tuple[list[Demonstration], list[Problem]]:
+    """Labels written as lists: one of a single value is that value; rows with several are left out, or refused where
+    they are the most."""
+    kept, several, example = [], [], ""
+    for row in rows:
+        found = parsed(row.label) if row.label else None
+        value = single(found) if found is not None else row.label
+        if is_nested(value):
+            several.append(row.row)
+            example = example or row.label
+        else:
+            same = found is None
+            kept.append(row if same else replace(row, label=clean_text("" if value is None else as_text(value))))
+    if not several:
+        return kept, []
+    if 2 * len(several) > len([row for row in rows if row.label]):
+        raise DataError(
+            f'The labels in "{column}" are lists of several values or objects, first in row {several[0]} '
+            f"({quoted([example])}). Give one label per row, as plain text."
+        )
+    message = f"Left out because the label is a list of several values or an object, such as {quoted([example])}"
+    return kept, [_problem("list_label", message, several, True)]
+
+
+def _join_spellings(rows: list[Demonstration]) -> tuple[list[Demonstration], list[Problem]]:
+    """Spellings of a label that a reader would not tell apart become one: the plain one, or else the most frequent."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if row.label:
+            spellings[label_key(row.label)][row.label] += 1
+    chosen: dict[str, str] = {}
+    for key, counts in spellings.items():
+        if len(counts) > 1:
+            spelling = key if key in counts else min(counts, key=lambda label: (-counts[label], label))
+            chosen |= {label: spelling for label in counts if label != spelling}
+    changed = [row for row in rows if row.label in chosen]
+    if not changed:
+        return rows, []
+    shown = "; ".join(f"{ascii_quoted(label)} to {ascii_quoted(chosen[label])}" for label in sorted(chosen)[:5])
+    message = f"Labels that differ by marks without a shape, white space or number format only were joined ({shown})"
+    problem = _problem("joined_labels", message, [row.row for row in changed], False)
+    return [replace(row, label=chosen.get(row.label, row.label)) for row in rows], [problem]
+
+
+def match_labels(labels: Sequence[str], known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Labels as the known ones are spelled, and what was changed: where only case, white space, underscores or the
+    format of a number differ, and exactly one known label fits."""
+
+    def loose(label: str) -> str:
+        return label_key(label.replace("_", " ")).casefold()
+
+    fitting = defaultdict(list)
+    for label in known:
+        fitting[loose(label)].append(label)
+    own, matched = set(known), {}
+    for label in sorted(set(labels) - own):
+        if len(found := fitting[loose(label)]) == 1:
+            matched[label] = found[0]
+    return [matched.get(label, label) for label in labels], matched
 
 
 def _problem(kind: str, message: str, rows: Sequence[int], excluded: bool) -> Problem:
@@ -202,11 +268,6 @@ def _rename(rows: list[Demonstration], names: Mapping[str, str]) -> tuple[list[D
 
 def _check_labels(labels: set[str], rows: Sequence[Demonstration], column: str) -> None:
     """Refuse what cannot be the labels of a classification."""
-    if labels and sum(_is_list(label) for label in labels) > 0.5 * len(labels):
-        raise DataError(
-            f'The labels in "{column}" are lists or objects, such as {quoted(sorted(labels), 1)}. Give one label per '
-            "row, as plain text."
-        )
     if _are_floats(labels) and (len(labels) > 20 or 2 * len(labels) >= len(rows)):
         raise DataError(
             f'The labels in "{column}" are {len(labels):,} different decimal numbers, such as '
@@ -236,16 +297,6 @@ def _require_classes(labels: set[str], count: int, column: str, source: str) -> 
             f'All {count:,} labelled rows have one class, {quoted(sorted(labels))} in "{column}". Classification '
             "needs at least two; give a file with more classes, or another column."
         )
-
-
-def _is_list(label: str) -> bool:
-    if (label[0], label[-1]) not in {("[", "]"), ("{", "}")}:
-        return False
-    try:
-        # Python's quotes too; a bare word in brackets, such as "[greeting]", is a name.
-        return isinstance(json.loads(label.replace("'", '"')), list | dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _are_floats(labels: Collection[str]) -> bool:

@@ -6,7 +6,7 @@ Knows files; knows nothing about labels, demonstrations or pools.
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,15 +21,17 @@ from dbsa_core.formats import (
     as_text,
     describe_rows,
     few,
+    lists,
     reason,
     shortened,
     too_many_columns,
     too_many_rows,
 )
-from dbsa_core.formats.binary import read_parquet, read_xlsx
+from dbsa_core.formats.binary import read_parquet
 from dbsa_core.formats.delimited import read_delimited
 from dbsa_core.formats.records import read_json, read_jsonl
 from dbsa_core.formats.shape import drop_repeated_headers, drop_unnamed_blank_columns
+from dbsa_core.formats.workbook import read_xlsx
 from dbsa_core.sniff import binary_kind, decode, detect_delimiter, text_format
 
 __all__ = ["FORMATS", "MAX_COLUMNS", "Table", "describe_rows", "read_table", "shortened"]
@@ -45,6 +47,7 @@ _FORMAT_WORDS = {
     "csv": "delimited text", "tsv": "delimited text", "json": "JSON", "jsonl": "JSON lines",
     "parquet": "a Parquet file", "xlsx": "an Excel workbook",
 }  # fmt: skip
+_WITH_HEADERS = frozenset({"csv", "tsv", "xlsx"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -76,10 +79,16 @@ def read_table(
     format: str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
+    sheet: str | None = None,
+    has_header: bool = True,
     max_bytes: int = 200_000_000,
     max_rows: int = 1_000_000,
 ) -> Table:
-    """Read a file of rows and columns. What is None is detected from the content; the name's extension only hints."""
+    """Read a file of rows and columns. What is None is detected from the content; the name's extension only hints.
+
+    `sheet` names one of a workbook; without `has_header` the first line of delimited text, or the first row of a sheet,
+    is data, and columns are called by their places. Raises `DataError` for what cannot be read, with what to do.
+    """
     path = Path(path)
     if format is not None and format not in FORMATS:
         raise DataError(f'The format "{format}" is not known. Accepted are {", ".join(FORMATS)}.')
@@ -94,13 +103,17 @@ def read_table(
     if format is not None and readable != (format if format in {"parquet", "xlsx"} else None):
         held = kind or "neither a Parquet file nor an Excel workbook"
         raise DataError(f'"{path.name}" was to be read as {format}, but it holds {held}. Leave the format out.')
+    if sheet is not None and readable != "xlsx":
+        raise DataError(f'"{path.name}" is no Excel workbook and has no sheets. Leave the sheet out.')
     if readable == "xlsx":
-        parsed = read_xlsx(data, path.name, max_bytes, max_rows)
+        parsed = read_xlsx(data, path.name, max_bytes, max_rows, sheet, has_header)
     elif readable == "parquet":
         parsed = read_parquet(data, path.name, max_bytes, max_rows)
     else:
-        parsed = _read_text(data, path, format, delimiter, encoding, max_rows)
-    return _finish(parsed, path, max_rows)
+        parsed = _read_text(data, path, format, delimiter, encoding, max_rows, has_header)
+    if not has_header and parsed.format not in _WITH_HEADERS:
+        raise DataError(f'"{path.name}" holds {_FORMAT_WORDS[parsed.format]}, which names its columns. Leave that out.')
+    return _finish(parsed, path, max_rows, has_header)
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -124,7 +137,13 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def _read_text(
-    data: bytes, path: Path, format: str | None, delimiter: str | None, encoding: str | None, max_rows: int
+    data: bytes,
+    path: Path,
+    format: str | None,
+    delimiter: str | None,
+    encoding: str | None,
+    max_rows: int,
+    has_header: bool,
 ) -> Parsed:
     text, encoding, notes = decode(data, path.name, encoding)
     suffix_format = _SUFFIX_FORMATS.get(path.suffix.lower())
@@ -138,7 +157,8 @@ def _read_text(
     else:
         if delimiter is None and format == "tsv":
             delimiter = "\t"
-        parsed = read_delimited(text, path.name, delimiter, "\t" if suffix_format == "tsv" else None, max_rows)
+        preferred = "\t" if suffix_format == "tsv" else None
+        parsed = read_delimited(text, path.name, delimiter, preferred, max_rows, has_header)
     parsed.encoding = encoding
     parsed.notes[:0] = notes
     return parsed
@@ -148,7 +168,7 @@ def _is_table_text(text: str) -> bool:
     return text.lstrip()[:1] in {"[", "{"} or detect_delimiter(text) is not None
 
 
-def _finish(parsed: Parsed, path: Path, max_rows: int) -> Table:
+def _finish(parsed: Parsed, path: Path, max_rows: int, has_header: bool) -> Table:
     source = path.name
     if len(parsed.header) > MAX_COLUMNS:
         raise DataError(too_many_columns(source, len(parsed.header)))
@@ -159,17 +179,19 @@ def _finish(parsed: Parsed, path: Path, max_rows: int) -> Table:
         raise DataError(f'"{source}" holds {held}. Give a file with at least one row of data.')
     if rows + len(parsed.ragged_rows) > max_rows:
         raise DataError(too_many_rows(source, max_rows))
-    if parsed.format in {"csv", "tsv", "xlsx"}:
+    if parsed.format in _WITH_HEADERS and has_header:
         parsed = drop_unnamed_blank_columns(drop_repeated_headers(parsed))
         parsed.notes += _header_doubts(parsed)
     notes = [*_name_notes(parsed.format, path), *parsed.notes]
     names, renamed = _column_names(parsed.header)
     unusable: dict[str, str] = {}
     cells: dict[str, list[str | None]] = {}
-    for name, column in zip(names, parsed.columns, strict=True):
-        found = _unusable(column, parsed.row_numbers)
-        if found:
+    for place, (name, column) in enumerate(zip(names, parsed.columns, strict=True)):
+        if found := parsed.unusable.get(place) or lists.unusable(column, parsed.row_numbers):
             unusable[name] = found
+        elif any(map(lists.is_nested, column)):
+            column = [lists.single(cell) for cell in column]
+            notes.append(f'Lists of one value in "{shortened(name)}" were taken as that value.')
         cells[name] = _text_cells(column, source)
     frame = pd.DataFrame(cells, dtype=object)
     return Table(
@@ -213,15 +235,6 @@ def _column_names(header: Iterable[str]) -> tuple[list[str], list[str]]:
         elif unique != name:
             notes.append(f'The column name "{shortened(name)}" occurs more than once; {called}.')
     return names, notes
-
-
-def _unusable(column: Sequence[object], row_numbers: Sequence[int]) -> str | None:
-    for number, cell in zip(row_numbers, column, strict=True):
-        if isinstance(cell, dict | list | tuple):
-            return f"lists or objects (first in row {number})"
-        if isinstance(cell, bytes):
-            return f"binary data (first in row {number})"
-    return None
 
 
 def _text_cells(column: list[Any], source: str) -> list[str | None]:

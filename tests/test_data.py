@@ -1,15 +1,27 @@
 """What holds for demonstrations and pools: nothing is lost unsaid, and one order of labels everywhere."""
 
 import json
+import re
 import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from dbsa_core.data import Demonstration, Pool, Problem, build_pool, clean_text, guess_columns, read_queries
+from dbsa_core.data import (
+    Demonstration,
+    Pool,
+    Problem,
+    build_pool,
+    choose_columns,
+    clean_text,
+    guess_columns,
+    match_labels,
+    read_queries,
+)
 from dbsa_core.errors import DataError
 from dbsa_core.tables import Table, read_table
 
@@ -131,12 +143,11 @@ def test_columns_are_guessed_by_name_and_content(columns: dict[str, list[str]], 
 @pytest.mark.parametrize(
     "columns",
     [
-        {"text": SENTENCES, "label": IDS},
+        {"text": SENTENCES, "type": IDS},
         {"text": SENTENCES},
         {"label": repeated("a", "b")},
         {"number": [str(i / 7) for i in range(24)], "label": repeated("a", "b")},
         {"text": SENTENCES, "split": repeated("train", "test")},
-        {"text": ["a"], "label": ["b"]},
         {"text": [None, None], "label": [None, None]},
     ],
 )
@@ -167,11 +178,23 @@ def test_text_and_label_have_to_be_two_columns() -> None:
 
 def test_columns_of_lists_are_refused_as_texts_and_labels(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"text": "a", "label": ["x"]}, {"text": "b", "label": ["y"]}]))
-    with pytest.raises(DataError, match=r'column "label" of "a.json" holds lists or objects \(first in row 1\)'):
-        build_pool(read_table(path), "text", "label")
-    with pytest.raises(DataError, match="lists or objects"):
-        read_queries(read_table(path), "label")
+    path.write_text(json.dumps([{"text": "a", "label": ["x"], "more": {}}, {"text": "b", "label": ["y", "z"]}]))
+    for columns in (("text", "label"), (None, None), ("text", None)):
+        with pytest.raises(DataError, match=r'column "label" of .* holds lists of several values \(first in row 2\)'):
+            build_pool(read_table(path), *columns)
+    with pytest.raises(DataError, match=r"lists or objects \(first in row 1\)"):
+        read_queries(read_table(path), "more")
+
+
+def test_a_label_in_a_list_of_one_is_that_label(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    labels: list[object] = [["x"], ["y"], {"choices": ["x"]}, [], ["y"]]
+    path.write_text("\n".join(json.dumps({"text": f"text {i}", "label": label}) for i, label in enumerate(labels)))
+    table = read_table(path)
+    pool = build_pool(table)
+    assert [d.label for d in pool.demonstrations] == ["x", "y", "x", "y"]
+    assert 'Lists of one value in "label" were taken as that value.' in table.notes
+    assert kinds(pool)["empty_label"].rows == (4,)
 
 
 def test_queries_come_one_per_row_with_empty_ones_in_place() -> None:
@@ -316,9 +339,114 @@ def test_many_decimal_numbers_are_a_regression_and_few_are_classes() -> None:
 
 
 def test_lists_written_as_text_are_refused_and_bracketed_names_taken() -> None:
-    with pytest.raises(DataError, match="lists or objects"):
+    with pytest.raises(DataError, match="are lists of several values or objects, first in row 1"):
         build(("a", "['x', 'y']"), ("b", "['x']"), ("c", '{"k": 1}'))
+    pool = build(("a", "['x']"), ("b", '["it\'s late"]'), ("c", '{"choices": ["x", "y"]}'), ("d", "plain"), ("e", "x"))
+    assert [d.label for d in pool.demonstrations] == ["x", "it's late", "plain", "x"]
+    assert kinds(pool)["list_label"].rows == (3,)
+    assert kinds(pool)["list_label"].excluded
     assert build(("a", "[greeting]"), ("b", "[bye]")).labels == ("[bye]", "[greeting]")
+
+
+SHAPELESS = ["\u200e", "\u200f", "\u061c", "\xad", "\u2063", "\u180e", "️", "ㅤ", "\U000e0041", "\u200d", "͏"]
+
+
+@pytest.mark.parametrize("mark", SHAPELESS, ids=ascii)
+def test_marks_without_a_shape_split_no_class(mark: str) -> None:
+    pool = build(("a", "damaged"), ("b", f"damaged{mark}"), ("c", f"damaged {mark}"), ("d", "lost"))
+    assert pool.labels == ("damaged", "lost")
+    inside = build(("a", "damaged"), ("b", f"dam{mark}aged"), ("d", "lost"))
+    assert inside.labels == (("damaged", "lost") if mark != "\u200d" else ("damaged", "dam\u200daged", "lost"))
+
+
+def test_a_label_of_one_spelling_stays_as_it_is() -> None:
+    """Emoji, Persian words with joiners, two spaces, decimals: what is the same everywhere is nobody's fault."""
+    labels = ("\u2764\ufe0f", "\u0645\u06cc\u200c\u0634\u0648\u062f", "order  status", "1.0", "True", "-1", "=a", "@x")
+    pool = build(*((f"text {i}", label) for i, label in enumerate(labels)))
+    assert set(pool.labels) == set(labels)
+    assert "joined_labels" not in kinds(pool)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "joined"),
+    [
+        (["order  status", "order status"], "order status"), (["order\u00a0status", "order status"], "order status"),
+        (["1.0", "1"], "1"), (["-1.00", "-1"], "-1"), (["True", "true", "TRUE"], "true"),
+        (["a\u00a0 b", "a  b", "a  b"], "a  b"), (["2.0", "2.00", "2.0"], "2.0"),
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_spellings_that_a_reader_cannot_tell_apart_are_joined_with_a_note(spellings: list[str], joined: str) -> None:
+    pool = build(*((f"text {i}", label) for i, label in enumerate([*spellings, "other"])))
+    assert pool.labels == tuple(sorted((joined, "other")))
+    problem = kinds(pool)["joined_labels"]
+    assert problem.rows == tuple(i for i, label in enumerate(spellings, 1) if label != joined)
+    assert "white space or number format only were joined" in problem.message
+    assert not problem.excluded
+
+
+def test_labels_that_differ_by_case_stay_apart() -> None:
+    assert build(("a", "Spam"), ("b", "spam")).labels == ("Spam", "spam")
+
+
+def test_labels_of_another_file_are_matched_where_exactly_one_fits() -> None:
+    known = ("order_status", "Spam", "spam", "1", "refund")
+    given = ["Order status", "ORDER  STATUS", "SPAM", "1.0", "refund", "unknown", "refund\u200e"]
+    labels, matched = match_labels(given, known)
+    assert labels == ["order_status", "order_status", "SPAM", "1", "refund", "unknown", "refund"]
+    assert set(matched) == {"Order status", "ORDER  STATUS", "1.0", "refund\u200e"}
+
+
+NAMED: dict[str, tuple[dict[str, list[str]], tuple[str, str]]] = {
+    "unique labels": ({"text": SENTENCES, "label": [f"kind {i}" for i in range(len(SENTENCES))]}, ("text", "label")),
+    "long labels": (
+        {"label": ["about a parcel that has not come " * 4, "about one that is broken " * 5] * (len(SENTENCES) // 2),
+         "text": SENTENCES[: len(SENTENCES) // 2 * 2]},
+        ("text", "label"),
+    ),
+    "annotated utterances": (
+        {"intent": ["a", "b"] * 10, "utt": [f"wake me at {i}" for i in range(20)],
+         "annot_utt": [f"wake me at [time : {i} o'clock]" for i in range(20)]},
+        ("utt", "intent"),
+    ),
+    "a question asked again and again": (
+        {"intent": ["a", "b"] * 10, "question": ["How would you ask the assistant to set an alarm for you?"] * 20,
+         "answer_normalised": [f"please wake me up at {i} tomorrow" for i in range(20)],
+         "answer": [f"Please wake me up at {i}" for i in range(20)]},
+        ("answer", "intent"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_columns_are_known_by_their_names_where_statistics_mislead(case: str) -> None:
+    columns, expected = NAMED[case]
+    assert choose_columns(table_of(columns), None, None) == expected
+
+
+def test_why_no_column_can_be_the_labels_is_said_for_each() -> None:
+    count = 40
+    columns: dict[str, Any] = {
+        "id": [str(i) for i in range(count)], "note": [f"a text about {i}" for i in range(count)],
+        "lang": ["en"] * count, "price": [f"{i % 7}.5" for i in range(count)], "gone": [None] * count,
+        "remark": ["a long remark " * 9, "another one " * 9] * (count // 2),
+        "seldom": [f"v{i // 2}" if i < 30 else f"w{i}" for i in range(count)],
+    }  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        choose_columns(table_of(columns), None, None)
+    said = str(caught.value)
+    for name, why in {
+        "id": "unique values", "note": "unique values", "lang": "one value only", "price": "numbers",
+        "remark": "too long for labels", "seldom": "values seldom repeat", "gone": "no values; empty",
+    }.items():  # fmt: skip
+        assert re.search(rf'"{name}" \([^)]*{why}', said), (name, said)
+
+
+def test_where_one_column_is_named_only_the_other_is_guessed() -> None:
+    columns = {"id": IDS, "words": SENTENCES, "kind": [f"x{i}" for i in range(len(SENTENCES))]}
+    with pytest.raises(DataError, match="The label column"):
+        choose_columns(table_of(columns), None, None)
+    assert choose_columns(table_of(columns), None, "kind") == ("words", "kind")
 
 
 def test_too_many_labels_are_refused_with_their_count() -> None:

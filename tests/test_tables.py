@@ -345,7 +345,47 @@ def test_the_first_filled_sheet_of_a_workbook_is_read(write: Write) -> None:
     table = read_table(write(buffer.getvalue(), "a.xlsx"))
     assert cells(table) == [list(row.values()) for row in ROWS]
     assert table.row_numbers == (1, 2, 3, 4)
-    assert '2 sheets; "rows" was read' in table.notes[0]
+    assert '2 sheets (empty, rows); "rows" was read' in table.notes[0]
+
+
+def test_pairs_are_text_and_label_whichever_stands_first(write: Write) -> None:
+    pairs = [["the lamp is broken", "damaged"], ["where is it", "tracking"]]
+    for records, names in ((pairs, ["text", "label"]), ([pair[::-1] for pair in pairs], ["label", "text"])):
+        table = read_table(write(json.dumps(records), "a.json"))
+        assert list(table.frame.columns) == names
+        assert table.frame["text"].tolist() == [text for text, _ in pairs]
+        assert f"lists of 2 values; they became the columns {', '.join(names)}" in table.notes[0]
+    lines = "\n".join(json.dumps([number, *pair]) for number, pair in enumerate(pairs))
+    assert list(read_table(write(lines, "a.jsonl")).frame.columns) == ["column 1", "column 2", "column 3"]
+
+
+def test_of_splits_under_their_names_the_one_to_learn_from_is_read(write: Write) -> None:
+    rows = {"val": [["c d", "y"]], "train": [["a b", "x"], ["b c", "y"]], "oos_train": []}
+    table = read_table(write(json.dumps(rows), "a.json"))
+    assert table.frame["text"].tolist() == ["a b", "b c"]
+    assert '"train" was read, and not val, oos_train' in table.notes[0]
+
+
+def test_codes_of_a_parquet_file_get_the_names_of_its_schema(write: Write) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    features = {"label": {"names": ["damaged", "tracking"], "_type": "ClassLabel"}, "text": {"_type": "Value"}}
+    schema = pyarrow.schema([("text", pyarrow.string()), ("label", pyarrow.int64()), ("code", pyarrow.int64())])
+    schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    columns = {"text": ["a", "b", "c"], "label": [1, 0, -1], "code": [0, 1, 7]}
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), buffer)
+    table = read_table(write(buffer.getvalue(), "a.parquet"))
+    assert cells(table) == [["a", "tracking", "0"], ["b", "damaged", "1"], ["c", None, "7"]]
+    assert table.notes == ('The codes in "label" were replaced by the names that the file has for them.',)
+
+
+def test_bytes_of_a_parquet_file_are_text_where_all_of_them_are(write: Write) -> None:
+    frame = pd.DataFrame({"text": ["größe".encode(), b"b"], "blob": [b"\xff\xfe", b"b"]})
+    table = read_table(write(parquet_bytes(frame), "a.parquet"))
+    assert table.frame["text"].tolist() == ["größe", "b"]
+    assert table.unusable_columns == {"blob": "binary data (first in row 1)"}
 
 
 # --- stories: what is refused -----------------------------------------------------------------------------------------
@@ -373,7 +413,7 @@ def test_the_first_filled_sheet_of_a_workbook_is_read(write: Write) -> None:
         ("a.json", '"words"', r"a single JSON value \(a text\), not a list"),
         ("a.json", '{"text": "a"}', "without a list of objects in it"),
         ("a.json", '{"a": ["x"], "b": ["y", "z"]}', 'differ in length .*"a": 1, "b": 2'),
-        ("a.json", '{"train": [{"a": 1}], "test": [{"a": 1}]}', r"several lists of objects \(train, test\)"),
+        ("a.json", '{"one": [{"a": 1}], "other": [{"a": 1}]}', r"several lists of rows \(one, other\)"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", "[{" + '"a": ' + "1" * 5_000 + "}]", "cannot be read as JSON"),
         ("a.parquet", parquet_bytes()[:-20], "damaged Parquet file"),

@@ -1,20 +1,18 @@
-"""Parquet files and Excel workbooks to columns.
+"""Parquet files to columns.
 
 Knows nothing about names of files: the content comes as bytes.
 """
 
 import io
-import warnings
-import zipfile
+import json
 from typing import Any
 
-import pandas as pd
-
 from dbsa_core.errors import DataError
-from dbsa_core.formats import Parsed, as_text, too_many_rows
+from dbsa_core.formats import Parsed, too_many_rows
 
 
 def read_parquet(data: bytes, source: str, max_bytes: int, max_rows: int) -> Parsed:
+    """Columns of text and numbers: bytes that are UTF-8 are text, codes get the names that the file has for them."""
     import pyarrow.parquet
 
     try:
@@ -23,8 +21,10 @@ def read_parquet(data: bytes, source: str, max_bytes: int, max_rows: int) -> Par
         unpacked = sum(group.total_byte_size for group in groups)
         if unpacked <= 10 * max_bytes and file.metadata.num_rows <= max_rows:
             table = file.read(use_threads=False)
-            columns = [column.to_pylist() for column in table.columns]
-            return Parsed("parquet", list(table.column_names), columns, range(1, table.num_rows + 1))
+            columns = [_texts(column.to_pylist()) for column in table.columns]
+            names = _class_names(table.schema.metadata or {})
+            parsed = Parsed("parquet", list(table.column_names), columns, range(1, table.num_rows + 1))
+            return _with_names(parsed, names)
         rows = file.metadata.num_rows
     except Exception as error:  # pyarrow raises a dozen kinds on damaged input
         raise DataError(
@@ -35,45 +35,39 @@ def read_parquet(data: bytes, source: str, max_bytes: int, max_rows: int) -> Par
     raise DataError(f'"{source}" unpacks to {unpacked:,} bytes; accepted are up to {10 * max_bytes:,}.')
 
 
-def read_xlsx(data: bytes, source: str, max_bytes: int, max_rows: int) -> Parsed:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > 10 * max_bytes:
-        raise DataError(f'"{source}" unpacks to {unpacked:,} bytes; accepted are up to {10 * max_bytes:,}.')
+def _texts(column: list[Any]) -> list[Any]:
+    """A column of bytes as text where all of them are UTF-8; as it is elsewhere."""
+    if not any(isinstance(cell, bytes) for cell in column):
+        return column
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns about styles and extensions, which hold no data
-            sheets, name, rows = _first_sheet(data, max_rows)
-    except Exception as error:  # openpyxl raises a dozen kinds on damaged input
-        raise DataError(
-            f'"{source}" is a damaged Excel workbook and cannot be read ({type(error).__name__}). '
-            "Open and save it again, or export it as CSV."
-        ) from error
-    filled = [(number, row) for number, row in enumerate(rows) if any(cell is not None for cell in row)]
-    if not filled:
-        raise DataError(f'"{source}" is an Excel workbook without any filled cell. Give one with a header row.')
-    (first, header), body = filled[0], filled[1:]
-    used = [any(row[index] is not None for _, row in filled) for index in range(len(header))]
-    last = len(used) - used[::-1].index(True)
-    columns = [[row[index] for _, row in body] for index in range(last)]
-    parsed = Parsed(
-        "xlsx", [as_text(cell) or "" for cell in header[:last]], columns, [number - first for number, _ in body]
-    )
-    if len(sheets) > 1:
-        parsed.notes.append(f'The workbook has {len(sheets)} sheets; "{name}" was read.')
+        return [cell.decode() if isinstance(cell, bytes) else cell for cell in column]
+    except UnicodeDecodeError:
+        return column
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Names of coded labels by column, as the `datasets` library writes them into a schema."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {
+            name: [str(label) for label in feature["names"]]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _with_names(parsed: Parsed, names: dict[str, list[str]]) -> Parsed:
+    for place, name in enumerate(parsed.header):
+        own, column = names.get(name), parsed.columns[place]
+        if own is None or not all(cell is None or _is_code(cell, len(own)) for cell in column):
+            continue
+        # -1 is what that library writes where there is no label.
+        parsed.columns[place] = [None if cell is None or cell < 0 else own[cell] for cell in column]
+        parsed.notes.append(f'The codes in "{name}" were replaced by the names that the file has for them.')
     return parsed
 
 
-def _first_sheet(data: bytes, max_rows: int) -> tuple[list[str], str, list[list[Any]]]:
-    """All sheets' names, and the name and cells of the first sheet that holds anything."""
-    with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
-        sheets = [str(name) for name in book.sheet_names]
-        for name in sheets:
-            frame = book.parse(name, header=None, dtype=object, na_filter=False, nrows=max_rows + 2)
-            rows = [
-                [None if cell == "" or (isinstance(cell, float) and cell != cell) else cell for cell in row]
-                for row in frame.to_numpy(dtype=object).tolist()
-            ]
-            if rows:
-                return sheets, name, rows
-        return sheets, sheets[0], []
+def _is_code(cell: object, count: int) -> bool:
+    return isinstance(cell, int) and not isinstance(cell, bool) and -1 <= cell < count

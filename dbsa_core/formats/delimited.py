@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from dbsa_core.errors import DataError
 from dbsa_core.formats import Parsed, describe_rows, few
-from dbsa_core.formats.shape import title_notes
+from dbsa_core.formats.shape import place_names, title_notes
 from dbsa_core.layout import header_index
 from dbsa_core.sniff import DELIMITERS, detect_delimiter, quote_problem
 
@@ -22,7 +22,9 @@ _HINT = re.compile(
 """A first line such as `sep=;`, quoted or followed by delimiters, as some programs write it."""
 
 
-def read_delimited(text: str, source: str, delimiter: str | None, preferred: str | None, max_rows: int) -> Parsed:
+def read_delimited(
+    text: str, source: str, delimiter: str | None, preferred: str | None, max_rows: int, has_header: bool = True
+) -> Parsed:
     first_line = 1
     # The csv module of Python 3.10 refuses NUL; another control character stands for it.
     text = text.replace("\0", "\x01")
@@ -35,12 +37,12 @@ def read_delimited(text: str, source: str, delimiter: str | None, preferred: str
     plain = False
     previous_limit = csv.field_size_limit(len(text) + 1)
     try:
-        header, rows, notes = _split_rows(text, separator, csv.QUOTE_MINIMAL, max_rows)
+        header, rows, notes = _split_rows(text, separator, csv.QUOTE_MINIMAL, max_rows, has_header)
     except csv.Error as error:
         unclosed = "unexpected end" in str(error)
         plain = delimiter == "\t" or (delimiter is None and not unclosed)
         if plain:
-            header, rows, notes = _split_rows(text, separator, csv.QUOTE_NONE, max_rows)
+            header, rows, notes = _split_rows(text, separator, csv.QUOTE_NONE, max_rows, has_header)
         if not plain or any(len(row) != len(header) for row in rows if row):
             raise DataError(quote_problem(text, source, separator, first_line)) from error
     finally:
@@ -53,12 +55,14 @@ def read_delimited(text: str, source: str, delimiter: str | None, preferred: str
 
 
 def _split_rows(
-    text: str, delimiter: str, quoting: int, max_rows: int
+    text: str, delimiter: str, quoting: int, max_rows: int, has_header: bool
 ) -> tuple[list[str], list[list[str]], list[str]]:
     """The header, all rows after it, blank lines as [], and notes."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type,unused-ignore]
     first = list(islice(reader, 200))
-    start = header_index(first)
+    if not has_header:
+        first.insert(0, place_names(max(map(len, first), default=1)))
+    start = header_index(first) if has_header else 0
     header = first[start] if first else []
     after = chain(first[start + 1 :], reader)
     if len(header) < 2:

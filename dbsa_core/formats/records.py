@@ -10,6 +10,8 @@ from typing import Any
 from dbsa_core.errors import DataError
 from dbsa_core.formats import MAX_COLUMNS, Parsed, few, reason, shortened, too_many_columns
 
+_TRAIN = frozenset({"train", "training", "train_data"})
+
 
 def read_json(text: str, source: str) -> Parsed:
     try:
@@ -21,23 +23,32 @@ def read_json(text: str, source: str) -> Parsed:
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f'"{source}" cannot be read as JSON: {reason(error)}. Give a list of flat objects.') from error
-    records = content if isinstance(content, list) else _records_inside(content, source)
+    notes: list[str] = []
+    records = content if isinstance(content, list) else _records_inside(content, source, notes)
     if isinstance(records, dict):
         return _json_columns(records, source)
-    return _records(records, range(1, len(records) + 1), source, "json", "item")
+    parsed = _records(records, range(1, len(records) + 1), source, "json", "item")
+    parsed.notes[:0] = notes
+    return parsed
 
 
-def _records_inside(content: object, source: str) -> list[Any] | dict[str, list[Any]]:
-    """The list of objects inside of an object, or the object itself where it holds columns."""
+def _records_inside(content: object, source: str, notes: list[str]) -> list[Any] | dict[str, list[Any]]:
+    """The list of rows inside of an object, or the object itself where it holds columns."""
     wanted = 'Give a list of objects such as [{"text": "...", "label": "..."}].'
     if not isinstance(content, dict):
         raise DataError(f'"{source}" holds a single JSON value ({_json_kind(content)}), not a list. {wanted}')
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
-    tables = [name for name, value in lists.items() if value and isinstance(value[0], dict)]
+    tables = [name for name, value in lists.items() if value and isinstance(value[0], dict | list)]
+    # Splits under their names, as data sets are published: the one to learn from.
+    train = next((name for name in tables if name.strip().casefold() in _TRAIN), None)
+    if len(tables) > 1 and train is not None:
+        others = few([name for name in lists if name != train])
+        notes.append(f'The file holds several lists of rows; "{train}" was read, and not {others}.')
+        return list(lists[train])
     if len(tables) == 1:
         return list(lists[tables[0]])
     if len(tables) > 1:
-        raise DataError(f'"{source}" holds several lists of objects ({few(tables)}). Give a file with one of them.')
+        raise DataError(f'"{source}" holds several lists of rows ({few(tables)}). Give a file with one of them.')
     if not lists or len(lists) != len(content):
         raise DataError(f'"{source}" holds a JSON object without a list of objects in it, not a list. {wanted}')
     return lists
@@ -71,6 +82,9 @@ def read_jsonl(text: str, source: str) -> Parsed:
 def _records(records: list[Any], numbers: Sequence[int], source: str, format: str, unit: str) -> Parsed:
     if records and all(isinstance(record, str) for record in records):
         return Parsed(format, ["text"], [records], numbers, ["The file is a list of texts; they became one column."])
+    width = len(records[0]) if records and isinstance(records[0], list) else 0
+    if width and all(_is_tuple(record, width) for record in records):
+        return _tuples(records, numbers, format)
     names: dict[str, None] = {}
     for number, record in zip(numbers, records, strict=True):
         if not isinstance(record, dict):
@@ -82,6 +96,23 @@ def _records(records: list[Any], numbers: Sequence[int], source: str, format: st
         if len(names) > MAX_COLUMNS:
             raise DataError(too_many_columns(source, len(names)))
     return Parsed(format, list(names), [[record.get(name) for record in records] for name in names], numbers)
+
+
+def _is_tuple(record: object, width: int) -> bool:
+    """Whether it is a list of so many plain values."""
+    plain = str | int | float | bool | None
+    return isinstance(record, list) and len(record) == width > 1 and all(isinstance(cell, plain) for cell in record)
+
+
+def _tuples(records: list[list[Any]], numbers: Sequence[int], format: str) -> Parsed:
+    """Lists of as many values each: pairs are text and label, whichever of them stands first."""
+    columns = [list(column) for column in zip(*records, strict=True)]
+    names = [f"column {place}" for place in range(1, len(columns) + 1)]
+    if len(columns) == 2 and all(isinstance(cell, str) for column in columns for cell in column):
+        first, second = (sum(map(len, column)) for column in columns)
+        names = ["text", "label"] if first >= second else ["label", "text"]
+    said = f"The rows are lists of {len(columns)} values; they became the columns {', '.join(names)}."
+    return Parsed(format, names, columns, numbers, [said])
 
 
 def _json_kind(value: object) -> str:

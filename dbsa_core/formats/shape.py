@@ -4,9 +4,15 @@ Knows nothing about any one format.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from dbsa_core.formats import Parsed, describe_rows, shortened
 from dbsa_core.layout import Row, is_blank, titles
+
+
+def place_names(count: int) -> list[Any]:
+    """Names of columns that have none."""
+    return [f"column {place}" for place in range(1, count + 1)]
 
 
 def title_notes(rows: Sequence[Row], header: int) -> list[str]:
