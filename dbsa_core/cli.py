@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from dbsa_core.cli_files import Data, Queries, read_data, read_query_file, read_test
 from dbsa_core.cli_options import Choices, check_queries, choices, parse
 from dbsa_core.cli_output import (
     EVALUATION_HEADER,
@@ -28,7 +27,7 @@ from dbsa_core.cli_output import (
     evaluation_line,
     header,
 )
-from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns, clean_text, read_queries
+from dbsa_core.data import Demonstration
 from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import DataError, DBSAError, QueryError
 from dbsa_core.evaluate import Evaluation, EvaluationStopped, evaluate
@@ -36,10 +35,9 @@ from dbsa_core.loading import unused_gpu
 from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model import LanguageModel
 from dbsa_core.plan import plan
-from dbsa_core.tables import Table, describe_rows, read_table
+from dbsa_core.spreadsheet import safe_row
 from dbsa_core.task import Task
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "assets" / "example" / "train.csv"
 BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
 """Exit codes; the last two are those of a shell's SIGINT and SIGPIPE."""
 
@@ -90,95 +88,7 @@ def _logging_to(console: Console) -> Iterator[None]:
         log.propagate = propagate
 
 
-# --- what is read -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The labelled file."""
-
-    path: Path
-    pool: Pool
-    text_column: str
-    label_column: str
-
-
-def _read(path: Path, console: Console) -> Table:
-    table = read_table(path)
-    for note in table.notes:
-        console.say(f"{table.source}: {note}")
-    return table
-
-
-def _read_data(args: argparse.Namespace, console: Console) -> _Data:
-    path = args.data
-    if path is None:
-        if not EXAMPLE.is_file():
-            raise DataError("Give --data FILE, a file with a column of texts and a column of labels.")
-        path = EXAMPLE
-        console.say("No --data was given: the bundled example is used.")
-    table = _read(path, console)
-    text, label = choose_columns(table, args.text_column, args.label_column)
-    pool = build_pool(table, text, label)
-    console.say(f'{table.source}: {len(pool):,} rows, {len(pool.labels):,} labels; texts "{text}", labels "{label}".')
-    for problem in pool.problems:
-        console.say(f"{table.source}: {problem.message}")
-    return _Data(path, pool, text, label)
-
-
-@dataclass(frozen=True)
-class _Queries:
-    """Texts to classify, with the columns they came with."""
-
-    texts: list[str]
-    columns: list[str]
-    cells: list[list[str]]
-    rows: list[int | None]
-    """Data rows of the file; None for texts from the command line."""
-
-
-def _read_queries(args: argparse.Namespace, data: _Data, console: Console) -> _Queries:
-    if args.queries is None:
-        texts = [clean_text(text) for text in args.query]
-        if "" in texts:
-            raise QueryError("The query is empty; type a text to classify.")
-        return _Queries(texts, ["query"], [[text] for text in texts], [None] * len(texts))
-    table = _read(args.queries, console)
-    columns = [str(name) for name in table.frame.columns]
-    # The file's own column of that name, where there is one; a file of queries need not look like the labelled one.
-    name = data.text_column if data.text_column in columns else None
-    if name is None and args.text_column:
-        console.say(f'{table.source} has no column "{args.text_column}"; its column of texts is guessed.')
-    texts = read_queries(table, name)
-    cells = [["" if cell is None else cell for cell in row] for row in table.frame.to_numpy().tolist()]
-    if table.ragged_rows:
-        console.say(f"{table.source}: left out for their number of fields: {describe_rows(table.ragged_rows)}.")
-    return _Queries(texts, columns, cells, list(table.row_numbers))
-
-
-def _read_test(args: argparse.Namespace, seed: int, data: _Data, console: Console) -> list[Demonstration]:
-    path = args.test or data.path.with_name("test.csv")
-    if args.test is None and (not path.is_file() or path.samefile(data.path)):
-        raise DataError(f'There is no test.csv beside "{data.path.name}"; give --test FILE with labelled test rows.')
-    table = _read(path, console)
-    known = {data.text_column, data.label_column} <= set(table.frame.columns)
-    text, label = (data.text_column, data.label_column) if known else choose_columns(table, None, None)
-    # Row by row, as it stands: a test file may hold repeats, or a single class.
-    pairs = zip(read_queries(table, text), read_queries(table, label), table.row_numbers, strict=True)
-    rows = [Demonstration(text, label, row) for text, label, row in pairs]
-    filled = [row for row in rows if row.text and row.label]
-    console.say(f'{table.source}: {len(filled):,} test rows; texts "{text}", labels "{label}".')
-    if len(filled) < len(rows):
-        empty = [row.row for row in rows if not (row.text and row.label)]
-        console.say(f"{table.source}: left out for an empty text or label: {describe_rows(empty)}.")
-    if args.limit is None or args.limit >= len(filled):
-        return filled
-    drawn = sorted(random.Random(seed).sample(range(len(filled)), args.limit))
-    console.say(f"{args.limit:,} of the {len(filled):,} test rows are drawn (seed {seed}).")
-    return [filled[index] for index in drawn]
-
-
-def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Console) -> Setup:
+def _set_up(args: argparse.Namespace, chosen: Choices, data: Data, console: Console) -> Setup:
     """The model, and the plan of what is encoded."""
     for note in chosen.notes:
         console.say(note)
@@ -204,7 +114,7 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: _Data, console: Con
 
 
 def _encode(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
-    setup = _set_up(args, chosen, _read_data(args, console), console)
+    setup = _set_up(args, chosen, read_data(args, console), console)
     summary = _summary(setup, setup.encode(on_progress=console.encoding).encoded_pool())
     if args.json:
         console.json(summary)
@@ -243,21 +153,22 @@ def _summary(setup: Setup, encoded: EncodedPool) -> dict[str, Any]:
 
 def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
     check_queries(args)
-    data = _read_data(args, console)
-    queries = _read_queries(args, data, console)
+    data = read_data(args, console)
+    queries = read_query_file(args, data, console)
     setup = _set_up(args, chosen, data, console)
     methods = _fitted(chosen, setup, console)
     columns = header(queries.columns, [method.name for method in methods])
     file = CsvFile(args.out) if args.out else None
     as_csv = not (args.json or args.query or file)
+    written = safe_row if args.spreadsheet_safe else list
     if file:
-        file.start(columns)
+        file.start(written(columns))
     if as_csv:
-        console.result(csv_line(columns))
+        console.result(csv_line(written(columns)))
     failed = []
     for cells, answers in zip(queries.cells, _answers(queries, methods, console), strict=True):
         failed += [answer for answer in answers if answer.prediction is None]
-        row = [*cells, *(cell for answer in answers for cell in answer.cells())]
+        row = written([*cells, *(cell for answer in answers for cell in answer.cells())])
         if file:
             file.add(row)
         if args.json:
@@ -282,7 +193,7 @@ def _left_out(console: Console, methods: int) -> OnRefused | None:
     return (lambda name, error: console.say(f"{name} is left out: {error}")) if methods > 1 else None
 
 
-def _answers(queries: _Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
+def _answers(queries: Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
     """For each query the answers of all methods; rows of a file that cannot be classified have none."""
     begun, total = time.monotonic(), len(queries.texts)
     for number, (text, row) in enumerate(zip(queries.texts, queries.rows, strict=True), start=1):
@@ -304,7 +215,7 @@ def _answer(method: Method, text: str, row: int | None, console: Console) -> Ans
         return Answer(method.name, text, None, str(error), row)
 
 
-def _report(args: argparse.Namespace, queries: _Queries, failed: Sequence[Answer], console: Console) -> None:
+def _report(args: argparse.Namespace, queries: Queries, failed: Sequence[Answer], console: Console) -> None:
     empty = sum(not text for text in queries.texts)
     unfit = len({answer.row for answer in failed if answer.query})
     if empty or unfit:
@@ -320,8 +231,8 @@ def _report(args: argparse.Namespace, queries: _Queries, failed: Sequence[Answer
 
 
 def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
-    data = _read_data(args, console)
-    test = _read_test(args, chosen.encode.seed, data, console)
+    data = read_data(args, console)
+    test = read_test(args, chosen.encode.seed, data, console)
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
     setup = _set_up(args, chosen, data, console)

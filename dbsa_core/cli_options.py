@@ -84,7 +84,26 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--text-column", metavar="NAME", help="column of the texts (guessed)")
     group.add_argument("--label-column", metavar="NAME", help="column of the labels (guessed)")
+    group.add_argument(
+        "--label-names", type=Path, metavar="FILE",
+        help="names of coded labels: a JSON object, or a table of code and name",
+    )  # fmt: skip
+    _add_reading(group, "")
     parser.add_argument("--json", action="store_true", help="print JSON only, one object a line; the rest is on stderr")
+
+
+def _add_reading(group: argparse._ArgumentGroup, prefix: str) -> None:
+    """How one file is read, where its content does not tell."""
+    of = f" of --{prefix[:-1]}" if prefix else " of --data"
+    add = group.add_argument
+    add(f"--{prefix}encoding", metavar="NAME", help=f"encoding{of}, such as windows-1252 (detected)")
+    add(f"--{prefix}delimiter", type=_delimiter, metavar="SIGN", help=f"sign between the fields{of} (detected)")
+    add(f"--{prefix}sheet", metavar="NAME", help=f"sheet{of}, an Excel workbook (the first visible one)")
+    add(f"--{prefix}no-header", action="store_true", help=f"the first line{of} is a row, not names of columns")
+
+
+def _delimiter(text: str) -> str:
+    return {"tab": "\t", "\\t": "\t"}.get(text.lower(), text)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -118,11 +137,18 @@ def _add_queries(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out", type=Path, metavar="FILE.csv", help="write the queries' own columns, labels and probabilities there"
     )
+    group.add_argument(
+        "--spreadsheet-safe", action="store_true",
+        help="in CSV, put ' before cells that begin with = + - @, a tab or a carriage return, which spreadsheets take "
+        "for formulas (to get a cell back, take one ' away before those)",
+    )  # fmt: skip
+    _add_reading(group, "queries-")
 
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("test")
     group.add_argument("--test", type=Path, metavar="FILE", help="labelled test rows (test.csv beside --data)")
+    _add_reading(group, "test-")
     group.add_argument("--limit", type=_whole, metavar="N", help="draw so many test rows, by --seed (all)")
 
 

@@ -123,7 +123,7 @@ class Answer:
         if found is None:
             return [""] * len(ANSWER_COLUMNS)
         cells = ["" if value is None else value for value in found.answer()]
-        return [_harmless(cell) if isinstance(cell, str) else f"{cell:.6f}" for cell in cells]
+        return [cell if isinstance(cell, str) else f"{cell:.6f}" for cell in cells]
 
 
 def probability_text(found: Prediction) -> str:
@@ -137,11 +137,6 @@ def probability_text(found: Prediction) -> str:
 def no_label_text(found: Prediction) -> str:
     """What to say where most of the model's probability lies outside the labels."""
     return f"May fit no label: {found.scores.outside_mass[0]:.1%} of the model's probability lies outside the labels."
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet takes for text, not for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def header(own: Sequence[str], methods: Sequence[str]) -> list[str]:

@@ -4,14 +4,16 @@ Knows nothing about rows that are left out, nor about pools.
 """
 
 import difflib
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dbsa_core.cells import CODED, FLOAT, clean_text, quoted
 from dbsa_core.errors import DataError
 from dbsa_core.formats import shortened
-from dbsa_core.tables import Table
+from dbsa_core.tables import WITH_HEADERS, Table, read_table
 
 MAX_LABELS = 2_000
 
@@ -42,6 +44,7 @@ _DERIVED_NAMES = frozenset(
 """Words in the names of columns that were made of another one: the texts are in that one."""
 LONG_LABEL = 80
 """Mean characters of what is hardly a label, unless its column is called one."""
+_SENTENCE_ENDS = (".", "?", "!", "\u3002", "\uff1f", "\uff01")
 NEAR_CONSTANT = 0.1
 """Texts differ: a column of fewer different values than this share of its rows is none."""
 
@@ -274,6 +277,33 @@ def choose_columns(table: Table, text: str | None, label: str | None) -> tuple[s
     if found is None:
         raise DataError(_unguessed(table, "label" if label is None else "text"))
     return (text, found.name) if text is not None else (found.name, str(label))
+
+
+def read_query_table(
+    path: str | os.PathLike[str], *, has_header: bool | None = None, known: Collection[str] = (), **options: Any
+) -> Table:
+    """A file of texts to classify, read as by `read_table` with the same options.
+
+    With `has_header` None, a first line that is a text rather than names of columns is a row: a sentence, or several
+    words in a file of one column. `known` are names that columns may have whatever they look like.
+    """
+    table = read_table(path, has_header=has_header is not False, **options)
+    names = [str(name) for name in table.frame.columns]
+    if has_header is not None or table.format not in WITH_HEADERS or set(names) & set(known) or not _is_a_text(names):
+        return table
+    again = read_table(path, has_header=False, **options)
+    first = shortened(max(names, key=len))
+    note = f'The first line looks like a text ("{first}") and was taken as one; name that column if it is a name.'
+    return replace(again, notes=(*again.notes, note))
+
+
+def _is_a_text(names: Sequence[str]) -> bool:
+    """Whether a line is a row of texts rather than of names."""
+    longest = max(names, key=len).strip()
+    words = longest.split()
+    if len(words) < 4 and any(map(is_usual_name, names)):
+        return False
+    return len(words) >= (3 if len(names) == 1 else 4) or longest.endswith(_SENTENCE_ENDS)
 
 
 def read_queries(table: Table, text_column: str | None = None) -> list[str]:

@@ -10,7 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbsa_core.cells import BREAKS, CODED, CONTROLS, FLOAT, ascii_quoted, clean_text, label_key, quoted
-from dbsa_core.columns import MAX_LABELS, ColumnGuess, choose_columns, guess_columns, read_queries
+from dbsa_core.columns import (
+    MAX_LABELS,
+    ColumnGuess,
+    choose_columns,
+    guess_columns,
+    read_queries,
+    read_query_table,
+)
 from dbsa_core.errors import DataError
 from dbsa_core.formats import as_text, describe_rows
 from dbsa_core.formats.lists import is_nested, parsed, single
@@ -28,6 +35,7 @@ __all__ = [
     "guess_columns",
     "match_labels",
     "read_queries",
+    "read_query_table",
 ]
 
 
@@ -341,7 +349,8 @@ def _label_problems(rows: Sequence[Demonstration], labels: set[str], column: str
     elif coded >= 0.8 * len(labels) and not renamed:
         message = (
             f'The labels in "{column}" are codes, such as {quoted(sorted(labels), 3)}, whose names tell the model '
-            "nothing. Give label names (label_names: code to name) for better predictions."
+            "nothing. Give them names for better predictions: on the Data tab, by --label-names in the command line, "
+            "by label_names in Python."
         )
         found.append(Problem("coded_labels", message, (), False))
     counts = Counter(row.label for row in rows)

@@ -34,9 +34,11 @@ from dbsa_core.formats.shape import drop_repeated_headers, drop_unnamed_blank_co
 from dbsa_core.formats.workbook import read_xlsx
 from dbsa_core.sniff import binary_kind, decode, detect_delimiter, text_format
 
-__all__ = ["FORMATS", "MAX_COLUMNS", "Table", "describe_rows", "read_table", "shortened"]
+__all__ = ["FORMATS", "MAX_COLUMNS", "WITH_HEADERS", "Table", "describe_rows", "read_table", "shortened"]
 
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "xlsx")
+WITH_HEADERS = frozenset({"csv", "tsv", "xlsx"})
+"""Formats in which names of columns are a row like any other."""
 
 _ACCEPTED = "Accepted are CSV, TSV, JSON, JSONL, Parquet and .xlsx files."
 _SUFFIX_FORMATS = {
@@ -47,7 +49,6 @@ _FORMAT_WORDS = {
     "csv": "delimited text", "tsv": "delimited text", "json": "JSON", "jsonl": "JSON lines",
     "parquet": "a Parquet file", "xlsx": "an Excel workbook",
 }  # fmt: skip
-_WITH_HEADERS = frozenset({"csv", "tsv", "xlsx"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -111,7 +112,7 @@ def read_table(
         parsed = read_parquet(data, path.name, max_bytes, max_rows)
     else:
         parsed = _read_text(data, path, format, delimiter, encoding, max_rows, has_header)
-    if not has_header and parsed.format not in _WITH_HEADERS:
+    if not has_header and parsed.format not in WITH_HEADERS:
         raise DataError(f'"{path.name}" holds {_FORMAT_WORDS[parsed.format]}, which names its columns. Leave that out.')
     return _finish(parsed, path, max_rows, has_header)
 
@@ -179,7 +180,7 @@ def _finish(parsed: Parsed, path: Path, max_rows: int, has_header: bool) -> Tabl
         raise DataError(f'"{source}" holds {held}. Give a file with at least one row of data.')
     if rows + len(parsed.ragged_rows) > max_rows:
         raise DataError(too_many_rows(source, max_rows))
-    if parsed.format in _WITH_HEADERS and has_header:
+    if parsed.format in WITH_HEADERS and has_header:
         parsed = drop_unnamed_blank_columns(drop_repeated_headers(parsed))
         parsed.notes += _header_doubts(parsed)
     notes = [*_name_notes(parsed.format, path), *parsed.notes]

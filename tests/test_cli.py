@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from dbsa_core.cli import EXAMPLE, main
+from dbsa_core.cli import main
+from dbsa_core.cli_files import EXAMPLE
 from dbsa_core.cli_output import Console, csv_line, header
 from dbsa_core.encode import Progress
 from dbsa_core.errors import CapacityError
@@ -28,6 +30,7 @@ from dbsa_core.methods import METHODS
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.model import LanguageModel
 from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.spreadsheet import restored
 from tests.tiny import stock_model
 
 LABELS = ("lamp", "pump", "=door")
@@ -215,8 +218,8 @@ def test_a_file_of_queries_comes_back_with_its_own_columns_and_ours(run: Run, qu
     assert [(row["Nr"], row["label"]) for row in rows] == [("1", "alt"), ("2", ""), ("3", "x"), ("4", "y")]
     assert [row["text"] for row in rows[:2]] == ["Türlicht defekt, völlig", "first\nsecond"]
     for row in rows[:2]:
-        assert row["label (dbsa)"] in {"lamp", "pump", "'=door"}
-        assert row["runner_up"] in {"lamp", "pump", "'=door"}
+        assert row["label (dbsa)"] in {"lamp", "pump", "=door"}
+        assert row["runner_up"] in {"lamp", "pump", "=door"}
         assert 0 <= float(row["margin"]) <= float(row["probability"]) <= 1
         assert row["probability_low"] == row["probability"] == row["probability_high"]
     for row in rows[2:]:
@@ -258,6 +261,87 @@ def test_cells_of_ours_are_no_formulas_and_names_are_free() -> None:
     assert header(["label", "label (dbsa)"], ["dbsa"])[2] == "label (dbsa) (dbsa)"
     assert header(["a"], ["dbsa", "zero_shot"])[7:9] == ["may_fit_no_label_dbsa", "label_zero_shot"]
     assert csv_line(["a\rb", 'c"d', "e"]) == '"a\rb","c""d",e'
+
+
+def test_cells_leave_as_they_came_and_safe_for_spreadsheets_on_demand(run: Run, data: Path, tmp_path: Path) -> None:
+    texts = ["=1+1", "+49 30 1234", "-1 again", "@home", "'=quoted", "plain", "it's"]
+    queries = tmp_path / "queries.csv"
+    queries.write_text("\n".join(["text", *texts]) + "\n", encoding="utf-8")
+    plain = run("classify", "--queries", queries, "--method", "zero_shot").table
+    assert [row["text"] for row in plain] == texts
+    assert {row["label"] for row in plain} <= set(LABELS)
+    out = tmp_path / "out.csv"
+    run("classify", "--queries", queries, "--method", "zero_shot", "--out", out, "--spreadsheet-safe")
+    with out.open(encoding="utf-8", newline="") as file:
+        safe = list(csv.DictReader(file))
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in safe for value in row.values())
+    for name in ("text", "label", "runner_up"):
+        assert [restored(row[name]) for row in safe] == [row[name] for row in plain]
+
+
+def test_how_a_file_is_read_can_be_said_for_each_file(run: Run, data: Path, tmp_path: Path) -> None:
+    labelled = tmp_path / "labelled.txt"
+    rows = [("the lämp is bad", "lamp"), ("the pümp leaks", "pump")] * 4
+    labelled.write_bytes("".join(f"{i} {text}~{label}\n" for i, (text, label) in enumerate(rows)).encode("cp850"))
+    queries = tmp_path / "queries.xlsx"
+    frame = pd.DataFrame([["ein Licht"], ["eine Pumpe"]])
+    with pd.ExcelWriter(queries) as book:
+        pd.DataFrame({"x": [1]}).to_excel(book, sheet_name="notes", index=False)
+        frame.to_excel(book, sheet_name="asked", index=False, header=False)
+    outcome = run(
+        "classify", "--data", labelled, "--encoding", "cp850", "--delimiter", "~", "--no-header", "--text-column",
+        "column 1", "--label-column", "column 2", "--queries", queries, "--queries-sheet", "asked",
+        "--queries-no-header", "--method", "zero_shot", "--json", data=None,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert [found["query"] for found in outcome.objects] == ["ein Licht", "eine Pumpe"]
+    assert set(outcome.objects[0]["probabilities"]) == {"lamp", "pump"}
+    assert "8 rows, 2 labels" in outcome.err
+    assert run("encode", "--sheet", "one").code == 2
+    assert "is no Excel workbook and has no sheets" in run("encode", "--sheet", "one").err
+
+
+@pytest.mark.parametrize(
+    ("lines", "header"),
+    [
+        (["Where is my parcel?", "I want my money back.", "Bye"], False), (["my lamp is broken", "b", "c"], False),
+        (["text", "a", "b"], True), (["Message text", "a", "b"], True), (["Kundennachricht", "a", "b"], True),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_file_of_queries_may_have_no_header(run: Run, tmp_path: Path, lines: list[str], header: bool) -> None:
+    queries = tmp_path / "queries.csv"
+    queries.write_text("\n".join(lines) + "\n")
+    outcome = run("classify", "--queries", queries, "--method", "zero_shot", "--json")
+    assert [found["query"] for found in outcome.objects] == lines[header:]
+    assert ("looks like a text" in outcome.err) == (not header)
+    named = run("classify", "--queries", queries, "--method", "zero_shot", "--json", "--queries-no-header")
+    assert [found["query"] for found in named.objects] == lines
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "csv with a header"])
+def test_coded_labels_get_their_names_from_a_file(run: Run, tmp_path: Path, kind: str) -> None:
+    coded = _write(tmp_path / "coded.csv", [(f"the thing is bad {i}", str(i % 2)) for i in range(12)])
+    names = tmp_path / f"names.{kind.split()[0]}"
+    head = "code,name\n" if "header" in kind else ""
+    names.write_text('{"0": "lamp", "1": "pump"}' if kind == "json" else f"{head}0,lamp\n1,pump\n")
+    asked = ("classify", "--data", coded, "--query", "x", "--method", "zero_shot", "--json")
+    outcome = run(*asked, "--label-names", names, data=None)
+    assert set(outcome.objects[0]["probabilities"]) == {"lamp", "pump"}
+    without = run(*asked, data=None)
+    assert "by --label-names in the command line" in without.err
+    (tmp_path / "bad.json").write_text("{")
+    bad = run("encode", "--data", coded, "--label-names", tmp_path / "bad.json", data=None)
+    assert (bad.code, "cannot be read as names of labels" in bad.err) == (2, True)
+
+
+def test_test_labels_are_matched_where_only_their_spelling_differs(run: Run, data: Path, tmp_path: Path) -> None:
+    test = _write(tmp_path / "test.csv", [("new light", "LAMP"), ("new water", "pump "), ("roof", "roof")])
+    outcome = run("evaluate", "--test", test, "--method", "zero_shot", "--json")
+    assert outcome.objects[0]["unseen_labels"] == ["roof"]
+    assert '1 labels are spelled otherwise than in the labelled file and are taken for its own ("LAMP" as "lamp")' in (
+        outcome.err
+    )
 
 
 # --- evaluate and encode ----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     # Files to demonstrations.
     "encodings": "",
     "layout": "",
+    "spreadsheet": "",
     "sniff": "errors encodings layout",
     "formats": "errors layout sniff",
     "tables": "errors sniff formats",
@@ -85,7 +86,7 @@ MAY_IMPORT = {
     "evaluate": "errors data encode methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
-TOP = {"__init__", "__main__", "cli", "cli_options", "cli_output", "quiet"}
+TOP = {"__init__", "__main__", "cli", "cli_files", "cli_options", "cli_output", "quiet"}
 WITHOUT_TRANSFORMERS = ["errors", "data", "plain_text", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
 """Importing these must not load transformers, however indirectly."""
 
