@@ -23,6 +23,7 @@ from dbsa_core.methods import Method
 from dbsa_core.plan import EncodingPlan
 from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.speed import note_encoding
+from dbsa_core.spreadsheet import safe
 from dbsa_core.tables import Table
 
 STEP_TOKENS = {"cpu": 512, "cuda": 32_768}
@@ -142,8 +143,12 @@ def classify_rows(
     report: Callable[[RowsDone], None],
     cancelled: Callable[[], bool],
     give_way: Callable[[], None],
+    spreadsheet_safe: bool = False,
 ) -> Answers:
-    """Classify every text and write the table with four more columns to a CSV file in `folder`."""
+    """Classify every text and write the table with columns of answers to a CSV file in `folder`.
+
+    Its cells are as they came; with `spreadsheet_safe` none of them is a formula (`dbsa_core.spreadsheet`).
+    """
     begun, rows = time.perf_counter(), []
     for number, text in enumerate(texts, start=1):
         give_way()
@@ -160,8 +165,13 @@ def classify_rows(
     frame = with_answers(table.frame.iloc[: len(rows)], rows)
     path = folder / f"{Path(table.source).stem[:80] or 'file'}-classified.csv"
     # The byte order mark lets spreadsheets read the file as UTF-8.
-    frame.to_csv(path, index=False, encoding="utf-8-sig")
+    written = frame.map(_safe).rename(columns=_safe) if spreadsheet_safe else frame
+    written.to_csv(path, index=False, encoding="utf-8-sig")
     return Answers(frame, path, len(texts), sum(row is None for row in rows))
+
+
+def _safe(cell: Any) -> Any:
+    return safe(cell) if isinstance(cell, str) else cell
 
 
 def _answer(method: Method, text: str) -> Prediction | None:

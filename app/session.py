@@ -6,10 +6,22 @@ Knows nothing about servers or screens; `workspace` fills these in.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbsa_core import EncodedPool, EncodeSettings, Pool, Prediction, PromptTemplate, QuerySettings, Setup, Task
+from dbsa_core import (
+    EncodedPool,
+    EncodeSettings,
+    Pool,
+    Prediction,
+    PromptTemplate,
+    QuerySettings,
+    Setup,
+    Task,
+    build_pool,
+)
+from dbsa_core.data import choose_columns
 from dbsa_core.methods import Method
 from dbsa_core.plan import EncodingPlan
 from dbsa_core.tables import Table
@@ -24,6 +36,18 @@ class Data:
     label_column: str
     pool: Pool
     name: str
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    """Every label as it stands in the file, and as it is called."""
+
+    @classmethod
+    def of(cls, table: Table, text: str | None = None, label: str | None = None, *, names: Mapping[str, str]) -> Data:
+        """The table's pool; columns are guessed where they are None, labels without a name keep theirs."""
+        text, label = choose_columns(table, text, label)
+        pool = build_pool(table, text, label)
+        called = {own: names.get(own, own) for own in pool.labels}
+        if any(own != name for own, name in called.items()):
+            pool = build_pool(table, text, label, label_names=called)
+        return cls(table, text, label, pool, table.source, called)
 
 
 @dataclass(frozen=True, eq=False)

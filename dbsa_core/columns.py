@@ -293,7 +293,10 @@ def read_query_table(
         return table
     again = read_table(path, has_header=False, **options)
     first = shortened(max(names, key=len))
-    note = f'The first line looks like a text ("{first}") and was taken as one; name that column if it is a name.'
+    note = (
+        f'The first line looks like a text ("{first}") and was taken as one. If it names the columns, say so: by "The '
+        'first line holds" in the app, by --text-column in the command line.'
+    )
     return replace(again, notes=(*again.notes, note))
 
 

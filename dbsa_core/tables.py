@@ -70,6 +70,9 @@ class Table:
     """The file's name without its folder."""
     ragged_rows: tuple[int, ...] = ()
     """Data rows that were left out because their number of fields is not the header's."""
+    sheets: tuple[str, ...] = ()
+    sheet: str | None = None
+    """Of a workbook all sheets, and the one that was read."""
     unusable_columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that cannot be texts or labels, and what they hold, such as "lists or objects (first in row 3)"."""
 
@@ -197,7 +200,7 @@ def _finish(parsed: Parsed, path: Path, max_rows: int, has_header: bool) -> Tabl
     frame = pd.DataFrame(cells, dtype=object)
     return Table(
         frame, tuple(parsed.row_numbers), parsed.format, parsed.delimiter, parsed.encoding, tuple(notes + renamed),
-        source, tuple(parsed.ragged_rows), unusable,
+        source, tuple(parsed.ragged_rows), parsed.sheets, parsed.sheet, unusable,
     )  # fmt: skip
 
 

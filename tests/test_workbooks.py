@@ -98,6 +98,12 @@ def test_escapes_of_characters_are_decoded_once(book: Any) -> None:
     assert pool.labels == ("damaged", "tracking")
 
 
+def test_a_sheet_of_a_single_line_gives_way_to_one_with_rows(book: Any) -> None:
+    table = read_table(book(lambda made: made.create_sheet("about", 0).append(["made", "in May"])))
+    assert cells(table) == ROWS
+    assert (table.sheets, table.sheet) == (("about", "Sheet"), "Sheet")
+
+
 @pytest.mark.parametrize("state", ["hidden", "veryHidden"])
 def test_a_hidden_sheet_is_read_only_where_it_is_asked_for(book: Any, state: str) -> None:
     def hidden(made: Any) -> None:

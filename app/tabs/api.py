@@ -77,7 +77,8 @@ def create_api(workspace: Workspace) -> None:
             data = workspace.set_data(session_of(request), read_table(path), text_column or None, label_column or None)
             problems = [problem.message for problem in data.pool.problems]
             columns = {"text_column": data.text_column, "label_column": data.label_column}
-            return {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
+            found = {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
+            return {**found, "notes": list(data.table.notes)}
 
     for endpoint in (plan, encode, status, stop, classify):
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=8)

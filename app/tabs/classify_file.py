@@ -15,11 +15,13 @@ from app.batch import Answers, RowsDone
 from app.session import Session
 from app.tabs.data import ACCEPTED, column_choices, table_view
 from app.tabs.page import Page
+from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import duration
 from app.workspace import Workspace
-from dbsa_core.data import read_queries
+from dbsa_core.data import read_queries, read_query_table
 from dbsa_core.errors import DataError
-from dbsa_core.tables import Table, read_table
+from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.tables import Table
 
 SHOWN_ROWS = 20
 
@@ -30,6 +32,13 @@ def create_classify_file_tab(page: Page) -> None:
         with gr.Column(scale=2, min_width=300):
             upload = gr.File(label=f"File of texts ({ACCEPTED})", type="filepath", height=150, elem_id="queries-file")
             column = gr.Dropdown(label="Column with the texts", elem_id="queries-column")
+            reading = create_reading("queries", detects_first_line=True)
+            harmless = gr.Checkbox(
+                False,
+                label="Safe for spreadsheets: an apostrophe before cells that begin with = + - @",
+                elem_id="spreadsheet-safe",
+            )
+            notes = gr.HTML(elem_id="queries-notes")
             with gr.Row():
                 start = gr.Button("Classify all rows", variant="primary", interactive=False, elem_id="classify-file")
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-file")
@@ -42,14 +51,21 @@ def create_classify_file_tab(page: Page) -> None:
     live = [start, stop, progress]
     ended = [result, shown]
 
-    def read(session: Session, path: str | None) -> Sequence[Any]:
-        if path is None:
-            return [gr.skip() for _ in [column, *live]]
-        session.queries = read_table(path)
-        return [_columns(session.queries), *render_live(workspace, session)]
+    file = [column, notes, reading.sheet]
 
-    def begin(session: Session, column: str | None) -> Sequence[Any]:
-        workspace.classify_file(session, column)
+    def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
+        if path is None:
+            return [gr.skip() for _ in [*file, *live]]
+        known = [session.data.text_column] if session.data is not None else []
+        session.queries = read_query_table(path, known=known, **options(*how))
+        return [*render_file(session), *render_live(workspace, session)]
+
+    def read_first(session: Session, path: str | None, *how: str) -> Sequence[Any]:
+        """A file that has just come is not read by the sheet of the one before."""
+        return read(session, path, *how[:2], "", how[3])
+
+    def begin(session: Session, column: str | None, harmless: bool) -> Sequence[Any]:
+        workspace.classify_file(session, column, spreadsheet_safe=harmless)
         return [*render_live(workspace, session), gr.File(visible=False, value=None), ""]
 
     def halt(session: Session) -> Sequence[Any]:
@@ -62,18 +78,26 @@ def create_classify_file_tab(page: Page) -> None:
         end = [gr.skip() for _ in ended] if now == seen else render_ended(workspace, session)
         return [*render_live(workspace, session), *end, now]
 
-    page.on(upload.upload, read, [upload], [column, *live])
-    page.on(start.click, begin, [column], [*live, *ended])
+    page.on(upload.upload, read_first, [upload, *reading.inputs], [*file, *live])
+    page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last")
+    page.on(start.click, begin, [column, harmless], [*live, *ended])
     page.on(stop.click, halt, [], live, show_progress="hidden")
     page.watch(watch, [seen], [*live, *ended, seen])
     page.restore(
-        [column, *live, *ended],
+        [*file, *live, *ended],
         lambda session: [
-            _columns(session.queries),
+            *render_file(session),
             *render_live(workspace, session),
             *render_ended(workspace, session),
         ],
     )
+
+
+def render_file(session: Session) -> list[Any]:
+    """The columns of the file, what is to be said of it, and its sheets."""
+    table = session.queries
+    said = f'<ul class="dbsa">{"".join(f"<li>{escape(note)}</li>" for note in table.notes)}</ul>' if table else ""
+    return [_columns(table), said if table and table.notes else "", sheet_choices(table)]
 
 
 def _columns(table: Table | None) -> Any:
@@ -159,7 +183,7 @@ def render_ended(workspace: Workspace, session: Session) -> list[Any]:
         return [gr.File(visible=False, value=None), ""]
     answers = job.result
     frame = answers.frame.head(SHOWN_ROWS)
-    answered = list(frame.columns[-4:])
+    answered = list(frame.columns[-len(ANSWER_COLUMNS) :])
     columns = [*answered, *(name for name in frame.columns if name not in answered)][:12]
     numbered = frame[columns].set_axis(range(1, len(frame) + 1))
     heading = '<h3 class="dbsa">First rows with their answers</h3>'

@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from app.session import Session
+from app.session import Data, Session
 from app.tabs.page import Page
+from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import pool_summary, problems_view
 from dbsa_core.data import clean_text
 from dbsa_core.errors import DataError
@@ -22,8 +23,8 @@ from dbsa_core.tables import Table, read_table, shortened
 PREVIEW_ROWS = 8
 PREVIEW_COLUMNS = 12
 CELL_LENGTH = 240
-DELIMITERS = [("Detect", ""), ("Comma", ","), ("Semicolon", ";"), ("Tab", "\t"), ("Pipe", "|")]
-ENCODINGS = [("Detect", ""), "utf-8", "utf-16", "windows-1252", "iso-8859-15", "windows-1251", "shift_jis", "gb18030"]
+NAMED_LABELS = 300
+"""Of more labels than this the names are not offered for change: they come with the file."""
 ACCEPTED = "CSV, TSV, JSON, JSONL, Parquet or .xlsx, up to 200 MB"
 
 
@@ -34,9 +35,20 @@ def create_data_tab(page: Page) -> None:
             example = gr.Button("Use the bundled example")
             text = gr.Dropdown(label="Column with the texts", elem_id="text-column")
             label = gr.Dropdown(label="Column with the labels", elem_id="label-column")
-            with gr.Accordion("How the file is read", open=False):
-                delimiter = gr.Dropdown(DELIMITERS, value="", label="Delimiter between fields")
-                encoding = gr.Dropdown(ENCODINGS, value="", label="Encoding of the characters", allow_custom_value=True)
+            reading = create_reading("data", detects_first_line=False)
+            with gr.Accordion("Names of the labels", open=False, elem_id="label-names-panel"):
+                gr.Markdown("What the model reads. Give codes a name; the same name for two labels joins them.")
+                names = gr.Dataframe(
+                    headers=["In the file", "Name"],
+                    datatype="str",
+                    static_columns=[0],
+                    type="array",
+                    interactive=True,
+                    show_label=False,
+                    max_height=320,
+                    elem_id="label-names",
+                )
+                rename = gr.Button("Use these names", elem_id="use-label-names")
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("### What was read")
             summary = gr.HTML(elem_id="data-summary")
@@ -44,15 +56,28 @@ def create_data_tab(page: Page) -> None:
             problems = gr.HTML(elem_id="data-problems")
     gr.Markdown("### First rows of the file")
     preview = gr.HTML(elem_id="data-preview")
-    page.restore([text, label, summary, problems, preview], render_data)
+    shown = [text, label, summary, problems, preview, names, reading.sheet]
+    page.restore(shown, lambda session: [*render_data(session), sheet_choices(session.table)])
 
-    def read(session: Session, path: str | None, delimiter: str, encoding: str) -> list[Any]:
+    def read(session: Session, path: str | None, *how: str) -> list[Any]:
         """Read the uploaded file; where its columns cannot be guessed they can be named."""
         if path is None:
             return []
         session.file = path
-        session.table = read_table(path, delimiter=delimiter or None, encoding=encoding or None)
+        session.table = read_table(path, **options(*how))
         page.workspace.set_data(session, session.table)
+        return []
+
+    def read_first(session: Session, path: str | None, *how: str) -> list[Any]:
+        """A file that has just come is not read by the sheet of the one before."""
+        return read(session, path, *how[:2], "", how[3])
+
+    def use_names(session: Session, names: Sequence[Sequence[str]]) -> list[Any]:
+        data = session.data
+        if data is None:
+            raise DataError("There are no data yet; upload a file first.")
+        given = {str(label): str(name) for label, name in names if str(name).strip() and str(label) != str(name)}
+        page.workspace.set_data(session, data.table, data.text_column, data.label_column, names=given)
         return []
 
     def columns(session: Session, text: str | None, label: str | None) -> list[Any]:
@@ -66,9 +91,10 @@ def create_data_tab(page: Page) -> None:
         page.workspace.use_example(session)
         return [None]
 
-    reading = [upload, delimiter, encoding]
-    page.on(upload.upload, read, reading, everywhere=True)
-    page.on([delimiter.input, encoding.input], read, reading, everywhere=True)
+    inputs = [upload, *reading.inputs]
+    page.on(upload.upload, read_first, inputs, everywhere=True)
+    page.on(reading.changes, read, inputs, everywhere=True, trigger_mode="always_last")
+    page.on(rename.click, use_names, [names], everywhere=True)
     page.on([text.input, label.input], columns, [text, label], everywhere=True)
     page.on(example.click, use_example, [], [upload], everywhere=True)
 
@@ -78,18 +104,25 @@ def render_data(session: Session) -> Sequence[Any]:
     data, table = session.data, session.table
     if table is None or (data is not None and table is data.table):
         if data is None:
-            return [gr.Dropdown(choices=[], value=None)] * 2 + ["", "", ""]
+            return [gr.Dropdown(choices=[], value=None)] * 2 + ["", "", "", []]
         return [
             gr.Dropdown(choices=column_choices(data.table), value=data.text_column),
             gr.Dropdown(choices=column_choices(data.table), value=data.label_column),
             pool_summary(data.pool, data.table),
             problems_view(data.pool),
             table_view(preview_frame(data.table, (data.text_column, data.label_column))),
+            label_rows(data),
         ]
     choices = column_choices(table)
     waiting = "<p>Choose the column with the texts and the column with the labels.</p>"
     unset = gr.Dropdown(choices=choices, value=None)
-    return [unset, unset, waiting, "", table_view(preview_frame(table))]
+    return [unset, unset, waiting, "", table_view(preview_frame(table)), []]
+
+
+def label_rows(data: Data) -> list[list[str]]:
+    """Each label as it stands in the file, and its name."""
+    called = data.label_names or {label: label for label in data.pool.labels}
+    return [list(pair) for pair in called.items()] if len(called) <= NAMED_LABELS else []
 
 
 def column_choices(table: Table) -> list[tuple[str, str]]:

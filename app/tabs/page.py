@@ -115,10 +115,9 @@ class Page:
         def guarded(session_id: str | None, *values: Any) -> list[Any]:
             session = self.workspace.session(session_id)
             found, message = attempt(handler, session, *values)
-            if found is None:
-                found = [gr.skip() for _ in shown]
-            else:
-                found = [*found, *(self.render(session) if everywhere else ())]
+            # After an error too: what was taken before it, such as a file whose columns have to be named, is shown.
+            found = [*([gr.skip() for _ in outputs] if found is None else found)]
+            found += self.render(session) if everywhere else []
             return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
 
         gr.on(

@@ -24,6 +24,9 @@ class Parsed:
     row_numbers: Sequence[int]
     notes: list[str] = field(default_factory=list)
     ragged_rows: list[int] = field(default_factory=list)
+    sheets: tuple[str, ...] = ()
+    sheet: str | None = None
+    """Of a workbook all sheets, and the one that was read."""
     unusable: dict[int, str] = field(default_factory=dict)
     """Columns by place that cannot be texts or labels, and what they hold."""
     delimiter: str | None = None

@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from dbsa_core.errors import DataError
@@ -61,7 +62,7 @@ def _book(data: bytes, *, values: bool) -> Any:
 
 
 def _sheet(book: Any, source: str, wanted: str | None) -> Any:
-    """The sheet of that name; else the first visible one with a filled cell, else any with one, else the first."""
+    """The sheet of that name; else the first visible one that holds rows below names, else one that holds anything."""
     sheets = book.worksheets
     if wanted is not None:
         found = [sheet for sheet in sheets if sheet.title.strip().casefold() == wanted.strip().casefold()]
@@ -71,10 +72,18 @@ def _sheet(book: Any, source: str, wanted: str | None) -> Any:
             )
         return found[0]
     visible = [sheet for sheet in sheets if sheet.sheet_state == "visible"]
-    for sheet in (*visible, *sheets):
-        if any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row):
-            return sheet
+    filled = {sheet.title: _filled_rows(sheet) for sheet in sheets}
+    for least in (2, 1):
+        for sheet in (*visible, *sheets):
+            if filled[sheet.title] >= least:
+                return sheet
     return (*visible, *sheets)[0]
+
+
+def _filled_rows(sheet: Any) -> int:
+    """Rows with a filled cell; two are enough to know."""
+    rows = (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
+    return len(list(islice(rows, 2)))
 
 
 def _cells(sheet: Any, max_rows: int) -> list[list[Any]]:
@@ -141,6 +150,7 @@ def _parsed(
         for place, index in formulas.items()
         if place < last and index > first
     }
+    parsed.sheets, parsed.sheet = tuple(names), str(sheet.title)
     if len(names) > 1:
         parsed.notes.append(f'The workbook has {len(names)} sheets ({few(names)}); "{sheet.title}" was read.')
     below = [index - first for index in filled_down if index > first]

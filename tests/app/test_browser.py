@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
+import openpyxl
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -65,6 +66,11 @@ def open_tab(page: Page, name: str) -> None:
 
 def upload(page: Page, field: str, path: Path) -> None:
     page.locator(f"{field} input[type=file]").set_input_files(path)
+
+
+def choose(page: Page, dropdown: str, option: str) -> None:
+    page.locator(f"{dropdown} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
@@ -189,6 +195,33 @@ def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#dbsa-answer")).to_contain_text("candidate labels", timeout=ENCODED)
     assert page.locator("img[src=x]").count() == 0
     assert page.title() != "pwned"
+
+
+def test_a_workbook_without_names_is_read_as_the_user_says(page: Page, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["day", "notes"])
+    book.active.append(["1", "nothing"])
+    rows = book.create_sheet("rows")
+    for i in range(9):
+        rows.append([f"my lamp is broken {i}", "1"])
+        rows.append([f"where is my parcel {i}", "2"])
+    book.save(tmp_path / "a.xlsx")
+    upload(page, "#data-file", tmp_path / "a.xlsx")
+    expect(page.locator("#messages")).to_be_visible(timeout=SOON)
+    page.locator("#data-reading button").first.click()
+    choose(page, "#data-sheet", "rows")
+    choose(page, "#data-first-line", "A row like the others")
+    expect(page.locator("#data-summary")).to_contain_text("18 rows", timeout=SOON)
+    expect(page.locator("#text-column input")).to_have_value(re.compile("column 1"))
+    expect(page.locator("#data-problems")).to_contain_text("are codes")
+    page.locator("#label-names-panel button").first.click()
+    page.locator("#label-names [role=gridcell]:visible").nth(1).dblclick()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("damaged")
+    page.keyboard.press("Enter")
+    page.locator("#use-label-names").click()
+    expect(page.locator("#data-summary")).to_contain_text("damaged", timeout=SOON)
 
 
 def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:
     file = write(tmp_path / "mine.csv", "question;kind\n" + "".join(f"{t};{label}\n" for t, label in ROWS[:24]))
     loaded = client.predict(file, "", "", api_name="/load_data")
     assert (loaded["rows"], loaded["text_column"], loaded["label_column"]) == (24, "question", "kind")
+    assert loaded["notes"] == []
     assert client.predict(api_name="/status")["changed_since"] == []
     with pytest.raises(AppError, match="Press Encode"):
         client.predict("hello", api_name="/classify")
@@ -85,6 +86,15 @@ def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:
     assert client.predict("water", api_name="/classify")["label"]
     client.predict(800, 4, 1, 1, api_name="/plan")
     assert client.predict(api_name="/status")["changed_since"] == ["the block size (3 to 4)"]
+
+
+def test_loading_data_says_what_was_found_in_the_file(client: Client, tmp_path: Path) -> None:
+    lines = "".join(f"{t},{label}\n" for t, label in ROWS[:12])
+    file = write(tmp_path / "titled.csv", f"Tickets of May\n\ntext,label\n{lines}text,label\n")
+    loaded = client.predict(file, "", "", api_name="/load_data")
+    assert loaded["rows"] == 12
+    assert ["title" in note for note in loaded["notes"]] == [True, False]
+    assert "The header stands again" in loaded["notes"][1]
 
 
 def test_clients_do_not_see_each_other(url: str, client: Client) -> None:

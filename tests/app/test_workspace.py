@@ -12,10 +12,12 @@ import pytest
 from app.batch import interruptible, stoppable, with_answers
 from app.example import Example
 from app.session import Session
+from app.tabs.data import label_rows
 from app.workspace import EMBEDDED, Workspace
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
 from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.spreadsheet import restored
 from dbsa_core.tables import Table, read_table
 from tests.tiny import tiny_model
 
@@ -228,6 +230,28 @@ def test_a_bad_file_leaves_the_data_alone(workspace: Workspace, session: Session
     assert session.data is before
 
 
+def test_where_one_column_is_named_the_other_is_guessed(workspace: Workspace, session: Session, tmp_path: Path) -> None:
+    lines = "".join(f"{i},{text},kind {i}\n" for i, (text, _) in enumerate(ROWS))
+    (tmp_path / "a.csv").write_text(f"nr,words,sort\n{lines}")
+    table = read_table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="label column"):
+        workspace.set_data(session, table)
+    data = workspace.set_data(session, table, None, "sort")
+    assert (data.text_column, data.label_column) == ("words", "sort")
+
+
+def test_labels_get_names_and_the_pool_goes_stale(workspace: Workspace, session: Session, table: Table) -> None:
+    encoded(workspace, session)
+    assert session.data is not None
+    assert label_rows(session.data) == [["fire", "fire"], ["stone", "stone"], ["water", "water"]]
+    data = workspace.set_data(session, table, "text", "label", names={"fire": "heat", "water": "stone"})
+    assert data.pool.labels == ("heat", "stone")
+    assert label_rows(data) == [["fire", "heat"], ["stone", "stone"], ["water", "stone"]]
+    assert "the data" in workspace.stale_reasons(session)[0]
+    again = workspace.set_data(session, table, "text", "label")
+    assert again.pool.labels == ("fire", "stone", "water")
+
+
 def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Table) -> None:
     one = 1600 * model.shape.bytes_per_token
     workspace = Workspace(load=lambda source: model, budget_bytes=one)
@@ -285,6 +309,23 @@ def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session
     assert job.result.skipped == 1
     assert written.frame["predicted_label"].tolist()[1] is None or written.frame["predicted_label"].tolist()[1] == ""
     assert job.progress.done == 3
+
+
+@pytest.mark.parametrize("safely", [False, True])
+def test_cells_of_a_classified_file_are_as_they_came_or_safe_for_spreadsheets(
+    workspace: Workspace, session: Session, tmp_path: Path, safely: bool
+) -> None:
+    encoded(workspace, session)
+    texts = ["=1+1 about fire", "-2 about stone", "+49 water", "plain"]
+    (tmp_path / "q.csv").write_text("=text\n" + "\n".join(texts) + "\n", encoding="utf-8")
+    session.queries = read_table(tmp_path / "q.csv")
+    job = workspace.classify_file(session, "=text", spreadsheet_safe=safely)
+    assert job.wait(SOON)
+    written = read_table(job.result.path)
+    name = written.frame.columns[0]
+    if safely:
+        assert all(not cell.startswith(("=", "+", "-")) for cell in (name, *written.frame[name]))
+    assert [cell if not safely else restored(cell) for cell in (name, *written.frame[name])] == ["=text", *texts]
 
 
 def test_answers_never_overwrite_a_column(table: Table) -> None:
