@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.peak import forget_peak, peak_resident_bytes  # noqa: E402
+from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.assemble import Context  # noqa: E402
 from dbsa_core.masks import dense_mask  # noqa: E402
 from dbsa_core.methods.base import Setup  # noqa: E402
@@ -215,11 +216,7 @@ def machine() -> dict[str, Any]:
     return {
         "device": f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": versions(),
     }
 
 

@@ -4,7 +4,7 @@
 
 The Llama-3.1-8B shape with random weights, bfloat16: as mistral (a sliding window of 4,096 in every layer), as qwen2
 (in every second layer) and as llama (in none). Correctness first, on small models of the same families. Writes
-`benchmarks/results/long-prompts-cuda.json` with rows of `{name, value, unit, target}`.
+`benchmarks/results/long-prompts-cuda.json` with rows of `{name, value, n, iqr, unit, target}`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dbsa_core.assemble import Context  # noqa: E402  # the script runs without an installation
+from benchmarks.cpu import Sample, row  # noqa: E402  # the script runs without an installation
+from benchmarks.versions import versions  # noqa: E402
+from dbsa_core.assemble import Context  # noqa: E402
 from dbsa_core.model import LanguageModel  # noqa: E402
 from dbsa_core.prefill import WHOLE_TOKENS  # noqa: E402
 from dbsa_core.score import LabelTrie, score_labels  # noqa: E402
@@ -120,15 +120,9 @@ def measure(family: str, lengths: list[int]) -> list[dict[str, Any]]:
         peak = (torch.cuda.max_memory_allocated() - weights - cache) / 1e9
         # A shorter prompt goes through the model at once, which is faster and takes what memory there is.
         target = TARGET_GB if tokens > WHOLE_TOKENS else None
-        rows.append(row(f"{family}, {tokens:,} tokens: peak beyond weights and cache", peak, "GB", target))
-        rows.append(row(f"{family}, {tokens:,} tokens: a dense query", seconds[-1], "s"))
+        rows.append(row(f"{family}, {tokens:,} tokens: peak beyond weights and cache", Sample(peak), "GB", target))
+        rows.append(row(f"{family}, {tokens:,} tokens: a dense query", Sample(seconds[-1]), "s"))
     return rows
-
-
-def row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, Any]:
-    verdict = "" if target is None else f"   target <= {target}: {'met' if value <= target else 'MISSED'}"
-    print(f"{name:58s} {value:10.3g} {unit}{verdict}", flush=True)
-    return {"name": name, "value": value, "unit": unit, "target": target}
 
 
 def main() -> None:
@@ -141,7 +135,7 @@ def main() -> None:
     rows = []
     for family in families:
         difference = check(family)
-        rows.append(row(f"{family}: largest difference from stock", difference, "share", 1e-4))
+        rows.append(row(f"{family}: largest difference from stock", Sample(difference), "share", 1e-4))
         if difference > 1e-4:
             raise SystemExit("The answers differ from stock transformers; nothing is measured.")
     for family in families:
@@ -151,11 +145,7 @@ def main() -> None:
     found = {
         "device": torch.cuda.get_device_name(),
         "dtype": "bfloat16",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": versions(),
         "config": {"shape": SHAPE_8B, "window": WINDOW},
         "rows": rows,
     }

@@ -18,12 +18,12 @@ import sys
 from pathlib import Path
 
 import torch
-import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from benchmarks.versions import versions  # noqa: E402
 from dbsa_core import score  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
 
@@ -79,7 +79,7 @@ def main() -> int:
         "share_of_one_pass_tokens_p50": statistics.median(shares),
         "device": str(model.device),
         "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": versions(),
     }
     print(json.dumps(result, indent=1))
     out = ROOT / "benchmarks" / "results" / f"probabilities-{model.device.type}.json"

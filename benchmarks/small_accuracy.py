@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
 
 SETS = ("trec", "banking77", "nlu")
@@ -67,11 +67,10 @@ def main() -> None:
         rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
     kind = model.device.type
     device = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    versions = {n: m.__version__ for n, m in (("torch", torch), ("transformers", transformers))}
     found = {
         "device": device,
         "dtype": arguments.dtype,
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions(),
         "config": {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows},
         "rows": rows,
     }

@@ -162,9 +162,9 @@ class QueryStage:
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
         attention, head, outputs = choose(options), self.causal_rows, []
-        own = key.shape[2] - query.shape[2]
+        before = key.shape[2] - query.shape[2]
         if head:
-            seen = key[:, :, : own + head], value[:, :, : own + head]
+            seen = key[:, :, : before + head], value[:, :, : before + head]
             outputs.append(causal_attention(attention, query[:, :, :head], *seen, options, self._tile_masks))
         if query.shape[2] > head:
             mask = self._mask(options.sliding_window, query)

@@ -17,17 +17,15 @@ from dbsa_core.tables import WITH_HEADERS, Table, read_table
 
 MAX_LABELS = 2_000
 
-_LABEL_NAMES = frozenset(
-    {"label", "labels", "intent", "class", "category", "target", "type", "coarse", "fine", "sentiment", "topic", "tag"}
-    | {"emotion", "rating", "stars", "gold", "y", "annotation", "domain", "labelname", "classe", "klasse", "kategorie"}
-    | {"categoria", "categoría", "catégorie", "etiqueta", "étiquette", "метка", "категория", "类别", "标签", "ラベル"}
-)
 _SURE_LABEL_NAMES = frozenset(
     {"label", "labels", "intent", "class", "category", "target", "sentiment", "labelname", "classe", "klasse"}
     | {"kategorie", "categoria", "categoría", "catégorie", "etiqueta", "étiquette"}
     | {"метка", "категория", "类别", "标签", "ラベル"}
 )
 """A column of this name holds the labels, however its values look."""
+_LABEL_NAMES = _SURE_LABEL_NAMES | frozenset(
+    {"type", "coarse", "fine", "topic", "tag", "emotion", "rating", "stars", "gold", "y", "annotation", "domain"}
+)
 _TEXT_NAMES = frozenset(
     {"text", "texts", "sentence", "utterance", "utt", "question", "query", "message", "content", "body", "review"}
     | {"document", "answer", "ticket", "request", "title", "subject", "comment", "tweet"}

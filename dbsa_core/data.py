@@ -176,14 +176,13 @@ def _without_lists(rows: list[Demonstration], column: str) -> tuple[list[Demonst
     they are the most."""
     kept, several, example = [], [], ""
     for row in rows:
-        found = parsed(row.label) if row.label else None
-        value = single(found) if found is not None else row.label
-        if is_nested(value):
+        if (found := parsed(row.label)) is None:
+            kept.append(row)
+        elif is_nested(value := single(found)):
             several.append(row.row)
             example = example or row.label
         else:
-            same = found is None
-            kept.append(row if same else replace(row, label=clean_text("" if value is None else as_text(value))))
+            kept.append(replace(row, label=clean_text(as_text(value))))
     if not several:
         return kept, []
     if 2 * len(several) > len([row for row in rows if row.label]):
@@ -197,10 +196,9 @@ def _without_lists(rows: list[Demonstration], column: str) -> tuple[list[Demonst
 
 def _join_spellings(rows: list[Demonstration]) -> tuple[list[Demonstration], list[Problem]]:
     """Spellings of a label that a reader would not tell apart become one: the plain one, or else the most frequent."""
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        if row.label:
-            spellings[label_key(row.label)][row.label] += 1
+    spellings: dict[str, dict[str, int]] = defaultdict(dict)
+    for label, count in Counter(row.label for row in rows if row.label).items():
+        spellings[label_key(label)][label] = count
     chosen: dict[str, str] = {}
     for key, counts in spellings.items():
         if len(counts) > 1:
@@ -354,9 +352,9 @@ def _label_problems(rows: Sequence[Demonstration], labels: set[str], column: str
         )
         found.append(Problem("coded_labels", message, (), False))
     counts = Counter(row.label for row in rows)
-    single = [row.row for row in rows if counts[row.label] == 1]
-    if single:
-        found.append(_problem("single_example_label", "Labels with a single example", single, False))
+    alone = [row.row for row in rows if counts[row.label] == 1]
+    if alone:
+        found.append(_problem("single_example_label", "Labels with a single example", alone, False))
     return found
 
 

@@ -66,7 +66,7 @@ _SINGLE_BYTE = (
     _Candidate("cp874", [_THAI]),
 )
 _JAPANESE, _KOREAN, _CHINESE = ("cp932", "euc_jp"), ("euc_kr", "cp949"), ("gb18030", "big5hkscs")
-SURE_SIGNS = {"cp932": 4, "euc_jp": 4, "euc_kr": 4, "gb18030": 12, "big5hkscs": 12}
+SURE_SIGNS = {"cp932": 4, "euc_jp": 4, "euc_kr": 4, "cp949": 12, "gb18030": 12, "big5hkscs": 12}
 """So many signs beyond ASCII make a sample of East Asian text sure."""
 _USUAL_CHINESE = (
     "的一是不了在人有我他中大上国國个個到说說们們为為子和你地出道也时時年得就那要下以生会會自着著去之过過家学學对對可她里裡後后小么麼心多天"
@@ -88,7 +88,8 @@ def guess_encoding(data: bytes) -> str | None:
     sample = data[:SAMPLE_BYTES]
     if len(sample) < len(data):
         sample = sample[: sample.rfind(b"\n") + 1] or sample
-    if sure := _east_asian(sample, sure=True):
+    shares = _east_asian_shares(sample)
+    if sure := _east_asian({name: own for name, own in shares.items() if own["signs"] >= SURE_SIGNS[name]}, sure=True):
         return sure
     scores = {c.encoding: score for c in _SINGLE_BYTE if (score := _single_byte_score(sample, c)) is not None}
     high = sum(byte >= 0x80 for byte in sample)
@@ -96,7 +97,7 @@ def guess_encoding(data: bytes) -> str | None:
     best = max(scores, key=lambda name: scores[name] * high - (RARER if name != DEFAULT else 0), default=None)
     if best is not None and scores[best] >= GOOD:
         return best
-    return _east_asian(sample, sure=False) or (DEFAULT if DEFAULT in scores else None)
+    return _east_asian(shares, sure=False) or (DEFAULT if DEFAULT in scores else None)
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:
@@ -161,13 +162,14 @@ def _against(word: str, *, latin: bool) -> float:
     return found
 
 
-def _east_asian(data: bytes, *, sure: bool) -> str | None:
+def _east_asian_shares(data: bytes) -> dict[str, dict[str, float]]:
+    """By each encoding under which the bytes are text, the shares of kinds of signs."""
+    decoded = {name: _decoded(data, name) for name in (*_JAPANESE, *_KOREAN, *_CHINESE)}
+    return {name: _shares(text) for name, text in decoded.items() if text is not None}
+
+
+def _east_asian(shares: Mapping[str, Mapping[str, float]], *, sure: bool) -> str | None:
     """By kinds of signs; `sure` where the text of another script would not have so many of them."""
-    texts = {name: text for name in (*_JAPANESE, *_KOREAN, *_CHINESE) if (text := _decoded(data, name)) is not None}
-    if sure:
-        counts = {name: len(_HIGH.findall(text)) for name, text in texts.items()}
-        texts = {name: text for name, text in texts.items() if counts[name] >= SURE_SIGNS.get(name, 12)}
-    shares = {name: _shares(text) for name, text in texts.items()}
     japanese = {name: shares[name]["kana"] - shares[name]["strange"] for name in _JAPANESE if name in shares}
     best = max(japanese, key=lambda name: japanese[name], default=None)
     if best is not None and japanese[best] >= (0.3 if sure else 0.15):
@@ -184,14 +186,16 @@ def _east_asian(data: bytes, *, sure: bool) -> str | None:
 
 
 def _shares(text: str) -> dict[str, float]:
-    """Of the signs beyond ASCII the shares of some kinds."""
+    """How many signs lie beyond ASCII, and of them the shares of some kinds."""
     signs = Counter(_HIGH.findall(text))
-    total = max(1, sum(signs.values()))
+    count = sum(signs.values())
+    total = max(1, count)
 
     def share(*spans: tuple[str, str]) -> float:
         return sum(n for sign, n in signs.items() if any(a <= sign <= b for a, b in spans)) / total
 
     return {
+        "signs": count,
         "kana": share(("\u3041", "\u30fe")),
         "hangul": share(("\uac00", "\ud7a3")),
         "han": share(("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uff5e")),

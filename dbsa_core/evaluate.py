@@ -138,19 +138,23 @@ def evaluate(
     runs, labels, done = [_Run(fitted) for fitted in ready], setup.task.pool.labels, 0
     try:
         for row in test:
-            for run in list(runs):
-                try:
-                    run.ask(row.text)
-                except CapacityError as error:
-                    runs.remove(run)
-                    if on_refused is None:
-                        raise
-                    on_refused(run.method.name, error)
-                    if not runs:
-                        raise
+            _ask_each(runs, row.text, on_refused)
             done += 1
             if on_progress:
                 on_progress(done, len(test))
     except KeyboardInterrupt as stop:
         raise EvaluationStopped([run.result(test[:done], labels) for run in runs] if done else []) from stop
     return [run.result(test, labels) for run in runs]
+
+
+def _ask_each(runs: list[_Run], text: str, on_refused: OnRefused | None) -> None:
+    """Ask all methods; one that runs out of room leaves, and the last one's error is raised."""
+    for run in list(runs):
+        try:
+            run.ask(text)
+        except CapacityError as error:
+            runs.remove(run)
+            if on_refused is not None:
+                on_refused(run.method.name, error)
+            if on_refused is None or not runs:
+                raise

@@ -37,11 +37,16 @@ def _is_title(row: tuple[int, list[Any]], next_index: int) -> bool:
     return len(cells) == 1 and (" " in words or words.startswith("#") or next_index > index + 1)
 
 
+def look_like_names(texts: Sequence[str]) -> bool:
+    """Whether all are as short as names of columns are."""
+    return all(len(text) <= 40 and not text.startswith(" ") and text.count(" ") < 4 for text in texts)
+
+
 def _are_names(cells: Sequence[Any]) -> bool:
     """Several short texts, all different."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    short = all(len(text) <= 40 and not text.startswith(" ") and text.count(" ") < 4 for text in texts)
-    return short and len(texts) == len(cells) > 1 and len({text.strip().casefold() for text in texts}) == len(texts)
+    if len(cells) < 2 or not all(isinstance(cell, str) for cell in cells):
+        return False
+    return look_like_names(cells) and len({text.strip().casefold() for text in cells}) == len(cells)
 
 
 def titles(rows: Sequence[Row], header: int) -> list[str]:

@@ -88,7 +88,7 @@ class EncodingPlan:
     @property
     def cuts_long_rows(self) -> bool:
         """Whether rows that are too long are read cut; else they are not read at all."""
-        return self.settings.long_rows == "truncate"
+        return self.settings.cuts_long_rows
 
     def row_ids(self, task: Task, row: int) -> Ids:
         """The ids by which every method reads a row of `task`: cut where long rows are."""
@@ -152,7 +152,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     budget, limited_by, notes = _budget(task, settings)
     longest = _longest_row(task, budget)
     too_long = tuple(row for row, ids in enumerate(task.row_ids) if len(ids) > longest)
-    cut = settings.long_rows == "truncate"
+    cut = settings.cuts_long_rows
     lengths = _lengths(task, settings, longest)
     rows = draw_rows(task.pool, lengths, budget - len(task.prompter.prefix_ids), settings.seed, longest)
     if not rows:
@@ -255,8 +255,7 @@ def _longest_row(task: Task, budget: int) -> int:
 
 def _lengths(task: Task, settings: EncodeSettings, longest: int) -> list[int]:
     """Tokens of every row, cut where long rows are."""
-    cut = settings.long_rows == "truncate"
-    return [min(len(ids), longest) if cut else len(ids) for ids in task.row_ids]
+    return [min(len(ids), longest) if settings.cuts_long_rows else len(ids) for ids in task.row_ids]
 
 
 def encode(

@@ -55,6 +55,11 @@ class EncodeSettings:
             raise SettingsError(f"Long rows are to be {self.long_rows!r}; accepted are 'exclude' and 'truncate'.")
         self.pattern(1)
 
+    @property
+    def cuts_long_rows(self) -> bool:
+        """Whether rows that are too long are read cut; else they are not read at all."""
+        return self.long_rows == "truncate"
+
     def pattern(self, rows: int) -> BlockPattern:
         """The pattern for a pool of so many rows."""
         size = self.block_size or automatic_block_size(rows)

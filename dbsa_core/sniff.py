@@ -9,11 +9,10 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
 
 from dbsa_core.encodings import DEFAULT, guess_encoding, utf16_order
 from dbsa_core.errors import DataError
-from dbsa_core.layout import header_index
+from dbsa_core.layout import header_index, look_like_names
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
@@ -177,7 +176,7 @@ def detect_delimiter(text: str, preferred: str | None = None) -> str | None:
         agreeing = sum(len(row) == width for row in rows[1:]) / max(1, len(rows) - 1)
         if best is None or (agreeing, delimiter == preferred, width) > best[:3]:
             best = (agreeing, delimiter == preferred, width, delimiter)
-            looks_like_names = _looks_like_names(rows[0])
+            looks_like_names = look_like_names(rows[0])
     # A sentence with a comma on the first line of a list of sentences is not a header of two columns.
     if best is None or (best[0] < 0.5 and not looks_like_names):
         return None
@@ -195,10 +194,6 @@ def _sample_rows(text: str, delimiter: str) -> list[list[str]]:
     except csv.Error:
         return rows
     return rows[:-1] if len(sample) < len(text) and len(rows) > 2 else rows
-
-
-def _looks_like_names(header: Sequence[str]) -> bool:
-    return all(len(name) <= 40 and not name.startswith(" ") and name.count(" ") < 4 for name in header)
 
 
 def text_format(text: str, suffix_format: str | None) -> str:

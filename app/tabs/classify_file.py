@@ -60,10 +60,6 @@ def create_classify_file_tab(page: Page) -> None:
         session.queries = read_query_table(path, known=known, **options(*how))
         return [*render_file(session), *render_live(workspace, session)]
 
-    def read_first(session: Session, path: str | None, *how: str) -> Sequence[Any]:
-        """A file that has just come is not read by the sheet of the one before."""
-        return read(session, path, *how[:2], "", how[3])
-
     def begin(session: Session, column: str | None, harmless: bool) -> Sequence[Any]:
         workspace.classify_file(session, column, spreadsheet_safe=harmless)
         return [*render_live(workspace, session), gr.File(visible=False, value=None), ""]
@@ -78,7 +74,7 @@ def create_classify_file_tab(page: Page) -> None:
         end = [gr.skip() for _ in ended] if now == seen else render_ended(workspace, session)
         return [*render_live(workspace, session), *end, now]
 
-    page.on(upload.upload, read_first, [upload, *reading.inputs], [*file, *live])
+    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], [*file, *live])
     page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last")
     page.on(start.click, begin, [column, harmless], [*live, *ended])
     page.on(stop.click, halt, [], live, show_progress="hidden")

@@ -68,10 +68,6 @@ def create_data_tab(page: Page) -> None:
         page.workspace.set_data(session, session.table)
         return []
 
-    def read_first(session: Session, path: str | None, *how: str) -> list[Any]:
-        """A file that has just come is not read by the sheet of the one before."""
-        return read(session, path, *how[:2], "", how[3])
-
     def use_names(session: Session, names: Sequence[Sequence[str]]) -> list[Any]:
         data = session.data
         if data is None:
@@ -91,9 +87,8 @@ def create_data_tab(page: Page) -> None:
         page.workspace.use_example(session)
         return [None]
 
-    inputs = [upload, *reading.inputs]
-    page.on(upload.upload, read_first, inputs, everywhere=True)
-    page.on(reading.changes, read, inputs, everywhere=True, trigger_mode="always_last")
+    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True)
+    page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last")
     page.on(rename.click, use_names, [names], everywhere=True)
     page.on([text.input, label.input], columns, [text, label], everywhere=True)
     page.on(example.click, use_example, [], [upload], everywhere=True)

@@ -37,6 +37,11 @@ class Reading:
         return [self.delimiter, self.encoding, self.sheet, self.first_line]
 
     @property
+    def inputs_of_new_file(self) -> list[Any]:
+        """The same for a file that has just come, which is not read by the sheet of the one before."""
+        return [self.delimiter, self.encoding, gr.State(None), self.first_line]
+
+    @property
     def changes(self) -> list[Any]:
         """What a user's change of any of them triggers."""
         return [control.input for control in self.inputs]

@@ -27,8 +27,9 @@ def drop_repeated_headers(parsed: Parsed) -> Parsed:
     header = [name.strip() for name in parsed.header]
     if len(header) < 2 or not any(header):
         return parsed
-    rows = list(zip(*parsed.columns, strict=True))
-    again = {i for i, row in enumerate(rows) if ["" if c is None else str(c).strip() for c in row] == header}
+    again = set(range(len(parsed.row_numbers)))
+    for name, column in zip(header, parsed.columns, strict=True):
+        again = {i for i in again if ("" if (cell := column[i]) is None else str(cell).strip()) == name}
     if not again:
         return parsed
     numbers = [number for i, number in enumerate(parsed.row_numbers) if i in again]

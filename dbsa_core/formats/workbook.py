@@ -46,8 +46,8 @@ def read_xlsx(
             "Open and save it again, or export it as CSV."
         ) from error
     if not any(cell is not None for row in rows for cell in row) and not formulas:
-        where = f'The sheet "{shortened(sheet)}" of "{source}"' if sheet else f'"{source}" is an Excel workbook and it'
-        raise DataError(f"{where} is without any filled cell. Give one with a header row.")
+        what = f'The sheet "{shortened(sheet)}" of "{source}" is one' if sheet else f'"{source}" is an Excel workbook'
+        raise DataError(f"{what} without any filled cell. Give one with a header row.")
     if not has_header:
         rows.insert(0, place_names(max(map(len, rows), default=0)))
         filled_down = [index + 1 for index in filled_down]
