@@ -25,7 +25,7 @@ PREVIEW_COLUMNS = 12
 CELL_LENGTH = 240
 NAMED_LABELS = 300
 """Of more labels than this the names are not offered for change: they come with the file."""
-ACCEPTED = "CSV, TSV, JSON, JSONL, Parquet or .xlsx, up to 200 MB"
+ACCEPTED = "CSV, TSV, JSON, Parquet, .xlsx"
 
 
 def create_data_tab(page: Page) -> None:
