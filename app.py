@@ -10,8 +10,8 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from app import build, launch_options
-from app.example import Example
-from app.workspace import EMBEDDED, Workspace
+from app.server.example import Example
+from app.server.workspace import EMBEDDED, Workspace
 from dbsa_core.quiet import hush_libraries
 
 

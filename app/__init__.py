@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.example import Example
+from app.server.example import Example
+from app.server.workspace import Workspace
 from app.tabs.api import create_api
 from app.tabs.ask import create_ask_tab
 from app.tabs.classify_file import create_classify_file_tab
@@ -14,8 +15,7 @@ from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page, header_view, strip_view
-from app.theme import CSS, theme
-from app.workspace import Workspace
+from app.theme import CSS, make_theme
 
 TITLE = "Dynamic Block-Sparse Attention"
 MAX_UPLOAD = "200mb"
@@ -65,7 +65,7 @@ def build(workspace: Workspace | None = None) -> gr.Blocks:
 def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
-        "theme": theme(),
+        "theme": make_theme(),
         "css": CSS + PAGE_CSS,
         "show_error": True,
         "run_history": False,

@@ -39,7 +39,7 @@ _SANS = ("system-ui", "-apple-system", "'Segoe UI'", "Roboto", "'Helvetica Neue'
 _MONO = ("ui-monospace", "'SF Mono'", "'Cascadia Mono'", "Menlo", "Consolas", "'DejaVu Sans Mono'", "monospace")
 
 
-def theme() -> gr.themes.Base:
+def make_theme() -> gr.themes.Base:
     """Quiet greys, one blue for what can be pressed, and subdued text that is still easy to read."""
     return gr.themes.Base(
         primary_hue=_COBALT,

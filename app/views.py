@@ -15,12 +15,12 @@ import numpy as np
 from app.blocks_view import blocks_html, fresh_html, muted, view
 from dbsa_core.blocks import BlockPattern, chosen_blocks
 from dbsa_core.data import Pool, Problem
-from dbsa_core.encode import Progress
 from dbsa_core.errors import SettingsError
-from dbsa_core.label_scores import LabelScores
-from dbsa_core.plan import EncodingPlan
+from dbsa_core.files.tables import Table
+from dbsa_core.planning import EncodingPlan
 from dbsa_core.prediction import Prediction
-from dbsa_core.tables import Table
+from dbsa_core.stage1 import Progress
+from dbsa_core.stage2.label_scores import LabelScores
 
 __all__ = [
     "blocks_html",

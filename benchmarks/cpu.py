@@ -31,13 +31,13 @@ sys.path.insert(0, str(ROOT))
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.peak import forget_peak, peak_resident_bytes  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
-from dbsa_core.assemble import Context  # noqa: E402
 from dbsa_core.masks import dense_mask  # noqa: E402
 from dbsa_core.methods.base import Setup  # noqa: E402
-from dbsa_core.plan import encode  # noqa: E402
-from dbsa_core.prefill import prefill  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
-from dbsa_core.score import score_labels  # noqa: E402
+from dbsa_core.setup import encode  # noqa: E402
+from dbsa_core.stage2.context import Context  # noqa: E402
+from dbsa_core.stage2.dense_prefill import prefill  # noqa: E402
+from dbsa_core.stage2.scoring import score_labels  # noqa: E402
 
 POOL_TOKENS = 4000
 RATIOS = {1200: 0.3, 2000: 0.5}
@@ -86,7 +86,7 @@ def check(setup: Setup, query: str) -> float:
 
 
 def dbsa_context(setup: Setup, block_ids: list[int]) -> Context:
-    from dbsa_core.assemble import assemble
+    from dbsa_core.stage2.context import assemble
 
     return assemble(setup.task.model, setup.encoded_pool(), block_ids, 256)
 

@@ -25,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.cpu import Sample, row  # noqa: E402  # the script runs without an installation
 from benchmarks.versions import versions  # noqa: E402
-from dbsa_core.assemble import Context  # noqa: E402
-from dbsa_core.model import LanguageModel  # noqa: E402
-from dbsa_core.prefill import WHOLE_TOKENS  # noqa: E402
-from dbsa_core.score import LabelTrie, score_labels  # noqa: E402
+from dbsa_core.model.language_model import LanguageModel  # noqa: E402
+from dbsa_core.stage2.context import Context  # noqa: E402
+from dbsa_core.stage2.dense_prefill import WHOLE_TOKENS  # noqa: E402
+from dbsa_core.stage2.scoring import LabelTrie, score_labels  # noqa: E402
 
 SHAPE_8B: dict[str, Any] = {
     "vocab_size": 128_256,

@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.versions import versions  # noqa: E402
-from dbsa_core import score  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
+from dbsa_core.stage2 import scoring  # noqa: E402
 
 POOL_TOKENS = 4000
 SEED = 42
@@ -46,14 +46,14 @@ def main() -> int:
     task = dbsa.Task(model, pool, template("banking77"))
     setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS, seed=SEED))
     method = dbsa.make_method("dbsa").fit(setup)
-    limit = score.ONE_PASS_NODES
+    limit = scoring.ONE_PASS_NODES
     method.predict(drawn[0].text)
     misses, widths, shares, seconds = [], [], [], {"one_pass": [], "best_first": []}
     same, outside = 0, 0.0
     for number, row in enumerate(drawn, start=1):
         found = {}
         for nodes in (limit, 0):
-            score.ONE_PASS_NODES = nodes
+            scoring.ONE_PASS_NODES = nodes
             answer = method.predict(row.text)
             found[answer.scores.way] = answer
             seconds[answer.scores.way].append(answer.seconds["forward"])
@@ -66,7 +66,7 @@ def main() -> int:
         outside = max(outside, walked.outside_mass[0] - exact.outside_mass[0])
         outside = max(outside, exact.outside_mass[0] - walked.outside_mass[1])
         print(f"{number:3d}  miss {misses[-1]:.1e}  widest {widths[-1]:.4f}  {exact.label}", flush=True)
-    score.ONE_PASS_NODES = limit
+    scoring.ONE_PASS_NODES = limit
     result = {
         "queries": len(drawn),
         "labels": len(pool.labels),
@@ -84,7 +84,7 @@ def main() -> int:
     print(json.dumps(result, indent=1))
     out = ROOT / "benchmarks" / "results" / f"probabilities-{model.device.type}.json"
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    good = max(misses) <= TOLERANCE and max(widths) <= score.OPEN_SHARE and outside <= TOLERANCE
+    good = max(misses) <= TOLERANCE and max(widths) <= scoring.OPEN_SHARE and outside <= TOLERANCE
     print("all intervals hold" if good else "AN INTERVAL MISSES")
     return 0 if good else 1
 

@@ -5,17 +5,17 @@ encoded block by block, and a method classifies queries by reading a few of the 
 """
 
 from dbsa_core.data import Demonstration, Pool, build_pool
-from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import DBSAError
-from dbsa_core.evaluate import evaluate
+from dbsa_core.evaluation import evaluate
+from dbsa_core.files.tables import read_table
 from dbsa_core.methods import METHODS, make_method
-from dbsa_core.model import LanguageModel
-from dbsa_core.plan import encode, plan
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.planning import plan
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.setup import Setup, append
-from dbsa_core.tables import read_table
+from dbsa_core.setup import Setup, append, encode
+from dbsa_core.stage1 import EncodedPool
 from dbsa_core.task import Task
 
 __version__ = "0.1.0"

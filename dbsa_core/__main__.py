@@ -2,7 +2,7 @@
 
 import sys
 
-from dbsa_core.cli import main
+from dbsa_core.cli.commands import main
 from dbsa_core.quiet import hush_libraries
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dbsa_core.cells import BREAKS, CODED, CONTROLS, FLOAT, ascii_quoted, clean_text, label_key, quoted
-from dbsa_core.columns import (
+from dbsa_core.errors import DataError
+from dbsa_core.files.cells import BREAKS, CODED, CONTROLS, FLOAT, ascii_quoted, clean_text, label_key, quoted
+from dbsa_core.files.columns import (
     MAX_LABELS,
     ColumnGuess,
     choose_columns,
@@ -18,10 +19,9 @@ from dbsa_core.columns import (
     read_queries,
     read_query_table,
 )
-from dbsa_core.errors import DataError
-from dbsa_core.formats import as_text, describe_rows
-from dbsa_core.formats.lists import is_nested, parsed, single
-from dbsa_core.tables import Table
+from dbsa_core.files.formats import as_text, describe_rows
+from dbsa_core.files.formats.lists import is_nested, parsed, single
+from dbsa_core.files.tables import Table
 
 __all__ = [
     "MAX_LABELS",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dbsa_core.label_scores import LabelScores
+from dbsa_core.stage2.label_scores import LabelScores
 
 ANSWER_COLUMNS = (
     "label",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import DataError
-from dbsa_core.plan import EncodingPlan
+from dbsa_core.planning import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
+from dbsa_core.stage1 import EncodedPool
 from dbsa_core.store.disk import as_identity, read_blocks, write_blocks
 from dbsa_core.task import Task
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dbsa_core.blocks import Block, group
-from dbsa_core.encode import EncodedPool, OnProgress, append_blocks
 from dbsa_core.errors import DataError, SettingsError
-from dbsa_core.plan import EncodingPlan, encode, plan
+from dbsa_core.planning import EncodingPlan, plan
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Retriever, make_retriever
 from dbsa_core.settings import EncodeSettings
+from dbsa_core.speed import note_encoding
+from dbsa_core.stage1 import EncodedPool, OnProgress, append_blocks, encode_blocks
 from dbsa_core.task import Task
 
 
@@ -83,6 +84,28 @@ class Setup:
             ]
             self._retrievers[name, seed] = make_retriever(name, documents, seed=seed)
         return self._retrievers[name, seed]
+
+
+def encode(
+    task: Task,
+    plan: EncodingPlan,
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> EncodedPool:
+    """Carry a plan out; `cancelled()` is asked between blocks, and what is done is kept."""
+    encoded = encode_blocks(
+        task.model,
+        task.pool,
+        plan.blocks,
+        plan.pattern,
+        task.template,
+        rope_length=plan.rope_length,
+        on_progress=on_progress,
+        cancelled=cancelled,
+    )
+    note_encoding(task.model, encoded.tokens, encoded.seconds)
+    return encoded
 
 
 def append(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
-from dbsa_core.encode import CHUNK_TOKENS, encode_blocks
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
+from dbsa_core.stage1 import CHUNK_TOKENS, encode_blocks
 
 PROBE_BLOCK = 128
 """Tokens of a block of the probe; the first one warms the model up."""

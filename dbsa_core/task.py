@@ -12,10 +12,10 @@ from functools import cached_property
 
 from dbsa_core.data import Demonstration, Pool, clean_text
 from dbsa_core.errors import DataError, QueryError
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids, Prompter, PromptTemplate
 from dbsa_core.retrieve import Retriever, make_retriever
-from dbsa_core.score import LabelTrie
+from dbsa_core.stage2.scoring import LabelTrie
 
 
 class Task:

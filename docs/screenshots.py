@@ -13,8 +13,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app import build, launch_options
-from app.example import Example
-from app.workspace import Workspace
+from app.server.example import Example
+from app.server.workspace import Workspace
 
 FOLDER = Path(__file__).resolve().parent / "screenshots"
 TABS = {"data": "Data", "encode": "Encode", "ask": "Ask", "file": "Classify a file"}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 
 
 def layer_windows(model: PreTrainedModel) -> Any:

@@ -23,7 +23,7 @@ from dbsa_core.data import (
     read_queries,
 )
 from dbsa_core.errors import DataError
-from dbsa_core.tables import Table, read_table
+from dbsa_core.files.tables import Table, read_table
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 

@@ -14,7 +14,7 @@ import torch
 from dbsa_core.data import Pool
 from dbsa_core.masks import dense_mask
 from dbsa_core.methods import make_method
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.retrieve import make_retriever

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,18 +10,19 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from dbsa_core.assemble import Context, assemble
-from dbsa_core.attention import LayerOptions
+from dbsa_core.attention import LayerOptions, causal
 from dbsa_core.blocks import Block, BlockPattern, starts
-from dbsa_core.capture import cache_keyword
 from dbsa_core.data import Pool
-from dbsa_core.encode import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
-from dbsa_core.model import DenseStage, LanguageModel
-from dbsa_core.prefill import prefill
+from dbsa_core.model.capture import cache_keyword
+from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.score import LabelTrie, score_labels
+from dbsa_core.stage1 import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.stage2 import dense_prefill, scoring
+from dbsa_core.stage2.context import Context, assemble
+from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.scoring import LabelTrie, score_labels
 from tests.oracle import dense_arguments, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 
@@ -289,10 +289,10 @@ def test_a_long_prompt_in_parts_is_the_prompt_at_once(
     close(torch.tensor(at_once.log_probs), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
     for part, masked in ((7, 3), (10, 512), (10_000, 3)):
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["dbsa_core.attention.causal"], "TILE_SCORES", 1)
-            patch.setattr(sys.modules["dbsa_core.prefill"], "PART_TOKENS", part)
-            patch.setattr(sys.modules["dbsa_core.prefill"], "WHOLE_TOKENS", part)
-            patch.setattr(sys.modules["dbsa_core.score"], "MASKED_PROMPT", masked)
+            patch.setattr(causal, "TILE_SCORES", 1)
+            patch.setattr(dense_prefill, "PART_TOKENS", part)
+            patch.setattr(dense_prefill, "WHOLE_TOKENS", part)
+            patch.setattr(scoring, "MASKED_PROMPT", masked)
             in_parts = score_labels(context, prompt, TRIE, spans=spans)
         close(torch.tensor(in_parts.log_probs), torch.tensor(at_once.log_probs))
         assert in_parts.mass is not None

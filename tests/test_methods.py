@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from dbsa_core.assemble import Context
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
-from dbsa_core.evaluate import evaluate
+from dbsa_core.evaluation import evaluate
 from dbsa_core.methods import METHODS, make_method, retrieval_icl
-from dbsa_core.model import LanguageModel
-from dbsa_core.plan import query_positions
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.planning import query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Prompter, PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup, append
+from dbsa_core.stage2.context import Context
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 

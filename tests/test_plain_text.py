@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dbsa_core.data import Pool
 from dbsa_core.methods import Setup, make_method
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.plain_text import PlainText
 from dbsa_core.prompt import Prompter, PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
@@ -139,7 +139,7 @@ def test_a_prefix_of_two_tokens_stands_once_before_everything_that_a_method_read
 def test_the_embedded_tokenizer_reads_them_as_text(text: str) -> None:
     from transformers import AutoTokenizer
 
-    from dbsa_core.loading import converted, default_cache_folder, embedded_gguf
+    from dbsa_core.model.loading import converted, default_cache_folder, embedded_gguf
 
     tokenizer = AutoTokenizer.from_pretrained(str(converted(embedded_gguf(), default_cache_folder())))
     ids = Prompter(tokenizer).query(text)

@@ -12,8 +12,8 @@ from dbsa_core.data import Pool
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prompt import PRESETS, Prompter, PromptTemplate, template
-from dbsa_core.score import LabelTrie
 from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.stage2.scoring import LabelTrie
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, tiny_model
 
@@ -206,7 +206,7 @@ def test_a_template_that_cannot_work_is_refused_with_a_sentence(words: dict[str,
 def test_the_embedded_tokenizers_ids_are_those_of_joint_text(label: str) -> None:
     from transformers import AutoTokenizer
 
-    from dbsa_core.loading import converted, default_cache_folder, embedded_gguf
+    from dbsa_core.model.loading import converted, default_cache_folder, embedded_gguf
 
     tokenizer = AutoTokenizer.from_pretrained(str(converted(embedded_gguf(), default_cache_folder())))
     prompter = Prompter(tokenizer)

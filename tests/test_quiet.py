@@ -19,18 +19,18 @@ def noise(*arguments, **options):
         warnings.warn("noise of a library", category)
     transformers_logging.get_logger("transformers.models.llama").warning("noise of transformers")
     logging.getLogger("huggingface_hub.file_download").warning("noise of the hub")
-    logging.getLogger("dbsa_core.loading").warning("a word of ours")
+    logging.getLogger("dbsa_core.model.loading").warning("a word of ours")
     raise SystemExit(7)
 """
 COMMAND_LINE = """
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 LanguageModel.load = noise
 sys.argv = ["dbsa_core", "classify", "--query", "x"]
 runpy.run_module("dbsa_core", run_name="__main__")
 """
 APP = """
 import gradio
-from app.example import Example
+from app.server.example import Example
 Example.start = lambda self: None
 gradio.Blocks.launch = noise
 sys.argv = ["app.py"]

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from dbsa_core.data import Pool
-from dbsa_core.encode import EncodedPool
 from dbsa_core.errors import DataError
 from dbsa_core.methods import Setup, make_method
-from dbsa_core.plan import encode
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.saved import load_pool, save_pool
 from dbsa_core.settings import EncodeSettings
+from dbsa_core.setup import encode
+from dbsa_core.stage1 import EncodedPool
 from dbsa_core.store import disk
 from dbsa_core.task import Task
 from tests.tiny import tiny_model

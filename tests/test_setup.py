@@ -10,7 +10,7 @@ import pytest
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import METHODS, make_method
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import pytest
 
+from dbsa_core import speed as speeds
+from dbsa_core import stage1
 from dbsa_core.data import Pool
-from dbsa_core.encode import CHUNK_TOKENS, encode_blocks
-from dbsa_core.model import LanguageModel
-from dbsa_core.plan import encode, plan
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
+from dbsa_core.setup import encode
 from dbsa_core.speed import measured_speed, note_encoding
+from dbsa_core.stage1 import CHUNK_TOKENS, encode_blocks
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
-speeds = importlib.import_module("dbsa_core.speed")
 POSITIONS = 4096
 
 
@@ -91,6 +92,6 @@ def test_the_next_plan_knows_how_fast_the_last_one_was(model: LanguageModel, mon
     task = Task(model, Pool.of([(f"thing number {i:03d}", f"kind {i % 5}") for i in range(60)]))
     made = plan(task, EncodeSettings(pool_tokens=2000))
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(importlib.import_module("dbsa_core.encode"), "now", lambda device: float(next(clock)))
+    monkeypatch.setattr(stage1, "now", lambda device: float(next(clock)))
     encoded = encode(task, made)
     assert plan(task, EncodeSettings(pool_tokens=2000)).seconds == pytest.approx(encoded.seconds)

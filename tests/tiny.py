@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
-from dbsa_core.model import LanguageModel
+from dbsa_core.model.language_model import LanguageModel
 
 WINDOW = 7
 """Sliding windows are smaller than a block and than the pool."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.jobs import unexpected
-from app.session import Session
-from app.workspace import Workspace
+from app.server.jobs import unexpected
+from app.server.session import Session
+from app.server.workspace import Workspace
 from dbsa_core import DBSAError, EncodeSettings, QuerySettings
-from dbsa_core.encode import Progress
-from dbsa_core.tables import read_table
+from dbsa_core.files.tables import read_table
+from dbsa_core.stage1 import Progress
 
 
 def create_api(workspace: Workspace) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.example import QUERIES
 from app.plots import attention_figure, latency_figure, mask_figure, mask_words
-from app.session import Answer, Session
+from app.server.example import QUERIES
+from app.server.session import Answer, Session
+from app.server.workspace import Workspace
 from app.tabs.page import Page, encode_job
 from app.views import blocks_html, comparison_note, duration, fresh_html, latency_table, prediction_card
-from app.workspace import Workspace
 from dbsa_core import Prediction
 
 TITLES = {"dbsa": "DBSA", "dbsa_fresh": "DBSA + similar examples", "retrieval_icl": "Retrieval ICL"}

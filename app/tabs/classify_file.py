@@ -11,17 +11,17 @@ from typing import Any
 
 import gradio as gr
 
-from app.batch import Answers, RowsDone
-from app.session import Session
+from app.server.batch import Answers, RowsDone
+from app.server.session import Session
+from app.server.workspace import Workspace
 from app.tabs.data import ACCEPTED, column_choices, table_view
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import duration
-from app.workspace import Workspace
 from dbsa_core.data import read_queries, read_query_table
 from dbsa_core.errors import DataError
+from dbsa_core.files.tables import Table
 from dbsa_core.prediction import ANSWER_COLUMNS
-from dbsa_core.tables import Table
 
 SHOWN_ROWS = 20
 

@@ -12,13 +12,13 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from app.session import Data, Session
+from app.server.session import Data, Session
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import pool_summary, problems_view
 from dbsa_core.data import clean_text
 from dbsa_core.errors import DataError
-from dbsa_core.tables import Table, read_table, shortened
+from dbsa_core.files.tables import Table, read_table, shortened
 
 PREVIEW_ROWS = 8
 PREVIEW_COLUMNS = 12

@@ -13,18 +13,18 @@ from typing import Any
 import gradio as gr
 
 from app.plots import mask_figure, mask_words
-from app.session import Session
+from app.server.session import Session
+from app.server.workspace import Workspace
 from app.tabs.model import create_model_picker
 from app.tabs.page import Page, encode_job
 from app.views import plan_view, progress_view, ratio_text
-from app.workspace import Workspace
 from dbsa_core import DBSAError, EncodeSettings, PromptTemplate, QuerySettings
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.encode import Progress
 from dbsa_core.errors import SettingsError
-from dbsa_core.plan import EncodingPlan, limits
+from dbsa_core.planning import EncodingPlan, limits
 from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, preset
+from dbsa_core.stage1 import Progress
 
 OWN = "own"
 PRESETS = [

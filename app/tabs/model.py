@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.session import Session
+from app.server.session import Session
+from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.page import Page
-from app.workspace import EMBEDDED, Workspace
 from dbsa_core.errors import ModelError
-from dbsa_core.loading import EMBEDDED_NAME
+from dbsa_core.model.loading import EMBEDDED_NAME
 
 KINDS = [
     (f"Embedded ({EMBEDDED_NAME})", EMBEDDED),

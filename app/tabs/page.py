@@ -12,13 +12,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.jobs import unexpected
-from app.session import Session
+from app.server.jobs import unexpected
+from app.server.session import Session
+from app.server.workspace import EMBEDDED, Workspace
 from app.views import message_view
-from app.workspace import EMBEDDED, Workspace
 from dbsa_core import DBSAError
-from dbsa_core.encode import Progress
-from dbsa_core.loading import EMBEDDED_NAME, unused_gpu
+from dbsa_core.model.loading import EMBEDDED_NAME, unused_gpu
+from dbsa_core.stage1 import Progress
 
 PULSE_SECONDS = 0.8
 _DISMISS = """

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from dbsa_core.tables import Table
+from dbsa_core.files.tables import Table
 
 DELIMITERS = [("Detect", ""), ("Comma", ","), ("Semicolon", ";"), ("Tab", "\t"), ("Pipe", "|")]
 ENCODINGS = [

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from dbsa_core.errors import QueryError, SettingsError
-from dbsa_core.memory import memory_told
+from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Ids
 from dbsa_core.setup import Setup

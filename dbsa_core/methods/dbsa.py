@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dbsa_core.assemble import assemble
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
-from dbsa_core.label_scores import LabelScores
 from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
-from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
+from dbsa_core.stage2.context import assemble
+from dbsa_core.stage2.label_scores import LabelScores
+from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dbsa_core.assemble import Context
 from dbsa_core.methods.base import QUERY_ALONE, WHOLE_PROMPT, check_query_fits, fit_rows, query_memory
 from dbsa_core.prediction import Prediction
-from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
+from dbsa_core.stage2.context import Context
+from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dbsa_core.encode import OnProgress
 from dbsa_core.errors import CapacityError
 from dbsa_core.methods.base import Method
 from dbsa_core.setup import Setup
+from dbsa_core.stage1 import OnProgress
 from dbsa_core.timing import now
 
 OnRefused = Callable[[str, CapacityError], None]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dbsa_core.assemble import Context
 from dbsa_core.errors import CapacityError
-from dbsa_core.memory import memory_told
 from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fitted, query_memory
-from dbsa_core.plan import query_positions
+from dbsa_core.model.memory import memory_told
+from dbsa_core.planning import query_positions
 from dbsa_core.prediction import Prediction
-from dbsa_core.prefill import prefill
-from dbsa_core.score import score_labels
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
+from dbsa_core.stage2.context import Context
+from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from app import build, launch_options
-from app.workspace import Workspace
+from app.server.workspace import Workspace
 
 GRADIO_ON_PANDAS_3 = [
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),

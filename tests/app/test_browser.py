@@ -11,8 +11,8 @@ import openpyxl
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app.example import Example
-from app.workspace import Workspace
+from app.server.example import Example
+from app.server.workspace import Workspace
 from tests.app.serving import GRADIO_ON_PANDAS_3, served
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]

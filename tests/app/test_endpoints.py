@@ -12,8 +12,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from app.example import Example
-from app.workspace import Workspace
+from app.server.example import Example
+from app.server.workspace import Workspace
 from tests.app.serving import GRADIO_ON_PANDAS_3, served
 from tests.tiny import tiny_model
 

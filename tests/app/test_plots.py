@@ -12,9 +12,9 @@ import pytest
 from app import plots
 from app.plots import attention_figure, latency_figure, mask_figure, mask_words
 from dbsa_core.blocks import BlockPattern
-from dbsa_core.label_scores import LabelScores
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
 from dbsa_core.prediction import Prediction, QueryAttention
+from dbsa_core.stage2.label_scores import LabelScores
 
 
 def heatmap(figure: go.Figure) -> go.Heatmap:

@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 
 from app import views
+from app.server.workspace import Workspace
 from app.tabs.page import header_view
-from app.theme import CSS, theme
-from app.workspace import Workspace
+from app.theme import CSS, make_theme
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.data import Demonstration, Pool, Problem
-from dbsa_core.encode import Progress
-from dbsa_core.label_scores import LabelScores, OpenLabels
+from dbsa_core.files.tables import Table
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.tables import Table
+from dbsa_core.stage1 import Progress
+from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -400,7 +400,7 @@ def test_a_method_without_blocks(setup: Setup, prediction: Prediction) -> None:
 
 
 def test_nothing_is_fetched_for_the_look() -> None:
-    made = theme()
+    made = make_theme()
     assert not made._stylesheets
     assert not made._font_css
     assert "url(" not in CSS

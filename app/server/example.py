@@ -1,0 +1,107 @@
+"""The bundled example: its data at hand for every new session, and its blocks encoded in the background from the start.
+
+Knows nothing about screens. The result is kept on disk, so that the second start has nothing to encode.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from app.server.batch import encode_in_steps
+from app.server.jobs import Job
+from app.server.session import Data, Encoded
+from app.server.workspace import Workspace
+from dbsa_core import EncodedPool, EncodeSettings, Setup, Task, build_pool, plan, read_table
+from dbsa_core.errors import DataError
+from dbsa_core.example import example_file
+from dbsa_core.model.loading import default_cache_folder
+from dbsa_core.planning import EncodingPlan
+from dbsa_core.saved import load_pool, save_pool
+
+log = logging.getLogger(__name__)
+
+FILE = example_file("train.csv")
+NAME = "Support desk (bundled example)"
+POOL_TOKENS = 4_000
+OWNER = "app"
+"""Owns the example's job; no session's id is so short."""
+QUERIES = (
+    "The app says my robot is offline since I changed the router.",
+    "I sent the vacuum back three weeks ago and still have not seen my money.",
+    "I forgot my password and the reset link never arrives.",
+)
+
+
+class Example:
+    """Data and settings are there at once; task and blocks once `start` has come so far."""
+
+    def __init__(
+        self, workspace: Workspace, *, file: Path = FILE, cache: Path | None = None, tokens: int = POOL_TOKENS
+    ):
+        table = read_table(file)
+        self.data = Data(table, "text", "label", build_pool(table, "text", "label"), NAME)
+        self.settings = EncodeSettings(pool_tokens=tokens)
+        self.task: Task | None = None
+        self.encoded: Encoded | None = None
+        self.job: Job | None = None
+        self._workspace = workspace
+        self._cache = cache
+
+    @property
+    def active(self) -> bool:
+        """Whether blocks are on their way."""
+        return self.job is not None and self.job.active
+
+    @property
+    def recently_active(self) -> bool:
+        """The same, and a little longer, so that pages see the end."""
+        return self.job is not None and (self.job.active or time.monotonic() - (self.job.ended or 0) < 4)
+
+    def start(self) -> Job:
+        """Load the default model and encode, in the background."""
+        self.job = self._workspace.jobs.submit(OWNER, "example", self._work)
+        return self.job
+
+    def _work(self, job: Job) -> EncodedPool:
+        workspace = self._workspace
+        self.task = Task(workspace.model(workspace.default_model), self.data.pool)
+        made = plan(self.task, self.settings)
+        if (kept := self._kept(made)) is not None:
+            self._publish(made, kept)
+            return kept
+        done = encode_in_steps(
+            self.task,
+            made,
+            publish=lambda encoded: self._publish(made, encoded),
+            report=job.report,
+            cancelled=job.cancelled,
+            give_way=workspace.turnstile.give_way,
+        )
+        if done.complete:
+            self._keep(done)
+        return done
+
+    def _publish(self, made: EncodingPlan, encoded: EncodedPool) -> None:
+        assert self.task is not None
+        self.encoded = Encoded(Setup(self.task, made, encoded), self.data, self.settings)
+        self._workspace.announce()
+
+    def _folder(self) -> Path:
+        assert self.task is not None
+        return (self._cache or default_cache_folder()) / "example" / self.task.model.signature
+
+    def _kept(self, made: EncodingPlan) -> EncodedPool | None:
+        assert self.task is not None
+        try:
+            return load_pool(self._folder(), self.task, made)
+        except (DataError, OSError) as error:
+            log.warning("The example's kept blocks cannot be used and are made anew: %s", error)
+            return None
+
+    def _keep(self, encoded: EncodedPool) -> None:
+        try:
+            save_pool(encoded, self._folder())
+        except (DataError, OSError) as error:
+            log.warning("The example's blocks could not be kept for the next start: %s", error)

@@ -1,0 +1,132 @@
+"""What one browser's work consists of: its data, its settings, what is encoded for it, and its last answer.
+
+Knows nothing about servers or screens; `workspace` fills these in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbsa_core import (
+    EncodedPool,
+    EncodeSettings,
+    Pool,
+    Prediction,
+    PromptTemplate,
+    QuerySettings,
+    Setup,
+    Task,
+    build_pool,
+)
+from dbsa_core.data import choose_columns
+from dbsa_core.files.tables import Table
+from dbsa_core.methods import Method
+from dbsa_core.planning import EncodingPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A file, its columns and the pool that they make."""
+
+    table: Table
+    text_column: str
+    label_column: str
+    pool: Pool
+    name: str
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    """Every label as it stands in the file, and as it is called."""
+
+    @classmethod
+    def of(cls, table: Table, text: str | None = None, label: str | None = None, *, names: Mapping[str, str]) -> Data:
+        """The table's pool; columns are guessed where they are None, labels without a name keep theirs."""
+        text, label = choose_columns(table, text, label)
+        pool = build_pool(table, text, label)
+        called = {own: names.get(own, own) for own in pool.labels}
+        if any(own != name for own, name in called.items()):
+            pool = build_pool(table, text, label, label_names=called)
+        return cls(table, text, label, pool, table.source, called)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What queries read, and what it was made of."""
+
+    setup: Setup
+    data: Data
+    settings: EncodeSettings
+
+    @property
+    def pool(self) -> EncodedPool:
+        return self.setup.encoded_pool()
+
+    @property
+    def template(self) -> PromptTemplate:
+        return self.setup.task.template
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The last query: DBSA's prediction with the setup that it read, and how long a comparison would take."""
+
+    prediction: Prediction
+    setup: Setup
+    settings: QuerySettings
+    compare_seconds: float
+
+
+@dataclass(eq=False)
+class Session:
+    """One browser's work. Everything in it may be replaced; nothing in it is changed in place."""
+
+    id: str
+    model_source: str
+    data: Data | None = None
+    file: str | None = None
+    table: Table | None = None
+    """The file that was uploaded last, which becomes `data` once its columns are known."""
+    settings: EncodeSettings = field(default_factory=EncodeSettings)
+    query_settings: QuerySettings = field(default_factory=QuerySettings)
+    template: PromptTemplate = field(default_factory=PromptTemplate)
+    encoded: Encoded | None = None
+    evicted: bool = False
+    """Whether its encoded pool was dropped to make room."""
+    answer: Answer | None = None
+    queries: Table | None = None
+    """The file to classify."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Id of the last job of each kind."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _task: tuple[Any, Task] | None = None
+    _plan: tuple[Any, EncodingPlan] | None = None
+    _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
+    """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
+
+    def method_name(self) -> str:
+        """DBSA's name in the registry: the paper's, or ours with similar examples."""
+        return "dbsa_fresh" if self.query_settings.fresh_demonstrations else "dbsa"
+
+
+def changed_settings(
+    then: EncodingPlan, now: EncodingPlan, settings_then: EncodeSettings, settings_now: EncodeSettings
+) -> list[str]:
+    """What differs between two plans, in words; empty where they encode the same blocks in the same way."""
+    if (now.blocks, now.pattern) == (then.blocks, then.pattern):
+        return []
+    pairs = {
+        "the block size": (then.pattern.demonstrations_per_block, now.pattern.demonstrations_per_block),
+        "the window": (then.pattern.previous_blocks, now.pattern.previous_blocks),
+        "the shared first block": (then.pattern.sink_blocks, now.pattern.sink_blocks),
+        "positions": (then.pattern.positions, now.pattern.positions),
+        "pool tokens": (then.tokens, now.tokens),
+        "the seed": (settings_then.seed, settings_now.seed),
+        "long rows": (settings_then.long_rows, settings_now.long_rows),
+    }
+    changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return [f"{name} ({_shown(before)} to {_shown(after)})" for name, (before, after) in changed.items()]
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,388 @@
+"""What the server holds for its pages: models, loaded once and shared, and sessions with their data and encoded pools.
+
+Knows nothing about Gradio. A page holds a session's id and nothing else; whoever knows the id owns the session.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from app.server.batch import Answers, classify_rows, encode_in_steps, interruptible, stoppable
+from app.server.jobs import Job, JobRegistry, Turnstile
+from app.server.models import EMBEDDED, load_model
+from app.server.session import Answer, Data, Encoded, Session, changed_settings
+from dbsa_core import (
+    DBSAError,
+    EncodedPool,
+    LanguageModel,
+    Prediction,
+    PromptTemplate,
+    QuerySettings,
+    Setup,
+    Task,
+    make_method,
+    plan,
+)
+from dbsa_core.data import read_queries
+from dbsa_core.errors import CapacityError, DataError, ModelError
+from dbsa_core.files.tables import Table
+from dbsa_core.methods import Method
+from dbsa_core.methods.retrieval_icl import matched_budget
+from dbsa_core.model.loading import EMBEDDED_NAME
+from dbsa_core.planning import EncodingPlan
+from dbsa_core.speed import measured_speed
+
+log = logging.getLogger(__name__)
+
+"""The source of the model that comes with the app."""
+MAX_SESSIONS = 200
+MEMORY_SHARE = 0.4
+"""Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
+COMPARE_AT_ONCE_SECONDS = 10.0
+"""A comparison of at most this estimate runs by itself."""
+WAIT_SECONDS = 180.0
+"""How long a query waits for the first blocks."""
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class Workspace:
+    """Sessions, models and jobs of one server."""
+
+    def __init__(
+        self,
+        *,
+        default_model: str = EMBEDDED,
+        allowed_models: Collection[str] | None = None,
+        budget_bytes: int | None = None,
+        load: Callable[[str], LanguageModel] | None = None,
+    ):
+        """`allowed_models` None allows any source, else only the default's and these; `load` makes a model of one."""
+        self.default_model = default_model
+        self.allowed_models = None if allowed_models is None else tuple(dict.fromkeys([default_model, *allowed_models]))
+        self.budget_bytes = budget_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
+        self.jobs = JobRegistry()
+        self.turnstile = Turnstile()
+        self.folder = Path(tempfile.mkdtemp(prefix="dbsa-app-"))
+        self.changed = threading.Condition()
+        self.example: Any = None
+        """What `app.example` keeps here for every new session."""
+        self._load = load or load_model
+        self._models: dict[str, LanguageModel] = {}
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.RLock()
+        self._loading = threading.Lock()
+
+    # --- models ---
+
+    def check_source(self, source: str) -> str:
+        """The source, tidied; `ModelError` where this server must not load it."""
+        source = source.strip() or self.default_model
+        source = EMBEDDED if source == EMBEDDED_NAME else source
+        if self.allowed_models is not None and source not in self.allowed_models:
+            raise ModelError(
+                f"This server loads only the models {', '.join(self.allowed_models)}. Whoever runs it can allow others "
+                "with --allow-model."
+            )
+        return source
+
+    def loaded(self, source: str) -> LanguageModel | None:
+        """The model if it is there already."""
+        with self._lock:
+            return self._models.get(source)
+
+    def model(self, source: str) -> LanguageModel:
+        """The model of that source; the first call loads it, others wait for that."""
+        source = self.check_source(source)
+        with self._loading:
+            if (found := self.loaded(source)) is None:
+                found = stoppable(self._load(source))
+                with self._lock:
+                    wanted = {session.model_source for session in self._sessions.values()} | {self.default_model}
+                    self._models = {name: model for name, model in self._models.items() if name in wanted}
+                    self._models[source] = found
+                self.announce()
+        return found
+
+    # --- sessions ---
+
+    def session(self, session_id: str | None) -> Session:
+        """The session of that id; an id that is new here (of a page from before a restart) begins a new session."""
+        if session_id is None or not _SESSION_ID.fullmatch(session_id):
+            session_id = secrets.token_urlsafe(24)
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                self._drop_old_sessions()
+                session = self._sessions[session_id] = Session(session_id, self.default_model)
+            self._sessions.move_to_end(session_id)
+        if session.data is None and self.example is not None:
+            session.data, session.settings = self.example.data, self.example.settings
+        return session
+
+    def _drop_old_sessions(self) -> None:
+        busy = self.jobs.owners()
+        idle = [id for id in self._sessions if id not in busy]
+        for id in idle[: max(0, len(self._sessions) - MAX_SESSIONS + 1)]:
+            del self._sessions[id]
+
+    def announce(self) -> None:
+        """Wake whoever waits for something to become ready."""
+        with self.changed:
+            self.changed.notify_all()
+
+    # --- data, task and plan ---
+
+    def set_data(self, session: Session, table: Table, *columns: str | None, names: Mapping[str, str] = {}) -> Data:
+        """Make the table the session's data; what was encoded stays usable, and stale, until it is encoded anew.
+
+        `columns`: of the texts and of the labels, guessed where None. `names`: of some or all labels.
+        """
+        data = Data.of(table, *columns, names=names)
+        with session.lock:
+            if session.data is None or session.data.table is not table:
+                session.settings = replace(session.settings, pool_tokens=None, block_size=None)
+            session.data = data
+        return data
+
+    def use_example(self, session: Session) -> None:
+        """Go back to the bundled example and its settings."""
+        if self.example is None:
+            raise DataError("This server has no bundled example; upload a file.")
+        with session.lock:
+            session.data, session.settings, session.encoded = self.example.data, self.example.settings, None
+            session.table, session.file, session.template, session.evicted = None, None, PromptTemplate(), False
+            session._methods = {}
+
+    def task(self, session: Session) -> Task:
+        """Model and pool, tokenized. Waits for a model that is being loaded."""
+        if session.data is None:
+            raise DataError("There are no data yet; upload a file on the Data tab, or use the bundled example.")
+        model = self.model(session.model_source)
+        key = (model, session.data.pool, session.template)
+        example = self.example.task if self.example is not None else None
+        if example is not None and (example.model, example.pool, example.template) == key:
+            return example
+        with session.lock:
+            if session._task is None or session._task[0] != key:
+                session._task = key, Task(*key)
+            return session._task[1]
+
+    def plan(self, session: Session) -> EncodingPlan:
+        """What Encode would do now."""
+        task, settings = self.task(session), session.settings
+        with session.lock:
+            if session._plan is None or session._plan[0] != (task, settings):
+                with self.turnstile.person():
+                    session._plan = (task, settings), plan(task, settings)
+            return session._plan[1]
+
+    # --- what queries read ---
+
+    def current(self, session: Session) -> Encoded | None:
+        """What the session's queries read now: its own encoding, or as much of the example's as is done."""
+        if session.encoded is not None or self.example is None or session.data is not self.example.data:
+            return session.encoded
+        same_model = session.model_source == self.default_model
+        return self.example.encoded if same_model else None
+
+    def wait_for_blocks(self, session: Session) -> Encoded:
+        """`current`, waiting for the first blocks where they are on their way."""
+        until = time.monotonic() + WAIT_SECONDS
+        with self.changed:
+            while (found := self.current(session)) is None and time.monotonic() < until:
+                if not self._on_its_way(session):
+                    break
+                self.changed.wait(0.2)
+        if found is None:
+            why = "It was dropped to make room for others. " if session.evicted else ""
+            raise DataError(f"Nothing is encoded yet. {why}Press Encode on the Encode tab, then ask again.")
+        return found
+
+    def _on_its_way(self, session: Session) -> bool:
+        mine = self.job(session, "encode")
+        if mine is not None and mine.active:
+            return True
+        return self.example is not None and session.data is self.example.data and self.example.active
+
+    def stale_reasons(self, session: Session) -> list[str]:
+        """How the session's data and settings differ from those of what queries read; empty where they agree."""
+        encoded = self.current(session)
+        if encoded is None or session.data is None:
+            return []
+        reasons = []
+        if session.data.pool.fingerprint != encoded.data.pool.fingerprint:
+            reasons.append(f"the data (encoded: {encoded.data.name}; now: {session.data.name})")
+        model = self.loaded(session.model_source)
+        if model is not encoded.setup.task.model:
+            reasons.append(f"the model (encoded by {encoded.setup.task.model.name})")
+        if session.template != encoded.template:
+            reasons.append("the words around texts and labels")
+        return reasons or self._changed_settings(session, encoded)
+
+    def _changed_settings(self, session: Session, encoded: Encoded) -> list[str]:
+        if session.settings == encoded.settings:
+            return []
+        try:
+            now, then = self.plan(session), encoded.setup.plan
+        except DBSAError:
+            return ["the settings"]
+        return changed_settings(then, now, encoded.settings, session.settings)
+
+    # --- jobs ---
+
+    def job(self, session: Session, kind: str) -> Job | None:
+        """The session's last job of a kind."""
+        return self.jobs.get(session.id, session.jobs.get(kind, ""))
+
+    def _submit(self, session: Session, kind: str, work: Callable[[Job], Any]) -> Job:
+        with session.lock:
+            before = self.job(session, kind)
+            if before is not None and before.active:
+                raise CapacityError("That is running already; stop it first, or wait for its end.")
+            job = self.jobs.submit(session.id, kind, work)
+            session.jobs[kind] = job.id
+        return job
+
+    def stop(self, session: Session, kind: str) -> bool:
+        """Ask the session's job of a kind to stop; False where none was active."""
+        return self.jobs.cancel(session.id, session.jobs.get(kind, ""))
+
+    def busy(self, session: Session) -> bool:
+        """Whether a page of this session has something to watch."""
+        mine = (self.job(session, kind) for kind in session.jobs)
+        active = any(job is not None and (job.active or time.monotonic() - (job.ended or 0) < 4) for job in mine)
+        return active or (self.example is not None and self.example.recently_active)
+
+    def load_model_job(self, session: Session, source: str) -> Job:
+        """Load a model in the background and make it the session's."""
+        source = self.check_source(source)
+
+        def work(job: Job) -> LanguageModel:
+            found = self.model(source)
+            session.model_source = source
+            return found
+
+        return self._submit(session, "model", work)
+
+    def encode(self, session: Session) -> Job:
+        """Encode after the session's plan. The old pool answers queries until the new one is done or stopped."""
+        task, made, data, settings = self.task(session), self.plan(session), session.data, session.settings
+        assert data is not None
+        if made.num_bytes > self.budget_bytes:
+            raise CapacityError(
+                f"The plan needs {made.num_bytes / 1e6:,.0f} MB, and this server keeps at most "
+                f"{self.budget_bytes / 1e6:,.0f} MB of encoded pools; choose fewer pool tokens."
+            )
+        first = self.current(session) is None
+
+        def publish(encoded: EncodedPool) -> None:
+            session.encoded = Encoded(Setup(task, made, encoded), data, settings)
+            session._methods, session.evicted = {}, False
+            self._make_room(session)
+            self.announce()
+
+        def work(job: Job) -> EncodedPool:
+            done = encode_in_steps(
+                task,
+                made,
+                publish=publish if first else lambda _: None,
+                report=job.report,
+                cancelled=job.cancelled,
+                give_way=self.turnstile.give_way,
+            )
+            publish(done)
+            return done
+
+        return self._submit(session, "encode", work)
+
+    def _make_room(self, keep: Session) -> None:
+        """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
+        with self._lock:
+            held = [session for session in self._sessions.values() if session.encoded is not None]
+            used = sum(session.encoded.pool.num_bytes for session in held if session.encoded)
+            for session in held:
+                if used <= self.budget_bytes:
+                    break
+                if session is not keep and session.encoded is not None:
+                    used -= session.encoded.pool.num_bytes
+                    session.encoded, session.answer, session._methods, session.evicted = None, None, {}, True
+
+    def method(self, session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
+        """The method, fitted once per encoded pool and settings."""
+        with session.lock:
+            found = session._methods.get(name)
+            if found is None or found[0] != (setup, settings):
+                session._methods[name] = found = (setup, settings), make_method(name, settings).fit(setup)
+            return found[1]
+
+    def ask(self, session: Session, query: str, *, compare: bool = True) -> Answer:
+        """Classify one text. What was being compared is given up, so that nothing stands in the way."""
+        self.stop(session, "compare")
+        encoded = self.wait_for_blocks(session)
+        encoded.setup.task.query(query)
+        method = self.method(session, session.method_name(), encoded.setup, session.query_settings)
+        with self.turnstile.person():
+            prediction = method.predict(query, attention=True)
+        setup, settings = encoded.setup, session.query_settings
+        session.answer = Answer(prediction, setup, settings, self._compare_seconds(setup, settings, prediction))
+        session.jobs.pop("compare", None)
+        if compare and session.answer.compare_seconds < COMPARE_AT_ONCE_SECONDS:
+            self.compare(session)
+        return session.answer
+
+    def _compare_seconds(self, setup: Setup, settings: QuerySettings, prediction: Prediction) -> float:
+        rows = setup.rows
+        pool = setup.encoded_pool()
+        tokens = pool.tokens * matched_budget(setup, settings.ratio) / max(1, len(rows))
+        # Each may have been measured while the machine was busy, or on few tokens: the fastest says what it can do.
+        query = prediction.scores.tokens / max(prediction.seconds["forward"], 1e-3)
+        return tokens / max(measured_speed(setup.task.model), pool.tokens / max(pool.seconds, 1e-3), query)
+
+    def compare(self, session: Session) -> Job:
+        """Answer the last query by Retrieval ICL, in the background."""
+        answer = session.answer
+        if answer is None:
+            raise DataError("There is nothing to compare yet; ask something first.")
+
+        def work(job: Job) -> Prediction:
+            method = self.method(session, "retrieval_icl", answer.setup, answer.settings)
+            self.turnstile.give_way()
+            with interruptible(job.cancelled):
+                return method.predict(answer.prediction.query)
+
+        return self._submit(session, "compare", work)
+
+    def classify_file(self, session: Session, text_column: str | None, *, spreadsheet_safe: bool = False) -> Job:
+        """Classify every row of the session's file of queries, in the background; see `classify_rows`."""
+        table = session.queries
+        if table is None:
+            raise DataError("There is no file to classify yet; upload one.")
+        texts = read_queries(table, text_column)
+        encoded = self.wait_for_blocks(session)
+        method = make_method(session.method_name(), session.query_settings).fit(encoded.setup)
+
+        def work(job: Job) -> Answers:
+            return classify_rows(
+                table,
+                texts,
+                method,
+                folder=Path(tempfile.mkdtemp(dir=self.folder)),
+                report=job.report,
+                cancelled=job.cancelled,
+                give_way=self.turnstile.give_way,
+                spreadsheet_safe=spreadsheet_safe,
+            )
+
+        return self._submit(session, "classify_file", work)

@@ -1,0 +1,286 @@
+"""The command line: `python -m dbsa_core encode|classify|evaluate`.
+
+Knows nothing about how anything is computed: it reads options and files, calls the library and hands results on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from dbsa_core.cli.files import Data, Queries, read_data, read_query_file, read_test
+from dbsa_core.cli.options import Choices, check_queries, choices, parse
+from dbsa_core.cli.output import (
+    EVALUATION_HEADER,
+    Answer,
+    Console,
+    CsvFile,
+    csv_line,
+    evaluation_line,
+    header,
+)
+from dbsa_core.data import Demonstration
+from dbsa_core.errors import DataError, DBSAError, QueryError
+from dbsa_core.evaluation import Evaluation, EvaluationStopped, evaluate
+from dbsa_core.files.spreadsheet import safe_row
+from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.model.loading import unused_gpu
+from dbsa_core.planning import plan
+from dbsa_core.stage1 import EncodedPool
+from dbsa_core.task import Task
+
+BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
+"""Exit codes; the last two are those of a shell's SIGINT and SIGPIPE."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line (by default the process's) and return the exit code."""
+    console = Console(sys.stdout, sys.stderr)
+    try:
+        args = parse(arguments)
+        # Whatever a library prints must not stand between the results.
+        with redirect_stdout(console.err), _logging_to(console):
+            _COMMANDS[args.command](args, choices(args), console)
+    except DBSAError as error:
+        console.say(f"dbsa: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        console.say("dbsa: stopped.")
+        return STOPPED
+    except BrokenPipeError:
+        console.close()
+        return UNREAD
+    return 0
+
+
+class _ToConsole(logging.Handler):
+    def __init__(self, console: Console):
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.say(record.getMessage())
+
+
+@contextmanager
+def _logging_to(console: Console) -> Iterator[None]:
+    """The library's log as notes, and none of transformers' progress bars."""
+    transformers_logging.disable_progress_bar()
+    log, handler = logging.getLogger("dbsa_core"), _ToConsole(console)
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+def _set_up(args: argparse.Namespace, chosen: Choices, data: Data, console: Console) -> Setup:
+    """The model, and the plan of what is encoded."""
+    for note in chosen.notes:
+        console.say(note)
+    if args.device is None and (unused := unused_gpu()):
+        console.say(unused)
+    console.say(f"Loading the model {args.model} ...")
+    begun = time.perf_counter()
+    model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype)
+    precision = str(model.shape.dtype).removeprefix("torch.")
+    console.say(
+        f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, "
+        f"loaded in {time.perf_counter() - begun:.1f} s."
+    )
+    task = Task(model, data.pool, chosen.template)
+    planned = plan(task, chosen.encode)
+    console.say(f"{planned.sentence} The limit is {planned.limited_by}.")
+    for note in planned.notes:
+        console.say(note)
+    return Setup(task, planned)
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+def _encode(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    setup = _set_up(args, chosen, read_data(args, console), console)
+    summary = _summary(setup, setup.encode(on_progress=console.encoding).encoded_pool())
+    if args.json:
+        console.json(summary)
+        return
+    console.result(
+        f"{summary['rows']:,} rows in {summary['blocks']:,} blocks of {summary['block_size']}: "
+        f"{summary['tokens']:,} tokens, {summary['bytes'] / 1e6:,.1f} MB, {summary['seconds']:.1f} s "
+        f"({summary['tokens_per_second']:,.0f} tokens/s).\n"
+        f"{summary['density']:.1%} of dense attention was computed; {summary['labels_covered']:,} of "
+        f"{summary['labels_total']:,} labels are covered."
+    )
+
+
+def _summary(setup: Setup, encoded: EncodedPool) -> dict[str, Any]:
+    return {
+        "model": setup.task.model.name,
+        "rows": len(encoded.rows),
+        "rows_total": setup.plan.rows_total,
+        "blocks": len(encoded.blocks),
+        "block_size": encoded.pattern.demonstrations_per_block,
+        "tokens": encoded.tokens,
+        "bytes": encoded.num_bytes,
+        "seconds": encoded.seconds,
+        "tokens_per_second": encoded.tokens / encoded.seconds,
+        "density": setup.plan.density,
+        "labels_covered": setup.plan.labels_covered,
+        "labels_total": setup.plan.labels_total,
+        "limited_by": setup.plan.limited_by,
+        "notes": list(setup.plan.notes),
+        "settings": asdict(setup.plan.settings),
+    }
+
+
+# --- classify ---------------------------------------------------------------------------------------------------------
+
+
+def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    check_queries(args)
+    data = read_data(args, console)
+    queries = read_query_file(args, data, console)
+    setup = _set_up(args, chosen, data, console)
+    methods = _fitted(chosen, setup, console)
+    columns = header(queries.columns, [method.name for method in methods])
+    file = CsvFile(args.out) if args.out else None
+    as_csv = not (args.json or args.query or file)
+    written = safe_row if args.spreadsheet_safe else list
+    if file:
+        file.start(written(columns))
+    if as_csv:
+        console.result(csv_line(written(columns)))
+    failed = []
+    for cells, answers in zip(queries.cells, _answers(queries, methods, console), strict=True):
+        failed += [answer for answer in answers if answer.prediction is None]
+        row = written([*cells, *(cell for answer in answers for cell in answer.cells())])
+        if file:
+            file.add(row)
+        if args.json:
+            for answer in answers:
+                console.json(answer.as_json())
+        elif as_csv:
+            console.result(csv_line(row))
+        elif args.query:
+            console.result("\n".join([answers[0].query, *(answer.as_text() for answer in answers)]))
+    _report(args, queries, failed, console)
+
+
+def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
+    """The methods, ready; one whose context does not fit is left out as long as another fits."""
+    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    ready = fit_methods(methods, setup, on_progress=console.encoding, on_refused=_left_out(console, len(methods)))
+    return [fitted.method for fitted in ready]
+
+
+def _left_out(console: Console, methods: int) -> OnRefused | None:
+    """Says which method is left out; None where it is the only one, whose error ends the run."""
+    return (lambda name, error: console.say(f"{name} is left out: {error}")) if methods > 1 else None
+
+
+def _answers(queries: Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
+    """For each query the answers of all methods; rows of a file that cannot be classified have none."""
+    begun, total = time.monotonic(), len(queries.texts)
+    for number, (text, row) in enumerate(zip(queries.texts, queries.rows, strict=True), start=1):
+        yield [_answer(method, text, row, console) for method in methods]
+        if row is not None:
+            left = (time.monotonic() - begun) / number * (total - number)
+            console.progress(f"row {number:,} of {total:,}, {left:.0f} s left", last=number == total)
+
+
+def _answer(method: Method, text: str, row: int | None, console: Console) -> Answer:
+    if not text:
+        return Answer(method.name, text, None, "The cell is empty.", row)
+    try:
+        return Answer(method.name, text, method.predict(text), row=row)
+    except QueryError as error:
+        if row is None:
+            raise
+        console.say(f"Row {row}, {method.name}: {error}")
+        return Answer(method.name, text, None, str(error), row)
+
+
+def _report(args: argparse.Namespace, queries: Queries, failed: Sequence[Answer], console: Console) -> None:
+    empty = sum(not text for text in queries.texts)
+    unfit = len({answer.row for answer in failed if answer.query})
+    if empty or unfit:
+        console.say(
+            f"Of {len(queries.texts):,} rows, {empty:,} without a text and {unfit:,} with a text that does not fit "
+            "have no label."
+        )
+    if args.out:
+        console.say(f"{len(queries.texts):,} rows were written to {args.out}.")
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    data = read_data(args, console)
+    test = read_test(args, chosen.encode.seed, data, console)
+    if not test:
+        raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
+    setup = _set_up(args, chosen, data, console)
+    _report_test(test, setup, console)
+
+    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    try:
+        found = evaluate(
+            methods,
+            setup,
+            test,
+            on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} test rows", last=done == total),
+            on_encoding=console.encoding,
+            on_refused=_left_out(console, len(methods)),
+        )
+    except EvaluationStopped as stop:
+        _show(stop.results, args, console)
+        if stop.results:
+            console.say(f"Stopped after {stop.results[0].n:,} of {len(test):,} test rows; the results are of those.")
+        raise
+    _show(found, args, console)
+
+
+def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Console) -> None:
+    if results and not args.json:
+        console.result(EVALUATION_HEADER)
+    for found in results:
+        if args.json:
+            console.json(found.as_json())
+        else:
+            console.result(evaluation_line(found))
+    for found in results:
+        if found.unanswered:
+            console.say(
+                f"{found.method}: {found.unanswered:,} test rows are too long for a context; they count as wrong, and "
+                f"times are of the other {found.latency_n:,}."
+            )
+
+
+def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) -> None:
+    labels = set(setup.task.pool.labels)
+    unseen = sorted({row.label for row in test} - labels)
+    if unseen:
+        count = sum(row.label not in labels for row in test)
+        names = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
+        console.say(f"{count:,} test rows have labels that the labelled file lacks ({names}); they count as wrong.")
+    repeated = sum(bool(setup.task.rows_equal_to(row.text)) for row in test)
+    console.say(f"{repeated:,} of the {len(test):,} test rows have a text that the labelled file has too.")
+
+
+_COMMANDS = {"encode": _encode, "classify": _classify, "evaluate": _evaluate}

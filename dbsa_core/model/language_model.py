@@ -1,0 +1,299 @@
+"""A causal language model of transformers, ready to hand out keys before RoPE.
+
+Knows nothing about pools, blocks or labels: token ids and positions in, keys, values and logits out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from dbsa_core.attention import LayerOptions, causal_attention, choose
+from dbsa_core.errors import ModelError
+from dbsa_core.model import loading
+from dbsa_core.model.capture import KEYWORD, Stage, cache_keyword, captured
+from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
+
+TESTED_FAMILIES = frozenset(
+    [
+        *("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"),
+        *("phi3", "olmo2", "smollm3", "granite", "glm4", "mixtral", "phi"),
+    ]
+)
+"""Values of `config.model_type` for which the tests hold every law; every model is probed when it is loaded."""
+PROBE_TOKENS = 24
+PROBE_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+"""Largest |captured - stock| logit that the probe accepts, as a share of the largest |logit|."""
+
+
+@dataclass(frozen=True)
+class KVShape:
+    """What one token leaves in the cache."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: torch.dtype
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Keys and values of all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.dtype.itemsize
+
+
+@dataclass(eq=False)
+class LanguageModel:
+    """Make one by `LanguageModel.load` (a name, a folder, a GGUF file) or `LanguageModel.of` (objects at hand)."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    name: str
+    rope: Rope
+    shape: KVShape
+    max_positions: int
+    signature: str
+    """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _seen_kinds: set[str] = field(default_factory=set, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | str | None = None,
+        cache_folder: Path | None = None,
+    ) -> LanguageModel:
+        """The embedded model (None), a hub id, a local folder or a GGUF file.
+
+        The device is CUDA where there is one, else the CPU; the dtype bfloat16 on CUDA and float32 on the CPU. Raises
+        `ModelError` where nothing is found, or where the family is one that the capture gets wrong.
+        """
+        device, dtype = loading.placement(device, dtype)
+        model, tokenizer, name = loading.load(source, device, dtype, cache_folder)
+        return cls.of(model, tokenizer, name)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: Any, name: str | None = None) -> LanguageModel:
+        """A model at hand; it is looked over by one short forward, and its capture is probed by two more.
+
+        Raises `ModelError` for a family that cannot be used, whatever it is that fails in it.
+        """
+        model.eval()
+        config = model.config.get_text_config()
+        max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
+        survey = _survey(model, config)
+        rope = find_rope(
+            model.get_decoder(), survey.attention_module, config, survey.rotates, survey.head_dim, max_positions
+        )
+        shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
+        made = cls(
+            model, tokenizer, name or config.model_type, rope, shape, max_positions, _signature(model, tokenizer)
+        )
+        made.probe()
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def family(self) -> str:
+        return str(self.model.config.get_text_config().model_type)
+
+    def ids(self, token_ids: Sequence[int]) -> torch.Tensor:
+        """Token ids as a tensor [tokens] on the model's device."""
+        return torch.tensor(list(token_ids), dtype=torch.long, device=self.device)
+
+    def run(
+        self,
+        token_ids: torch.Tensor,
+        positions: torch.Tensor,
+        stage: Stage,
+        *,
+        deferred: bool = False,
+        rope_length: int | None = None,
+        cache: Any = None,
+        logits_rows: Sequence[int] | None = None,
+    ) -> torch.Tensor | None:
+        """One forward of `token_ids` [tokens] at `positions` [tokens], its attention being `stage`.
+
+        `deferred` leaves queries and keys before RoPE to the stage; else they come rotated, keys and values of `cache`
+        before the new ones. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows are asked for.
+        """
+        rotary = StandIn(self.rope, deferred=deferred, length=rope_length)
+        arguments: dict[str, Any] = {
+            "input_ids": token_ids[None],
+            "position_ids": positions[None],
+            "use_cache": cache is not None,
+            KEYWORD: stage,
+        }
+        module: Any = self.model.get_decoder() if logits_rows is None else self.model
+        arguments[cache_keyword(module)] = cache
+        with self.lock, captured(self.model, rotary), torch.inference_mode():
+            if logits_rows is None:
+                module(**arguments)
+                return None
+            rows = self.ids(logits_rows)
+            logits: torch.Tensor = module(**arguments, logits_to_keep=rows).logits[0]
+            return logits if logits.dtype == torch.float64 else logits.float()
+
+    def first_of(self, kind: str) -> bool:
+        """Whether no forward of this kind was reported before: the first one also warms the process up.
+
+        Kinds are what methods call them; who reports one has just run it.
+        """
+        with self.lock:
+            first = kind not in self._seen_kinds
+            self._seen_kinds.add(kind)
+            return first
+
+    def probe(self) -> None:
+        """Compare captured with stock logits on the model's own weights; `ModelError` where they differ.
+
+        Random weights can hide a fault (HunYuan normalises after RoPE, which unit norm weights do not show), hence the
+        real ones.
+        """
+        config = self.model.config.get_text_config()
+        generator = torch.Generator().manual_seed(0)
+        token_ids = torch.randint(config.vocab_size, (PROBE_TOKENS,), generator=generator).to(self.device)
+        with self.lock, torch.inference_mode():
+            stock = self.model(input_ids=token_ids[None], use_cache=False).logits[0].float()
+        positions = torch.arange(PROBE_TOKENS, device=self.device)
+        stage = DenseStage(self.rope, positions)
+        try:
+            ours = self.run(token_ids, positions, stage, deferred=True, logits_rows=range(PROBE_TOKENS))
+        except CAPTURE_FAILURES as error:
+            raise _unusable(self.family, error) from error
+        assert ours is not None
+        difference = float((ours.float() - stock).abs().max() / stock.abs().max().clamp_min(1e-30))
+        if not difference <= PROBE_TOLERANCE[self.shape.dtype]:
+            raise ModelError(
+                f"The family {self.family!r} cannot be used: its keys before RoPE are not what its attention receives "
+                f"(captured and stock logits differ by {difference:.1e} of the largest). Use a model "
+                "of a tested family: "
+                f"{', '.join(sorted(TESTED_FAMILIES))}."
+            )
+
+
+@dataclass
+class DenseStage:
+    """Plain causal attention over one forward's own tokens, rotating here what the stand-in deferred."""
+
+    rope: Rope
+    positions: torch.Tensor
+    length: int | None = None
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        if self.rope.rotates[layer]:
+            kind = self.rope.layer_types[layer]
+            tables = self.rope.tables(self.positions, kind, self.length, dtype=query.dtype)
+            query, key = self.rope.rotate(query, tables), self.rope.rotate(key, tables)
+        return causal_attention(choose(options), query, key, value, options, {})
+
+
+@dataclass
+class _Survey:
+    """What one short forward tells about a model's layers."""
+
+    attention_module: type = object
+    rotates: tuple[bool, ...] = ()
+    kv_heads: int = 0
+    head_dim: int = 0
+
+
+@dataclass
+class _SurveyStage:
+    """Records each layer. Its stand-in returns cos = sin = 0, so that rotation leaves zeros and no rotation
+    does not."""
+
+    seen: dict[int, tuple[bool, int, int, int, int | None]] = field(default_factory=dict)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        rotated = bool((query.abs().amax(dim=(0, 1, 2)) == 0).any())
+        self.seen[layer] = (rotated, key.shape[1], key.shape[3], value.shape[3], options.sliding_window)
+        return torch.zeros_like(query)
+
+
+class _ZeroTables(torch.nn.Module):
+    def __init__(self, embedding: torch.nn.Module):
+        super().__init__()
+        self._embedding = (embedding,)
+
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, *layer_type: str, **named: str) -> Tables:
+        cos, sin = self._embedding[0](x, position_ids, *layer_type, **named)
+        return torch.zeros_like(cos), torch.zeros_like(sin)
+
+
+CAPTURE_FAILURES = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, AssertionError)
+"""What a model's own code raises where its attention is not as the capture takes it."""
+
+
+def _unusable(family: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The family {family!r} cannot be used: its attention does not go through transformers' attention interface as "
+        f"others do ({type(error).__name__}: {error}). Use a model of a tested family: "
+        f"{', '.join(sorted(TESTED_FAMILIES))}."
+    )
+
+
+def _survey(model: PreTrainedModel, config: Any) -> _Survey:
+    """One forward of three tokens; refuses models whose layers are not all plain attention of one shape."""
+    family = config.model_type
+    decoder: Any = model.get_decoder()
+    if not hasattr(decoder, "rotary_emb"):
+        raise ModelError(
+            f"The family {family!r} has no rotary position embedding at its decoder, which cached "
+            "keys need in order to "
+            f"move. Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
+        )
+    stage = _SurveyStage()
+    try:
+        with captured(model, _ZeroTables(decoder.rotary_emb)), torch.inference_mode():
+            token_ids = torch.arange(3, device=model.device)[None]
+            decoder(input_ids=token_ids, use_cache=False, **{KEYWORD: stage})
+    except CAPTURE_FAILURES as error:
+        raise _unusable(family, error) from error
+    layers = [stage.seen.get(i) for i in range(config.num_hidden_layers)]
+    types = tuple(getattr(config, "layer_types", None) or ())
+    strange = sorted(set(types) - {"full_attention", "sliding_attention"})
+    unseen = [i for i, kind in enumerate(types) if kind == "sliding_attention" and (layers[i] or (0,) * 5)[4] is None]
+    if None in layers or len({seen[1:4] for seen in layers if seen}) != 1 or strange or unseen:
+        why = f"layers of kind {', '.join(strange)}" if strange else "layers whose keys and values we cannot read alike"
+        raise ModelError(
+            f"The family {family!r} cannot be used: it has {why}. Use a model of a tested family: "
+            f"{', '.join(sorted(TESTED_FAMILIES))}."
+        )
+    found = [seen for seen in layers if seen]
+    if found[0][2] != found[0][3]:
+        raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
+    module = next(m for m in model.modules() if getattr(m, "layer_idx", None) == 0 and "ttention" in type(m).__name__)
+    return _Survey(type(module), tuple(seen[0] for seen in found), found[0][1], found[0][2])
+
+
+_NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}
+"""Parts of a configuration that say where and by what it was written."""
+
+
+def _signature(model: PreTrainedModel, tokenizer: Any) -> str:
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_OF_THE_MODEL}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, weight in model.state_dict().items():
+        flat = weight.reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 16)][:16].float().cpu().numpy()
+        digest.update(name.encode() + sample.tobytes())
+    digest.update(str(len(tokenizer) if hasattr(tokenizer, "__len__") else 0).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,343 @@
+"""Stage 1: blocks of a pool through the model, each seeing its window alone; keys before RoPE and values are kept.
+
+Knows nothing about queries. Costs time in proportion to the mask's area and memory in proportion to a chunk of blocks
+beside the stored keys and values; no n x n mask and no logits are made (arXiv 2503.08640, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+
+from dbsa_core.attention import LayerOptions, choose
+from dbsa_core.attention.visibility import additive, causal_tail, within_window
+from dbsa_core.blocks import Block, BlockPattern, starts
+from dbsa_core.data import Pool
+from dbsa_core.errors import CapacityError
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.model.memory import memory_told
+from dbsa_core.model.rope import Rope, Tables
+from dbsa_core.prompt import PromptTemplate
+from dbsa_core.store import BlockKV, KVStore, MemoryStore
+from dbsa_core.timing import now
+
+CHUNK_TOKENS = {"cpu": 1024, "cuda": 8192}
+"""Blocks go through the model together up to so many tokens: enough to fill the device, few enough to bound memory."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an encoding is."""
+
+    blocks_done: int
+    blocks_total: int
+    tokens_done: int
+    tokens_total: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens_done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        speed = self.tokens_per_second
+        return (self.tokens_total - self.tokens_done) / speed if speed else float("inf")
+
+
+@dataclass(frozen=True)
+class EncodedPool:
+    """A pool whose blocks are encoded: what stage 2 reads."""
+
+    pool: Pool
+    """The whole file; `blocks` name rows of it."""
+    blocks: tuple[Block, ...]
+    """The blocks that are encoded, ids 0.. without gaps."""
+    pattern: BlockPattern
+    template: PromptTemplate
+    store: KVStore
+    model_signature: str
+    rope_length: int | None
+    """The forward length whose RoPE tables hold for pool and queries alike; None where tables do not depend on it."""
+    blocks_planned: int
+    """More than `len(blocks)` where encoding was stopped."""
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return len(self.blocks) == self.blocks_planned
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(block) for block in self.blocks)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Indices of the pool's rows that are encoded."""
+        return tuple(row for block in self.blocks for row in block.rows)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.store.num_bytes
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def encode_blocks(
+    model: LanguageModel,
+    pool: Pool,
+    blocks: Sequence[Block],
+    pattern: BlockPattern,
+    template: PromptTemplate,
+    *,
+    rope_length: int | None = None,
+    store: KVStore | None = None,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    chunk_tokens: int | None = None,
+) -> EncodedPool:
+    """Encode `blocks` (ids 0.. in order); `cancelled` is asked between chunks of blocks, and what is done is kept.
+
+    Raises `CapacityError` where sequential positions, or one window of local ones, exceed the model's.
+    """
+    _check_positions(model, blocks, pattern, rope_length)
+    begun = now(model.device)
+    empty = EncodedPool(
+        pool, (), pattern, template, store or MemoryStore(), model.signature, rope_length, len(blocks), 0.0
+    )
+    done = _continue(model, empty, blocks, 0, on_progress, cancelled, chunk_tokens)
+    return replace(done, seconds=now(model.device) - begun)
+
+
+def append_blocks(
+    model: LanguageModel,
+    encoded: EncodedPool,
+    pool: Pool,
+    blocks: Sequence[Block],
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    chunk_tokens: int | None = None,
+) -> EncodedPool:
+    """Encode further `blocks` of `pool` (the old pool's rows first); no old block is read but sinks and previous ones.
+
+    The last block stays as it is even where it is not full: the grouping of what is encoded is frozen. Returns a new
+    `EncodedPool` on the same store.
+    """
+    if model.signature != encoded.model_signature:
+        raise CapacityError("The pool was encoded by another model; encode it anew with this one before appending.")
+    all_blocks = (*encoded.blocks, *blocks)
+    _check_positions(model, all_blocks, encoded.pattern, encoded.rope_length)
+    begun = now(model.device)
+    before = replace(encoded, pool=pool, blocks_planned=len(all_blocks))
+    done = _continue(model, before, all_blocks, len(encoded.blocks), on_progress, cancelled, chunk_tokens)
+    return replace(done, seconds=encoded.seconds + now(model.device) - begun)
+
+
+def _continue(
+    model: LanguageModel,
+    encoded: EncodedPool,
+    blocks: Sequence[Block],
+    first: int,
+    on_progress: OnProgress | None,
+    cancelled: Callable[[], bool],
+    chunk_tokens: int | None,
+) -> EncodedPool:
+    budget = chunk_tokens or CHUNK_TOKENS.get(model.device.type, CHUNK_TOKENS["cpu"])
+    begun, done, tokens = now(model.device), first, 0
+    before = sum(len(block) for block in blocks[:first])
+    total = sum(len(block) for block in blocks[first:])
+    for chunk in _chunks(blocks[first:], budget):
+        if cancelled():
+            break
+        reached = (
+            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({before + tokens:,} were "
+            "encoded) or a smaller model."
+        )
+        with memory_told(model.device, reached):
+            _encode_chunk(model, encoded, blocks, chunk)
+        done, tokens = chunk[-1].id + 1, tokens + sum(len(block) for block in chunk)
+        if on_progress:
+            on_progress(Progress(done - first, len(blocks) - first, tokens, total, now(model.device) - begun))
+    return replace(encoded, blocks=tuple(blocks[:done]))
+
+
+def _check_positions(
+    model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern, rope_length: int | None
+) -> None:
+    limit = rope_length or model.max_positions
+    has = f"{model.name} has {limit:,} positions"
+    if rope_length is not None and rope_length < model.max_positions:
+        has = (
+            f"the RoPE tables that were chosen for this pool hold for {limit:,} positions (those of {model.name} "
+            "change with the length)"
+        )
+    lengths = [len(block) for block in blocks]
+    for block in blocks:
+        last = sum(lengths[w] for w in pattern.window(block.id)) if pattern.positions == "local" else 0
+        if last > limit:
+            raise CapacityError(
+                f"Block {block.id + 1} and what it sees are {last:,} tokens long, and {has}; choose a smaller block "
+                "size or window."
+            )
+    if pattern.positions == "sequential" and sum(lengths) > limit:
+        raise CapacityError(
+            f"The pool has {sum(lengths):,} tokens, and {has}; choose fewer pool tokens, encode all of them anew at "
+            "once, or choose positions 'local', with which a pool may be longer than that."
+        )
+
+
+def _chunks(blocks: Sequence[Block], budget: int) -> Iterator[list[Block]]:
+    chunk: list[Block] = []
+    for block in blocks:
+        if chunk and sum(map(len, chunk)) + len(block) > budget:
+            yield chunk
+            chunk = []
+        chunk.append(block)
+    if chunk:
+        yield chunk
+
+
+def _encode_chunk(model: LanguageModel, encoded: EncodedPool, blocks: Sequence[Block], chunk: list[Block]) -> None:
+    stage = BlockStage.of(model, encoded, blocks, chunk)
+    token_ids = model.ids([token for block in chunk for token in block.token_ids])
+    model.run(token_ids, stage.positions, stage, deferred=True, rope_length=encoded.rope_length)
+    for block, (start, end) in zip(chunk, stage.spans, strict=True):
+        encoded.store.put(block.id, BlockKV(stage.keys[:, :, start:end].clone(), stage.values[:, :, start:end].clone()))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """One block of the chunk and what it sees."""
+
+    start: int
+    end: int
+    """Its tokens within the chunk."""
+    slices: tuple[tuple[int, int], ...]
+    """Where the window's keys stand in the bank, in order, the block's own last."""
+    key_positions: torch.Tensor
+    """[keys], of the window's tokens."""
+
+    def gather(self, bank: torch.Tensor) -> torch.Tensor:
+        """The window's part of `bank` [1, kv_heads, bank tokens, head_dim]."""
+        parts = [bank[:, :, start:end] for start, end in self.slices]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+@dataclass
+class BlockStage:
+    """Attention of stage 1 for one chunk of blocks: each block against [sink, previous, itself], at its own positions.
+
+    Keys and values of a layer are laid out as a bank: earlier blocks that the chunk sees, then the chunk's own.
+    """
+
+    rope: Rope
+    rope_length: int | None
+    earlier: list[BlockKV]
+    windows: list[_Window]
+    bank_positions: torch.Tensor | None
+    """[bank tokens] with sequential positions, where a key stands at one position for every reader; None with local."""
+    keys: torch.Tensor
+    values: torch.Tensor
+    """[layers, kv_heads, chunk tokens, head_dim], filled layer by layer; keys before RoPE."""
+    _tables: dict[tuple[int, str | None], Tables] = field(default_factory=dict)
+    _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: LanguageModel, encoded: EncodedPool, blocks: Sequence[Block], chunk: Sequence[Block]
+    ) -> BlockStage:
+        pattern, in_pool, in_chunk = encoded.pattern, starts(blocks), starts(chunk)
+        earlier = sorted({w for block in chunk for w in pattern.window(block.id)} - {block.id for block in chunk})
+        banked = [*earlier, *(block.id for block in chunk)]
+        bank = dict(zip(banked, pairwise(starts([blocks[b] for b in banked])), strict=True))
+        sequential = pattern.positions == "sequential"
+        windows = []
+        for block, (start, end) in zip(chunk, pairwise(in_chunk), strict=True):
+            seen = pattern.window(block.id)
+            positions = (
+                torch.cat([torch.arange(in_pool[w], in_pool[w + 1]) for w in seen])
+                if sequential
+                else torch.arange(sum(len(blocks[w]) for w in seen))
+            )
+            windows.append(_Window(start, end, _joined([bank[w] for w in seen]), positions.to(model.device)))
+        bank_positions = torch.cat([torch.arange(in_pool[b], in_pool[b + 1]) for b in banked]) if sequential else None
+        size = (model.shape.layers, model.shape.kv_heads, in_chunk[-1], model.shape.head_dim)
+        keys = torch.empty(size, dtype=model.shape.dtype, device=model.device)
+        return cls(
+            model.rope,
+            encoded.rope_length,
+            [encoded.store.get(b) for b in earlier],
+            windows,
+            None if bank_positions is None else bank_positions.to(model.device),
+            keys,
+            torch.empty_like(keys),
+        )
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        return [(window.start, window.end) for window in self.windows]
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Positions of the chunk's own tokens [tokens]."""
+        return torch.cat([w.key_positions[w.start - w.end :] for w in self.windows])
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        self.keys[layer], self.values[layer] = key[0], value[0]
+        keys = torch.cat([*(kv.keys[layer][None] for kv in self.earlier), key], dim=2)
+        values = torch.cat([*(kv.values[layer][None] for kv in self.earlier), value], dim=2)
+        rotates = self.rope.rotates[layer]
+        if rotates and self.bank_positions is not None:
+            cos, sin = self._rope_tables(-1, self.bank_positions, layer, query.dtype)
+            own = query.shape[2]
+            keys = self.rope.rotate(keys, (cos, sin))
+            query = self.rope.rotate(query, (cos[:, -own:], sin[:, -own:]))
+        attention, outputs = choose(options), []
+        for index, window in enumerate(self.windows):
+            seen, own_query = window.gather(keys), query[:, :, window.start : window.end]
+            if rotates and self.bank_positions is None:
+                cos, sin = self._rope_tables(index, window.key_positions, layer, query.dtype)
+                own = window.end - window.start
+                seen = self.rope.rotate(seen, (cos, sin))
+                own_query = self.rope.rotate(own_query, (cos[:, -own:], sin[:, -own:]))
+            mask = self._mask(index, options.sliding_window, query.dtype)
+            outputs.append(attention(own_query, seen, window.gather(values), mask, options, causal=mask is None))
+        return torch.cat(outputs, dim=2)
+
+    def _rope_tables(self, index: int, positions: torch.Tensor, layer: int, dtype: torch.dtype) -> Tables:
+        """Tables for the bank (-1) or for one window, made once for all layers of a kind."""
+        kind = self.rope.layer_types[layer]
+        if (index, kind) not in self._tables:
+            self._tables[index, kind] = self.rope.tables(positions, kind, self.rope_length, dtype=dtype)
+        return self._tables[index, kind]
+
+    def _mask(self, index: int, sliding_window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
+        """None where plain square causal attention is meant, which SDPA knows by itself."""
+        if (index, sliding_window) not in self._masks:
+            window = self.windows[index]
+            tokens, keys = window.end - window.start, len(window.key_positions)
+            near = within_window(window.key_positions[-tokens:], window.key_positions, sliding_window)
+            if near is None and tokens == keys:
+                self._masks[index, sliding_window] = None
+            else:
+                allowed = causal_tail(tokens, keys, window.key_positions.device)
+                self._masks[index, sliding_window] = additive(allowed if near is None else allowed & near, dtype)
+        return self._masks[index, sliding_window]
+
+
+def _joined(slices: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The slices with neighbours made one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in slices:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return tuple(joined)

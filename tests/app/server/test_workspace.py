@@ -1,0 +1,380 @@
+"""The workspace: sessions apart, encoding that can be stopped and asked, staleness, budgets and allowed models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.server.batch import interruptible, stoppable, with_answers
+from app.server.example import Example
+from app.server.session import Session
+from app.server.workspace import EMBEDDED, Workspace
+from app.tabs.data import label_rows
+from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
+from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
+from dbsa_core.files.spreadsheet import restored
+from dbsa_core.files.tables import Table, read_table
+from dbsa_core.prediction import ANSWER_COLUMNS
+from tests.tiny import tiny_model
+
+SOON = 60.0
+ROWS = [(f"text number {i} about {word}", word) for i in range(12) for word in ("fire", "water", "stone")]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return tiny_model(max_position_embeddings=4096)
+
+
+@pytest.fixture
+def workspace(model: LanguageModel) -> Iterator[Workspace]:
+    workspace = Workspace(load=lambda source: model)
+    workspace.model(EMBEDDED)
+    yield workspace
+    workspace.jobs.close()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    return read_table(write_csv(tmp_path / "train.csv", ROWS))
+
+
+@pytest.fixture
+def session(workspace: Workspace, table: Table) -> Session:
+    session = workspace.session(None)
+    workspace.set_data(session, table)
+    session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+    return session
+
+
+def encoded(workspace: Workspace, session: Session) -> Session:
+    job = workspace.encode(session)
+    assert job.wait(SOON)
+    assert (job.state, job.message) == ("done", "")
+    return session
+
+
+def test_sessions_are_apart_and_found_again(workspace: Workspace, session: Session) -> None:
+    assert workspace.session(session.id) is session
+    other = workspace.session(None)
+    assert other.id != session.id
+    assert len(other.id) >= 32
+    assert other.data is None
+    assert workspace.job(other, "encode") is None
+
+
+def test_an_id_that_is_no_id_is_replaced(workspace: Workspace) -> None:
+    assert workspace.session("../../etc").id != "../../etc"
+    assert workspace.session("a" * 1000).id != "a" * 1000
+    assert workspace.session("kept-over-a-restart").id == "kept-over-a-restart"
+
+
+def test_encode_then_ask_then_compare(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    answer = workspace.ask(session, "text about water")
+    assert answer.prediction.method == "dbsa_fresh"
+    assert answer.prediction.attention is not None
+    job = workspace.job(session, "compare")
+    assert job is not None, "an estimate under ten seconds runs by itself"
+    assert job.wait(SOON)
+    assert job.result.method == "retrieval_icl"
+    session.query_settings = QuerySettings(fresh_demonstrations=0)
+    assert workspace.ask(session, "text about water").prediction.method == "dbsa"
+
+
+def test_a_dear_comparison_waits_to_be_asked_for(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(workspace, session)
+    monkeypatch.setattr("app.server.workspace.COMPARE_AT_ONCE_SECONDS", 0.0)
+    workspace.ask(session, "text about water")
+    assert workspace.job(session, "compare") is None
+    job = workspace.compare(session)
+    assert job.wait(SOON)
+    assert job.state == "done"
+
+
+def test_a_new_query_gives_up_the_pending_comparison(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    release = threading.Event()
+    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
+    workspace.ask(session, "first")
+    pending = workspace.job(session, "compare")
+    workspace.ask(session, "second")
+    assert pending is not None
+    assert pending.cancelled()
+    release.set()
+    assert blocker.wait(SOON)
+    assert pending.wait(SOON)
+    assert pending.state == "stopped"
+
+
+def test_asking_before_encoding_says_what_to_do(workspace: Workspace, session: Session) -> None:
+    with pytest.raises(DataError, match="Press Encode"):
+        workspace.ask(session, "hello")
+    with pytest.raises(DataError, match="no data yet"):
+        workspace.encode(workspace.session(None))
+
+
+def test_an_empty_query_is_refused(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    with pytest.raises(QueryError, match="empty"):
+        workspace.ask(session, " \t ")
+
+
+def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, session: Session) -> None:
+    pool = None
+
+    def stop_after_first_step() -> None:
+        job = workspace.job(session, "encode")
+        if job is not None and job.progress is not None:
+            job.cancel()
+
+    workspace.turnstile.give_way = stop_after_first_step  # type: ignore[method-assign]
+    job = workspace.encode(session)
+    assert job.wait(SOON)
+    assert job.state == "stopped"
+    pool = session.encoded.pool if session.encoded else None
+    assert pool is not None
+    assert 0 < len(pool.blocks) < pool.blocks_planned
+    assert workspace.ask(session, "text about stone").prediction.label in pool.pool.labels
+
+
+def test_a_running_encoding_can_be_asked_and_refuses_a_second(workspace: Workspace, session: Session) -> None:
+    session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+    reached, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        job = workspace.job(session, "encode")
+        if job is not None and job.progress is not None and job.progress.tokens_done >= 1000:
+            reached.set()
+            assert release.wait(SOON)
+
+    workspace.turnstile.give_way = hold  # type: ignore[method-assign]
+    job = workspace.encode(session)
+    assert reached.wait(SOON)
+    with pytest.raises(CapacityError, match="running already"):
+        workspace.encode(session)
+    part = workspace.current(session)
+    assert part is not None
+    assert not part.pool.complete
+    assert workspace.ask(session, "text about fire").setup is part.setup
+    release.set()
+    assert job.wait(SOON)
+    assert session.encoded is not None
+    assert session.encoded.pool.complete
+
+
+def test_steps_give_the_same_pool_as_one_encoding(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    from dbsa_core import encode
+
+    assert session.encoded is not None
+    whole = encode(workspace.task(session), workspace.plan(session))
+    mine = session.encoded.pool
+    assert mine.blocks == whole.blocks
+    for block in whole.blocks:
+        assert mine.store.get(block.id).keys.sub(whole.store.get(block.id).keys).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"block_size": 5}, "the block size (4 to 5)"),
+        ({"window": 1}, "the window (2 to 1)"),
+        ({"sink_blocks": 0}, "the shared first block (1 to 0)"),
+        ({"pool_tokens": 700}, "pool tokens"),
+        ({"positions": "local"}, "positions (sequential to local)"),
+        ({"seed": 7}, "the seed (42 to 7)"),
+    ],
+)
+def test_a_changed_setting_makes_the_pool_stale_by_name(
+    workspace: Workspace, session: Session, change: dict[str, object], named: str
+) -> None:
+    encoded(workspace, session)
+    assert workspace.stale_reasons(session) == []
+    session.settings = replace(session.settings, **change)
+    assert any(named in reason for reason in workspace.stale_reasons(session))
+    assert workspace.ask(session, "still answers").prediction.label
+    session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+    assert workspace.stale_reasons(session) == []
+
+
+def test_data_and_words_make_it_stale_and_the_ratio_does_not(
+    workspace: Workspace, session: Session, tmp_path: Path
+) -> None:
+    encoded(workspace, session)
+    session.query_settings = QuerySettings(ratio=0.9, fresh_demonstrations=2)
+    assert workspace.stale_reasons(session) == []
+    session.template = PromptTemplate("Question:")
+    assert workspace.stale_reasons(session) == ["the words around texts and labels"]
+    session.template = PromptTemplate()
+    workspace.set_data(session, read_table(write_csv(tmp_path / "other.csv", ROWS[:20])))
+    assert workspace.stale_reasons(session) == ["the data (encoded: train.csv; now: other.csv)"]
+
+
+def test_a_bad_file_leaves_the_data_alone(workspace: Workspace, session: Session, tmp_path: Path) -> None:
+    before = session.data
+    one_class = read_table(write_csv(tmp_path / "one.csv", [(f"text {i}", "same") for i in range(9)]))
+    with pytest.raises(DataError, match="one class"):
+        workspace.set_data(session, one_class, "text", "label")
+    assert session.data is before
+
+
+def test_where_one_column_is_named_the_other_is_guessed(workspace: Workspace, session: Session, tmp_path: Path) -> None:
+    lines = "".join(f"{i},{text},kind {i}\n" for i, (text, _) in enumerate(ROWS))
+    (tmp_path / "a.csv").write_text(f"nr,words,sort\n{lines}")
+    table = read_table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="label column"):
+        workspace.set_data(session, table)
+    data = workspace.set_data(session, table, None, "sort")
+    assert (data.text_column, data.label_column) == ("words", "sort")
+
+
+def test_labels_get_names_and_the_pool_goes_stale(workspace: Workspace, session: Session, table: Table) -> None:
+    encoded(workspace, session)
+    assert session.data is not None
+    assert label_rows(session.data) == [["fire", "fire"], ["stone", "stone"], ["water", "water"]]
+    data = workspace.set_data(session, table, "text", "label", names={"fire": "heat", "water": "stone"})
+    assert data.pool.labels == ("heat", "stone")
+    assert label_rows(data) == [["fire", "heat"], ["stone", "stone"], ["water", "stone"]]
+    assert "the data" in workspace.stale_reasons(session)[0]
+    again = workspace.set_data(session, table, "text", "label")
+    assert again.pool.labels == ("fire", "stone", "water")
+
+
+def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Table) -> None:
+    one = 1600 * model.shape.bytes_per_token
+    workspace = Workspace(load=lambda source: model, budget_bytes=one)
+    sessions = []
+    for _ in range(2):
+        session = workspace.session(None)
+        workspace.set_data(session, table)
+        session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+        sessions.append(encoded(workspace, session))
+    first, second = sessions
+    assert first.encoded is None
+    assert first.evicted
+    assert second.encoded is not None
+    with pytest.raises(DataError, match="dropped to make room"):
+        workspace.ask(first, "hello")
+    workspace.budget_bytes = 10
+    with pytest.raises(CapacityError, match="choose fewer pool tokens"):
+        workspace.encode(second)
+    workspace.jobs.close()
+
+
+def test_a_restricted_server_loads_only_what_is_allowed(model: LanguageModel) -> None:
+    workspace = Workspace(allowed_models=["org/other"], load=lambda source: model)
+    assert workspace.check_source("SmolLM2-135M-Instruct") == EMBEDDED
+    assert workspace.check_source(" org/other ") == "org/other"
+    with pytest.raises(ModelError, match="--allow-model"):
+        workspace.load_model_job(workspace.session(None), "/etc")
+
+
+def test_a_model_that_fails_to_load_leaves_the_session_alone(table: Table, model: LanguageModel) -> None:
+    def load(source: str) -> LanguageModel:
+        if source != EMBEDDED:
+            raise ModelError(f"There is no model {source}.")
+        return model
+
+    workspace = Workspace(load=load)
+    session = workspace.session(None)
+    workspace.set_data(session, table)
+    job = workspace.load_model_job(session, "org/missing")
+    assert job.wait(SOON)
+    assert (job.state, job.message) == ("failed", "There is no model org/missing.")
+    assert session.model_source == EMBEDDED
+    workspace.jobs.close()
+
+
+def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session: Session, tmp_path: Path) -> None:
+    encoded(workspace, session)
+    (tmp_path / "q.csv").write_text('id,label,text\n1,x,"about fire"\n2,y,\n3,z,"about stone"\n', encoding="utf-8")
+    session.queries = read_table(tmp_path / "q.csv")
+    job = workspace.classify_file(session, "text")
+    assert job.wait(SOON)
+    assert job.state == "done", job.message
+    written = read_table(job.result.path)
+    assert list(written.frame.columns) == ["id", "label", "text", "predicted_label", *ANSWER_COLUMNS[1:]]
+    assert job.result.skipped == 1
+    assert written.frame["predicted_label"].tolist()[1] is None or written.frame["predicted_label"].tolist()[1] == ""
+    assert job.progress.done == 3
+
+
+@pytest.mark.parametrize("safely", [False, True])
+def test_cells_of_a_classified_file_are_as_they_came_or_safe_for_spreadsheets(
+    workspace: Workspace, session: Session, tmp_path: Path, safely: bool
+) -> None:
+    encoded(workspace, session)
+    texts = ["=1+1 about fire", "-2 about stone", "+49 water", "plain"]
+    (tmp_path / "q.csv").write_text("=text\n" + "\n".join(texts) + "\n", encoding="utf-8")
+    session.queries = read_table(tmp_path / "q.csv")
+    job = workspace.classify_file(session, "=text", spreadsheet_safe=safely)
+    assert job.wait(SOON)
+    written = read_table(job.result.path)
+    name = written.frame.columns[0]
+    if safely:
+        assert all(not cell.startswith(("=", "+", "-")) for cell in (name, *written.frame[name]))
+    assert [cell if not safely else restored(cell) for cell in (name, *written.frame[name])] == ["=text", *texts]
+
+
+def test_answers_never_overwrite_a_column(table: Table) -> None:
+    found = with_answers(table.frame.head(2).assign(predicted_label="mine"), [None, None])
+    assert list(found.columns)[-len(ANSWER_COLUMNS) :] == ["predicted_predicted_label", *ANSWER_COLUMNS[1:]]
+
+
+def test_a_forward_can_be_stopped_in_the_middle(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    assert session.encoded is not None
+    calls = iter([False, False, True])
+    method = make_method("retrieval_icl").fit(session.encoded.setup)
+    with interruptible(lambda: next(calls)), pytest.raises(Cancelled):
+        method.predict("text about water")
+    assert method.predict("text about water").label
+
+
+def test_a_model_without_layers_in_reach_is_left_alone(model: LanguageModel) -> None:
+    assert stoppable(model) is model
+
+
+def test_the_example_is_kept_on_disk(model: LanguageModel, tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", ROWS)
+    made = []
+    for _ in range(2):
+        workspace = Workspace(load=lambda source: model)
+        example = Example(workspace, file=train, cache=tmp_path / "cache", tokens=1200)
+        workspace.example = example
+        job = example.start()
+        assert job.wait(SOON)
+        assert (job.state, job.message) == ("done", "")
+        session = workspace.session(None)
+        made.append((job.progress, workspace.ask(session, "about water", compare=False).prediction.label))
+        assert workspace.stale_reasons(session) == []
+        workspace.jobs.close()
+    assert made[0][0] is not None
+    assert made[1][0] is None, "the second start encodes nothing"
+    assert made[0][1] == made[1][1]
+
+
+def test_settings_are_all_taken_or_none(session: Session) -> None:
+    from app.tabs.encode import apply_controls
+
+    before = (session.settings, session.query_settings, session.template)
+    rest = ("bm25", "pool", "sequential", "exclude", 42, "Text:", "Label:")
+    for values in [(0, 2, True, 0.3, 8), (5, 2, True, 0, 8), (5, None, True, 0.3, 8), (5, -1, True, 0.3, 8)]:
+        with pytest.raises(SettingsError):
+            apply_controls(session, *values, *rest)
+        assert (session.settings, session.query_settings, session.template) == before
+    apply_controls(session, None, 1, False, 0.5, 0, *rest)
+    assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0)
+    assert session.query_settings == QuerySettings(ratio=0.5, fresh_demonstrations=0)
