@@ -159,8 +159,8 @@ def automatic_block_size(rows: int, wanted_blocks: int = 24, largest: int = 50) 
 
 
 def chosen_blocks(ratio: float, blocks: int, pattern: BlockPattern) -> int:
-    """How many blocks a ratio means: ratio x blocks rounded half up, and at least one beside the sink where
-    there is one.
+    """How many blocks a ratio means: ratio x blocks rounded half up, and at least one beside the sink where there is
+    one.
 
     The ratio is taken as it is written: 0.35 of 90 blocks are 31.5, so 32, although the float is a little less than
     0.35. The sink blocks are always in, and count.

@@ -51,8 +51,8 @@ class Evaluation:
 
 
 class EvaluationStopped(KeyboardInterrupt):
-    """Ctrl-C during `evaluate`: `results` are those of the rows that every method had answered, none where there are
-    no such rows."""
+    """Ctrl-C during `evaluate`: `results` are those of the rows that every method had answered, none where there are no
+    such rows."""
 
     def __init__(self, results: list[Evaluation]):
         super().__init__("The evaluation was stopped.")

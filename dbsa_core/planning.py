@@ -170,9 +170,8 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         )
     if pattern.demonstrations_per_block > len(rows):
         notes.append(
-            f"The block size of {pattern.demonstrations_per_block} is more than the {len(rows)} rows: "
-            "there is one block, "
-            "and nothing is sparse."
+            f"The block size of {pattern.demonstrations_per_block} is more than the {len(rows)} rows: there is one "
+            "block, and nothing is sparse."
         )
     return EncodingPlan(
         settings=settings,

@@ -41,8 +41,8 @@ class PromptTemplate:
             raise SettingsError("The separator begins with a space; begin it with a new line or a sign.")
         if self.label_prefix != self.label_prefix.rstrip():
             raise SettingsError(
-                f"The label prefix {self.label_prefix!r} ends with white space; leave it out, labels "
-                "bring their own space."
+                f"The label prefix {self.label_prefix!r} ends with white space; leave it out, labels bring their own "
+                "space."
             )
 
     @property
@@ -148,8 +148,8 @@ class Prompter:
             ids = self.label(label)
             if self.terminator_id in ids:
                 raise DataError(
-                    f"The label {label!r} holds the token that ends labels ({self.template.separator!r}); "
-                    "rename it or choose another separator."
+                    f"The label {label!r} holds the token that ends labels ({self.template.separator!r}); rename it or "
+                    "choose another separator."
                 )
             if ids in seen:
                 raise DataError(

@@ -28,8 +28,8 @@ class EncodeSettings:
     """Stage 1: what is encoded, and what each block sees."""
 
     pool_tokens: int | None = None
-    """Budget of tokens to encode; None: what the file, the model's context, memory and (on a CPU) 30 seconds allow,
-    or more seconds where labels would be left out."""
+    """Budget of tokens to encode; None: what the file, the model's context, memory and (on a CPU) 30 seconds allow, or
+    more seconds where labels would be left out."""
     block_size: int | None = None
     """Demonstrations a block (the paper: 50); None: so that there are at least 24 blocks where rows allow it."""
     window: int = 2

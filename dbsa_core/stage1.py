@@ -155,8 +155,8 @@ def _continue(
         if cancelled():
             break
         reached = (
-            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({before + tokens:,} were "
-            "encoded) or a smaller model."
+            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({before + tokens:,} were encoded) or a "
+            "smaller model."
         )
         with memory_told(model.device, reached):
             _encode_chunk(model, encoded, blocks, chunk)

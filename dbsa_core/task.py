@@ -75,8 +75,8 @@ class Task:
         if unknown:
             raise DataError(
                 f"The new rows have labels that the pool does not know ({', '.join(unknown[:5])}); accepted are "
-                f"{', '.join(self.pool.labels[:8])}{' ...' if len(self.pool.labels) > 8 else ''}. "
-                "Encode anew to add labels."
+                f"{', '.join(self.pool.labels[:8])}{' ...' if len(self.pool.labels) > 8 else ''}. Encode anew to add "
+                "labels."
             )
         longer = copy.copy(self)
         longer.pool = Pool.of([*self.pool.demonstrations, *demonstrations], self.pool.labels)

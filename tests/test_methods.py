@@ -320,8 +320,8 @@ def test_the_lowest_ranked_blocks_go_first_and_the_prediction_says_so(narrow: La
     needed = found.context_tokens + setup.task.longest_label
     assert needed <= NARROW < needed + len(setup.plan.blocks[dropped[-1]]), "no more is dropped than must be"
     assert found.notes == (
-        f"{len(dropped)} of {len(blocks)} blocks did not fit the model's {NARROW} positions; "
-        "the lowest-ranked were left out.",
+        f"{len(dropped)} of {len(blocks)} blocks did not fit the model's {NARROW} positions; the lowest-ranked were "
+        "left out.",
     )
 
 

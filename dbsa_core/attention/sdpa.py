@@ -31,8 +31,8 @@ def sdpa_attention(
     *,
     causal: bool = False,
 ) -> torch.Tensor:
-    """Queries [batch, heads, tokens, head_dim], keys and values [batch, kv_heads, keys, head_dim]; GQA is
-    SDPA's own. `causal` is for what `knows_causal`."""
+    """Queries [batch, heads, tokens, head_dim], keys and values [batch, kv_heads, keys, head_dim]; GQA is SDPA's own.
+    `causal` is for what `knows_causal`."""
     if causal and query.shape[2] != key.shape[2]:
         mask, causal = causal_lower_right(query.shape[2], key.shape[2]), False
     return scaled_dot_product_attention(

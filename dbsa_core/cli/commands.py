@@ -99,8 +99,8 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: Data, console: Cons
     model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype)
     precision = str(model.shape.dtype).removeprefix("torch.")
     console.say(
-        f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, "
-        f"loaded in {time.perf_counter() - begun:.1f} s."
+        f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, loaded in "
+        f"{time.perf_counter() - begun:.1f} s."
     )
     task = Task(model, data.pool, chosen.template)
     planned = plan(task, chosen.encode)

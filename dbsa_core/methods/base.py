@@ -52,8 +52,8 @@ def fitted(setup: Setup | None, name: str) -> Setup:
 
 
 def fit_rows(rows: list[int], setup: Setup, free: int, fixed: int) -> tuple[list[int], int]:
-    """The nearest of `rows` (nearest last) that fit `free` positions beside `fixed` tokens, and how many were
-    left out."""
+    """The nearest of `rows` (nearest last) that fit `free` positions beside `fixed` tokens, and how many were left
+    out."""
     kept = list(rows)
     while kept and fixed + sum(len(setup.row_ids(row)) for row in kept) > free:
         kept.pop(0)
@@ -65,7 +65,6 @@ def check_query_fits(query_ids: Ids, others: int, task: Task, positions: int) ->
     needed = len(query_ids) + task.longest_label + others
     if needed > positions:
         raise QueryError(
-            f"The query is {len(query_ids):,} tokens long; with {others:,} tokens that must stand "
-            "before it and its labels "
-            f"it needs {needed:,} positions, and {task.model.name} has {positions:,}. Shorten the query."
+            f"The query is {len(query_ids):,} tokens long; with {others:,} tokens that must stand before it and its "
+            f"labels it needs {needed:,} positions, and {task.model.name} has {positions:,}. Shorten the query."
         )

@@ -29,8 +29,8 @@ class Stage(Protocol):
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
-        """Queries [1, heads, tokens, head_dim], keys and values [1, kv_heads, keys, head_dim]; returns the
-        query's shape."""
+        """Queries [1, heads, tokens, head_dim], keys and values [1, kv_heads, keys, head_dim]; returns the query's
+        shape."""
         ...
 
 
@@ -79,8 +79,8 @@ def _cache_keyword(forward: Callable[..., Any]) -> str | None:
 
 @contextmanager
 def captured(model: PreTrainedModel, rotary: nn.Module) -> Iterator[None]:
-    """Within it, `model`'s attention is the stage's and its rotary embedding is `rotary`; afterwards both are
-    as before.
+    """Within it, `model`'s attention is the stage's and its rotary embedding is `rotary`; afterwards both are as
+    before.
 
     It changes the model while it lasts: hold the model's lock.
     """

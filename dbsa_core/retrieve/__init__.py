@@ -104,8 +104,8 @@ def make_retriever(name: str, documents: Sequence[str], *, seed: int = 0) -> Ret
 def nearest_rows(retriever: Retriever, query: str, count: int, *, exclude: Collection[int] = ()) -> tuple[int, ...]:
     """At most `count` documents that are like `query`, the best first, none of them in `exclude`.
 
-    A document whose score is not above zero has nothing in common with the query and is never returned, so there may
-    be fewer than `count`, or none. Raises `SettingsError` for a negative `count`.
+    A document whose score is not above zero has nothing in common with the query and is never returned, so there may be
+    fewer than `count`, or none. Raises `SettingsError` for a negative `count`.
     """
     if count < 0:
         raise SettingsError(f"The number of nearest rows is {count}, but it cannot be negative. Give 0 for none.")

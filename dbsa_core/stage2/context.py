@@ -113,8 +113,8 @@ def assemble(model: LanguageModel, encoded: EncodedPool, block_ids: Sequence[int
 def _rotate_into(
     target: torch.Tensor, keys: torch.Tensor, model: LanguageModel, first: int, rope_length: int | None
 ) -> None:
-    """Rotate a block's keys [layers, kv_heads, tokens, head_dim] to positions `first`.., all layers of a kind
-    at once."""
+    """Rotate a block's keys [layers, kv_heads, tokens, head_dim] to positions `first`.., all layers of a kind at
+    once."""
     rope = model.rope
     positions = torch.arange(first, first + keys.shape[2], device=keys.device)
     kinds = {(kind, rotates) for kind, rotates in zip(rope.layer_types, rope.rotates, strict=True)}

@@ -1,5 +1,5 @@
-"""Log-probabilities of candidate labels behind a prompt: a token trie, scored in one pass or best-first, or
-walked greedily.
+"""Log-probabilities of candidate labels behind a prompt: a token trie, scored in one pass or best-first, or walked
+greedily.
 
 Knows nothing about where the context came from: every method is scored here, by the same rule.
 """

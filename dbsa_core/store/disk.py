@@ -1,5 +1,5 @@
-"""An encoded pool in a folder: one safetensors file of keys and values per block, and a manifest that says
-whose they are.
+"""An encoded pool in a folder: one safetensors file of keys and values per block, and a manifest that says whose they
+are.
 
 Knows nothing about models: it compares what the manifest says with what the caller expects. The manifest is written
 last, so a folder without one holds nothing; it never holds a pickle.
