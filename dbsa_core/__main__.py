@@ -1,10 +1,6 @@
 """`python -m dbsa_core`: hands over to the command line."""
 
-import sys
-
-from dbsa_core.cli.commands import main
-from dbsa_core.quiet import hush_libraries
+from dbsa_core.cli import run
 
 if __name__ == "__main__":
-    hush_libraries()
-    sys.exit(main())
+    run()

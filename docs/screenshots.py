@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app import build, launch_options
+from app.launch import build, launch_options
 from app.server.example import Example
 from app.server.workspace import Workspace
 

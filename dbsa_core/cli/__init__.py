@@ -1,8 +1,25 @@
 """The command line: `dbsa encode|classify|evaluate`, or `python -m dbsa_core` without an installation.
 
-Knows nothing about how anything is computed.
+Knows nothing about how anything is computed, nor about the commands that other packages bring: they are found as entry
+points of the group `dbsa.commands`, as the app's is.
 """
 
-from dbsa_core.cli.commands import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+from dbsa_core.cli.commands import main
+from dbsa_core.quiet import hush_libraries
+
+__all__ = ["main", "run"]
+
+
+def run() -> NoReturn:
+    """The process's command line, from its arguments to its exit code."""
+    hush_libraries()
+    brought = {point.name: point for point in entry_points(group="dbsa.commands")}
+    if len(sys.argv) > 1 and sys.argv[1] in brought:
+        sys.exit(brought[sys.argv[1]].load()(sys.argv[2:]))
+    sys.exit(main(further=sorted(brought)))

@@ -1,4 +1,4 @@
-"""The command line: `python -m dbsa_core encode|classify|evaluate`.
+"""The commands: encode, classify and evaluate.
 
 Knows nothing about how anything is computed: it reads options and files, calls the library and hands results on.
 """
@@ -42,11 +42,14 @@ BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
 """Exit codes; the last two are those of a shell's SIGINT and SIGPIPE."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command line (by default the process's) and return the exit code."""
+def main(arguments: Sequence[str] | None = None, *, further: Sequence[str] = ()) -> int:
+    """Carry out one command line (by default the process's) and return the exit code.
+
+    `further` commands are those that the caller carries out: here they are named, in help and errors.
+    """
     console = Console(sys.stdout, sys.stderr)
     try:
-        args = parse(arguments)
+        args = parse(arguments, further)
         # Whatever a library prints must not stand between the results.
         with redirect_stdout(console.err), _logging_to(console):
             _COMMANDS[args.command](args, choices(args), console)

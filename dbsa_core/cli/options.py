@@ -18,6 +18,7 @@ from dbsa_core.prompt import PRESETS, PromptTemplate, template
 from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
 
+_PROGRAM = "dbsa" if Path(sys.argv[0]).stem == "dbsa" else "python -m dbsa_core"
 _ENCODE_FIELDS = ("pool_tokens", "block_size", "window", "sink_blocks", "positions", "seed", "long_rows")
 _QUERY_FIELDS = ("ratio", "fresh_demonstrations", "retriever", "order", "decode", "seed")
 _WITHOUT_FRESH = (
@@ -47,9 +48,16 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(f"{message.removeprefix('argument ')} (`{self.prog} --help` lists what is accepted).")
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of one call; `SettingsError` for what cannot be read. `--help` prints, and leaves by SystemExit."""
-    parser = _Parser(prog="python -m dbsa_core", description="Many-shot text classification from a labelled file.")
+def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -> argparse.Namespace:
+    """The options of one call; `SettingsError` for what cannot be read. `--help` prints, and leaves by SystemExit.
+
+    `further` commands are named in messages and help; who has them carries them out before.
+    """
+    parser = _Parser(
+        prog=_PROGRAM,
+        description="Many-shot text classification from a labelled file.",
+        epilog=f"Further commands: {_names(further)}." if further else None,
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add = commands.add_parser
     encode = add("encode", help="encode a labelled file's rows and print what that costs", description=_ENCODE_ABOUT)
@@ -65,10 +73,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     _add_methods(evaluate, "all")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] not in commands.choices and not given[0].startswith("-"):
-        parser.error(f"There is no command {given[0]!r}; give one of {_names(commands.choices)}")
+        parser.error(f"There is no command {given[0]!r}; give one of {_names([*commands.choices, *further])}")
     args = parser.parse_args(given)
     if args.command is None:
-        parser.error(f"Give a command, one of {_names(commands.choices)}")
+        parser.error(f"Give a command, one of {_names([*commands.choices, *further])}")
     return args
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app import build, launch_options
+from app.launch import build, launch_options
 from app.server.workspace import Workspace
 
 GRADIO_ON_PANDAS_3 = [

@@ -1,0 +1,116 @@
+"""Starting the app: its options, `build`, which makes its page over a `Workspace`, and what Gradio is launched with."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.server.example import Example
+from app.server.workspace import EMBEDDED, Workspace
+from app.tabs.api import create_api
+from app.tabs.ask import create_ask_tab
+from app.tabs.classify_file import create_classify_file_tab
+from app.tabs.data import create_data_tab
+from app.tabs.encode import create_encode_tab
+from app.tabs.page import CSS as PAGE_CSS
+from app.tabs.page import create_page, header_view, strip_view
+from app.theme import CSS, make_theme
+from dbsa_core.quiet import hush_libraries
+
+TITLE = "Dynamic Block-Sparse Attention"
+MAX_UPLOAD = "200mb"
+PROGRAM = "dbsa app" if Path(sys.argv[0]).stem == "dbsa" else None
+"""As help names it; None: after the script."""
+
+
+def build(workspace: Workspace | None = None) -> gr.Blocks:
+    """The page, not launched yet: `build().launch(**launch_options())`. Starts encoding the bundled example."""
+    if workspace is None:
+        workspace = Workspace()
+        workspace.example = Example(workspace)
+        workspace.example.start()
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        page = create_page(workspace)
+        with gr.Tabs():
+            with gr.Tab("Data", id="data"):
+                create_data_tab(page)
+            with gr.Tab("Encode", id="encode"):
+                create_encode_tab(page)
+            with gr.Tab("Ask", id="ask"):
+                create_ask_tab(page)
+            with gr.Tab("Classify a file", id="classify-file"):
+                create_classify_file_tab(page)
+        page.bind_last()
+        create_api(workspace)
+
+        def attach(session_id: str | None) -> list[Any]:
+            """Take up the browser's session, or begin one, and show it as it stands."""
+            session = workspace.session(session_id)
+            job = workspace.example.job if workspace.example else None
+            failed = job.message if job is not None and job.state == "failed" and session.data is None else ""
+            shown = [header_view(workspace, session), strip_view(failed), page.beat(session)]
+            return [session.id, *shown, *page.render(session)]
+
+        fixed = [page.session_id, page.header, page.strip, page.pulse]
+        demo.load(
+            attach,
+            [page.session_id],
+            [*fixed, *page.restored_outputs],
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=8,
+        )
+    demo.queue(max_size=64, default_concurrency_limit=4, api_open=False)
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
+    return {
+        "theme": make_theme(),
+        "css": CSS + PAGE_CSS,
+        "show_error": True,
+        "run_history": False,
+        "enable_monitoring": False,
+        "max_file_size": MAX_UPLOAD,
+        "footer_links": ["api"],
+    }
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Serve the app, then open the address that is printed.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
+    parser.add_argument("--port", type=int, default=None, help="port (default: 7860, or the next that is free)")
+    parser.add_argument("--model", default=EMBEDDED, metavar="SOURCE", help="hub id, folder or .gguf file")
+    parser.add_argument(
+        "--allow-model",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="a further model that pages may load where --host is not the loopback; may be given several times",
+    )
+    return parser.parse_args(arguments)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the app until it is stopped, with the options of one command line (by default the process's)."""
+    options = parse(arguments)
+    hush_libraries()
+    allowed = None if is_loopback(options.host) and not options.allow_model else [EMBEDDED, *options.allow_model]
+    workspace = Workspace(default_model=options.model, allowed_models=allowed)
+    workspace.example = Example(workspace)
+    workspace.example.start()
+    build(workspace).launch(server_name=options.host, server_port=options.port, **launch_options())
