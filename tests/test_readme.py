@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -43,3 +44,16 @@ def test_the_command_line_examples_are_understood(tmp_path: Path) -> None:
         ).stdout
         for option in (word for word in rest if word.startswith("--")):
             assert option in shown, option
+
+
+def test_a_query_is_followed_through_functions_that_exist() -> None:
+    text = (ROOT / "docs" / "A-QUERY.md").read_text(encoding="utf-8")
+    assert re.findall(r"^(\d)\. \*\*", text, re.MULTILINE) == list("12345678")
+    named = re.findall(r"`((?:dbsa_core|app)/[\w/]+\.py)`\s+`([\w.]+)`", text)
+    assert len(named) >= 16
+    for file, name in named:
+        scope = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+        for part in name.split("."):
+            found = [node for node in scope if getattr(node, "name", None) == part]
+            assert found, f"there is no {name} in {file}"
+            scope = getattr(found[0], "body", [])
