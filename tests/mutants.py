@@ -125,7 +125,7 @@ FAULTS = (
          "positions.new_tensor([length - 1])", "positions.new_tensor([0])", "front_door"),
     core("tables serve one position too many", "model/rope",
          "int(positions.max())) >= length", "int(positions.max())) > length", "laws"),
-    core("a layer's sliding window is not handed on", "model/capture",
+    core("a layer's sliding window is not handed on", "model/hook",
          'sliding_window=options.get("sliding_window"),', "sliding_window=None,", "laws"),
     core("every forward is the first of its kind", "model/language_model",
          "self._seen_kinds.add(kind)", "pass", "methods"),

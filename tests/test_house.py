@@ -39,6 +39,7 @@ PUBLIC = [
 
 MAY_IMPORT = {
     "errors": "",
+    "interrupt": "errors",
     # Files to demonstrations.
     "files.encodings": "",
     "files.layout": "",
@@ -58,10 +59,10 @@ MAY_IMPORT = {
     # The model, which knows none of the above.
     "attention": "",
     "model.memory": "errors",
-    "model.capture": "errors attention",
+    "model.hook": "errors interrupt attention",
     "model.rope": "errors",
     "model.loading": "errors",
-    "model.language_model": "errors attention model.capture model.rope model.loading",
+    "model.language_model": "errors attention model.hook model.rope model.loading",
     # Plug-ins that know no model.
     "retrieve": "errors",
     "store": "errors",
@@ -217,6 +218,6 @@ def test_a_module_says_what_lives_there(path: Path) -> None:
 
 def test_one_place_registers_with_transformers_and_nobody_reads_the_environment_below_loading() -> None:
     registering = [path for path in FILES if ".register(" in path.read_text(encoding="utf-8")]
-    assert [unit(path) for path in registering] == ["model.capture"]
+    assert [unit(path) for path in registering] == ["model.hook"]
     reading = {unit(path) for path in FILES if "os.environ" in path.read_text(encoding="utf-8")}
     assert reading <= {"model.loading"} | TOP

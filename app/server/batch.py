@@ -1,25 +1,24 @@
-"""Long work as plain functions that a job runs: encoding in steps, a file of queries, and stopping in mid-forward.
+"""Long work as plain functions that a job runs: encoding in steps, and a file of queries.
 
 Knows nothing about sessions or screens.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dbsa_core import EncodedPool, LanguageModel, Prediction, Task
+from dbsa_core import EncodedPool, Prediction, Task
 from dbsa_core.blocks import Block
 from dbsa_core.errors import Cancelled, QueryError
 from dbsa_core.files.spreadsheet import safe
 from dbsa_core.files.tables import Table
+from dbsa_core.interrupt import interruptible
 from dbsa_core.methods import Method
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prediction import ANSWER_COLUMNS
@@ -30,32 +29,6 @@ STEP_TOKENS = {"cpu": 512, "cuda": 32_768}
 """Tokens between two looks at Stop and at waiting queries."""
 QUERYABLE_TOKENS = 1_000
 """From here on, what is done is published: with less, a query finds next to nothing to read."""
-
-_watch = threading.local()
-
-
-@contextmanager
-def interruptible(cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Within it, a forward of this thread on a model made `stoppable` raises `Cancelled` once `cancelled()` says so."""
-    before = getattr(_watch, "cancelled", None)
-    _watch.cancelled = cancelled
-    try:
-        yield
-    finally:
-        _watch.cancelled = before
-
-
-def stoppable(model: LanguageModel) -> LanguageModel:
-    """Have every layer of the model look whether the thread's work was cancelled: a dense forward can take minutes."""
-    for layer in getattr(model.model.get_decoder(), "layers", ()):
-        layer.register_forward_pre_hook(_stop_if_cancelled)
-    return model
-
-
-def _stop_if_cancelled(module: Any, inputs: Any) -> None:
-    cancelled = getattr(_watch, "cancelled", None)
-    if cancelled is not None and cancelled():
-        raise Cancelled("Stopped.")
 
 
 def encode_in_steps(

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from app.server.batch import Answers, classify_rows, encode_in_steps, interruptible, stoppable
+from app.server.batch import Answers, classify_rows, encode_in_steps
 from app.server.jobs import Job, JobRegistry, Turnstile
 from app.server.models import EMBEDDED, load_model
 from app.server.session import Answer, Data, Encoded, Session, changed_settings
@@ -38,6 +38,7 @@ from dbsa_core import (
 from dbsa_core.data import read_queries
 from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table
+from dbsa_core.interrupt import interruptible
 from dbsa_core.methods import Method
 from dbsa_core.methods.retrieval_icl import matched_budget
 from dbsa_core.model.loading import EMBEDDED_NAME
@@ -107,7 +108,7 @@ class Workspace:
         source = self.check_source(source)
         with self._loading:
             if (found := self.loaded(source)) is None:
-                found = stoppable(self._load(source))
+                found = self._load(source)
                 with self._lock:
                     wanted = {session.model_source for session in self._sessions.values()} | {self.default_model}
                     self._models = {name: model for name, model in self._models.items() if name in wanted}

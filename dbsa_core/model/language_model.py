@@ -5,10 +5,11 @@ Knows nothing about pools, blocks or labels: token ids and positions in, keys, v
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel
 from dbsa_core.attention import LayerOptions, causal_attention, choose
 from dbsa_core.errors import ModelError
 from dbsa_core.model import loading
-from dbsa_core.model.capture import KEYWORD, Stage, cache_keyword, captured
+from dbsa_core.model.hook import KEYWORD, Hook, Stage, cache_keyword, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
 
 TESTED_FAMILIES = frozenset(
@@ -51,7 +52,10 @@ class KVShape:
 
 @dataclass(eq=False)
 class LanguageModel:
-    """Make one by `LanguageModel.load` (a name, a folder, a GGUF file) or `LanguageModel.of` (objects at hand)."""
+    """Make one by `LanguageModel.load` (a name, a folder, a GGUF file) or `LanguageModel.of` (objects at hand).
+
+    `model` stays a stock model for everybody else, from other threads too; `close` takes the hook out of it again.
+    """
 
     model: PreTrainedModel
     tokenizer: Any
@@ -61,6 +65,7 @@ class LanguageModel:
     max_positions: int
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
+    hook: Hook = field(repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _seen_kinds: set[str] = field(default_factory=set, repr=False)
 
@@ -91,16 +96,25 @@ class LanguageModel:
         model.eval()
         config = model.config.get_text_config()
         max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
-        survey = _survey(model, config)
-        rope = find_rope(
-            model.get_decoder(), survey.attention_module, config, survey.rotates, survey.head_dim, max_positions
-        )
-        shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
-        made = cls(
-            model, tokenizer, name or config.model_type, rope, shape, max_positions, _signature(model, tokenizer)
-        )
-        made.probe()
+        signature = _signature(model, tokenizer)
+        hook = _hook(model)
+        try:
+            survey = _survey(model, config, hook)
+            rope = find_rope(
+                hook.rotary, survey.attention_module, config, survey.rotates, survey.head_dim, max_positions
+            )
+            shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
+            made = cls(model, tokenizer, name or config.model_type, rope, shape, max_positions, signature, hook)
+            made.probe()
+        except BaseException:
+            hook.close()
+            raise
         return made
+
+    def close(self) -> None:
+        """Leave `model` as it was found; nothing can be encoded or asked any more."""
+        with self.lock:
+            self.hook.close()
 
     @property
     def device(self) -> torch.device:
@@ -130,16 +144,17 @@ class LanguageModel:
         `deferred` leaves queries and keys before RoPE to the stage; else they come rotated, keys and values of `cache`
         before the new ones. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows are asked for.
         """
-        rotary = StandIn(self.rope, deferred=deferred, length=rope_length)
+        tables = StandIn(self.rope, deferred, rope_length)
         arguments: dict[str, Any] = {
             "input_ids": token_ids[None],
             "position_ids": positions[None],
+            "attention_mask": no_mask(self.device),
             "use_cache": cache is not None,
             KEYWORD: stage,
         }
         module: Any = self.model.get_decoder() if logits_rows is None else self.model
         arguments[cache_keyword(module)] = cache
-        with self.lock, captured(self.model, rotary), torch.inference_mode():
+        with self.lock, self.hook.staged(tables), torch.inference_mode():
             if logits_rows is None:
                 module(**arguments)
                 return None
@@ -227,14 +242,14 @@ class _SurveyStage:
         return torch.zeros_like(query)
 
 
-class _ZeroTables(torch.nn.Module):
-    def __init__(self, embedding: torch.nn.Module):
-        super().__init__()
-        self._embedding = (embedding,)
+def _zero_tables(rotary: torch.nn.Module) -> Callable[..., Tables]:
+    """cos = sin = 0 in the shape of the model's own tables."""
 
-    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, *layer_type: str, **named: str) -> Tables:
-        cos, sin = self._embedding[0](x, position_ids, *layer_type, **named)
+    def zeros(*args: Any, **named: Any) -> Tables:
+        cos, sin = copy.deepcopy(rotary)(*args, **named)
         return torch.zeros_like(cos), torch.zeros_like(sin)
+
+    return zeros
 
 
 CAPTURE_FAILURES = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, AssertionError)
@@ -249,22 +264,27 @@ def _unusable(family: str, error: Exception) -> ModelError:
     )
 
 
-def _survey(model: PreTrainedModel, config: Any) -> _Survey:
+def _hook(model: PreTrainedModel) -> Hook:
+    try:
+        return Hook(model)
+    except ModelError as error:
+        raise ModelError(f"{error} Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}.") from None
+
+
+def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     """One forward of three tokens; refuses models whose layers are not all plain attention of one shape."""
     family = config.model_type
     decoder: Any = model.get_decoder()
-    if not hasattr(decoder, "rotary_emb"):
-        raise ModelError(
-            f"The family {family!r} has no rotary position embedding at its decoder, which cached keys need in order "
-            f"to move. Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
-        )
     stage = _SurveyStage()
     try:
-        with captured(model, _ZeroTables(decoder.rotary_emb)), torch.inference_mode():
+        with hook.staged(_zero_tables(hook.rotary)), torch.inference_mode():
             token_ids = torch.arange(3, device=model.device)[None]
-            decoder(input_ids=token_ids, use_cache=False, **{KEYWORD: stage})
+            mask = no_mask(model.device)
+            decoder(input_ids=token_ids, attention_mask=mask, use_cache=False, **{KEYWORD: stage})
     except CAPTURE_FAILURES as error:
         raise _unusable(family, error) from error
+    if not stage.seen:
+        raise _unusable(family, RuntimeError("no layer called the function"))
     layers = [stage.seen.get(i) for i in range(config.num_hidden_layers)]
     types = tuple(getattr(config, "layer_types", None) or ())
     strange = sorted(set(types) - {"full_attention", "sliding_attention"})

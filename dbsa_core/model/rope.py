@@ -1,8 +1,8 @@
 """Deferred RoPE: keys before rotation out of an unmodified model, and their rotation later with the model's own
 function.
 
-Knows nothing about blocks. While a model is captured its `rotary_emb` is a stand-in that returns cos = 1 and sin = 0,
-so attention receives queries and keys as they are before RoPE.
+Knows nothing about blocks. In a staged forward the model's rotary tables are a `StandIn`'s: with cos = 1 and sin = 0,
+attention receives queries and keys as they are before RoPE.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from dbsa_core.errors import CapacityError, ModelError
 Tables = tuple[torch.Tensor, torch.Tensor]
 
 
-class StandIn(nn.Module):
-    """Takes the place of a decoder's `rotary_emb` while the model is captured.
+@dataclass(frozen=True)
+class StandIn:
+    """The rotary tables of one staged forward.
 
     Deferred, it returns cos = 1 and sin = 0. Otherwise it returns the true tables, computed as for a forward of
     `length` tokens: tables that depend on the length of the forward (longrope, dynamic NTK) are the same for pool and
     query then.
     """
 
-    def __init__(self, rope: Rope, *, deferred: bool, length: int | None):
-        super().__init__()
-        self._rope = rope
-        self.deferred = deferred
-        self.length = length
+    rope: Rope
+    deferred: bool
+    length: int | None
 
-    def forward(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Tables:
-        cos, sin = self._rope.tables(position_ids[0], layer_type, self.length, dtype=x.dtype)
+    def __call__(self, x: torch.Tensor, position_ids: torch.Tensor, layer_type: str | None = None) -> Tables:
+        cos, sin = self.rope.tables(position_ids[0], layer_type, self.length, dtype=x.dtype)
         if self.deferred:
             return torch.ones_like(cos), torch.zeros_like(sin)
         return cos, sin
@@ -111,9 +110,14 @@ def _rope_parameters(config: Any) -> dict[str, Any]:
 
 
 def find_rope(
-    decoder: Any, attention_module: type, config: Any, rotates: tuple[bool, ...], head_dim: int, max_positions: int
+    embedding: nn.Module,
+    attention_module: type,
+    config: Any,
+    rotates: tuple[bool, ...],
+    head_dim: int,
+    max_positions: int,
 ) -> Rope:
-    """The rotary embedding of a decoder whose attention is an instance of `attention_module`."""
+    """The rotary embedding of a decoder, its attention being an instance of `attention_module`."""
     source = sys.modules[attention_module.__module__]
     apply = getattr(source, "apply_rotary_pos_emb", None)
     if apply is None:
@@ -121,7 +125,7 @@ def find_rope(
             f"The family {config.model_type!r} keeps no apply_rotary_pos_emb beside its attention, so its keys before "
             "RoPE cannot be rotated later. Use a model of a supported family (see the README)."
         )
-    embedding = copy.deepcopy(decoder.rotary_emb)
+    embedding = copy.deepcopy(embedding)
     typed = "layer_type" in _argument_names(embedding)
     types = tuple(getattr(config, "layer_types", None) or ()) if typed else ()
     layer_types = types if typed else (None,) * len(rotates)

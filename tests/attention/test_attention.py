@@ -173,7 +173,9 @@ def test_the_stock_models_logits_are_bit_equal_before_and_after(family: str, imp
     buffers = {name: buffer.clone() for name, buffer in stock.named_buffers()}
     with torch.no_grad():
         before = stock(ids).logits
-    used(LanguageModel.of(stock, ByteTokenizer(), family))
+    model = LanguageModel.of(stock, ByteTokenizer(), family)
+    used(model)
+    model.close()
     assert stock.get_decoder().rotary_emb is rotary
     assert stock.config._attn_implementation == implementation
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in stock.named_buffers())

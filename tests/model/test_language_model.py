@@ -23,7 +23,7 @@ from dbsa_core.errors import ModelError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.model import loading
 from dbsa_core.model import rope as rope_module
-from dbsa_core.model.capture import cache_keyword
+from dbsa_core.model.hook import cache_keyword
 from dbsa_core.model.language_model import TESTED_FAMILIES, LanguageModel
 from dbsa_core.model.loading import placement
 from dbsa_core.settings import EncodeSettings

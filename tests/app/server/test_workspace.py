@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.batch import interruptible, stoppable, with_answers
+from app.server.batch import with_answers
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
@@ -18,6 +18,7 @@ from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettin
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
 from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import Table, read_table
+from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import ANSWER_COLUMNS
 from tests.tiny import tiny_model
 
@@ -341,10 +342,6 @@ def test_a_forward_can_be_stopped_in_the_middle(workspace: Workspace, session: S
     with interruptible(lambda: next(calls)), pytest.raises(Cancelled):
         method.predict("text about water")
     assert method.predict("text about water").label
-
-
-def test_a_model_without_layers_in_reach_is_left_alone(model: LanguageModel) -> None:
-    assert stoppable(model) is model
 
 
 def test_the_example_is_kept_on_disk(model: LanguageModel, tmp_path: Path) -> None:

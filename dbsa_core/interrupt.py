@@ -1,0 +1,31 @@
+"""Stopping work in the middle of a forward: a dense one can take minutes.
+
+Knows nothing about what is stopped. Every layer's attention asks, in every model and method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from dbsa_core.errors import Cancelled
+
+_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("dbsa_cancelled", default=None)
+
+
+@contextmanager
+def interruptible(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Within it, a forward of this thread raises `Cancelled` at the next layer once `cancelled()` says so."""
+    token = _cancelled.set(cancelled)
+    try:
+        yield
+    finally:
+        _cancelled.reset(token)
+
+
+def stop_if_cancelled() -> None:
+    """Raise `Cancelled` where this thread's work was cancelled."""
+    cancelled = _cancelled.get()
+    if cancelled is not None and cancelled():
+        raise Cancelled("Stopped.")

@@ -1,0 +1,197 @@
+"""The one hook into transformers, installed once per model: forwards that bring a stage attend by it, others as stock.
+
+Knows nothing about blocks or queries: each call hands queries, keys and values to the `Stage` that came along as a
+keyword argument of the forward. Nothing of transformers is replaced: under a name of its own an attention function is
+registered that passes on what brings no stage, with the mask function of the implementation that the model came with.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from dbsa_core.attention import LayerOptions
+from dbsa_core.errors import ModelError
+from dbsa_core.interrupt import stop_if_cancelled
+
+KEYWORD = "dbsa_stage"
+PREFIX = "dbsa_"
+STOCK = ("eager", "sdpa")
+"""Implementations that a model may have been loaded with."""
+
+Tables = tuple[torch.Tensor, torch.Tensor]
+MakesTables = Callable[..., Tables]
+"""Called as a decoder's `rotary_emb` is: hidden states, position ids, and a layer type where the family has several."""
+
+_tables: ContextVar[MakesTables | None] = ContextVar("dbsa_tables", default=None)
+"""Of the staged forward that this thread is in."""
+
+
+class Stage(Protocol):
+    """What attention means in one forward."""
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        """Queries [1, heads, tokens, head_dim], keys and values [1, kv_heads, keys, head_dim]; returns the query's
+        shape."""
+        ...
+
+
+class HookedRotary(nn.Module):
+    """In the place of a decoder's `rotary_emb`: its own tables, but within a staged forward those of the stage."""
+
+    def __init__(self, stock: nn.Module):
+        super().__init__()
+        self.stock = stock
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tables:
+        made: Tables = (_tables.get() or self.stock)(*args, **kwargs)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("stock"), name)
+
+
+class Hook:
+    """Makes a model ready for stages; `close` leaves it as it was found. Raises `ModelError` where it cannot be."""
+
+    def __init__(self, model: PreTrainedModel):
+        decoder: Any = model.get_decoder()
+        family = model.config.get_text_config().model_type
+        if not hasattr(decoder, "rotary_emb"):
+            raise ModelError(
+                f"The family {family!r} has no rotary position embedding at its decoder, which cached keys need in "
+                "order to move."
+            )
+        self._decoder = decoder
+        self._configs = list({id(c): c for m in decoder.modules() if (c := getattr(m, "config", None))}.values())
+        rotary = decoder.rotary_emb
+        self._shared = isinstance(rotary, HookedRotary)
+        """Whether the model is hooked already: whoever did that closes it."""
+        self.rotary: nn.Module = rotary.stock if isinstance(rotary, HookedRotary) else rotary
+        """The model's own."""
+        self._stock = [_stock_name(config._attn_implementation) for config in self._configs]
+        if strange := sorted({name for name in self._stock if name not in STOCK}):
+            raise ModelError(
+                f"The model was loaded with the attention implementation {strange[0]!r}; load it with one of "
+                f"{', '.join(STOCK)}. Attention over blocks is chosen by itself."
+            )
+        self.closed = False
+        self._install()
+
+    def _install(self) -> None:
+        if not isinstance(self._decoder.rotary_emb, HookedRotary):
+            self._decoder.rotary_emb = HookedRotary(self.rotary)
+        for config, stock in zip(self._configs, self._stock, strict=True):
+            config._attn_implementation = _registered(stock)
+
+    def _in_place(self) -> bool:
+        hooked = isinstance(self._decoder.rotary_emb, HookedRotary)
+        return hooked and all(config._attn_implementation.startswith(PREFIX) for config in self._configs)
+
+    @contextmanager
+    def staged(self, tables: MakesTables) -> Iterator[None]:
+        """Within it, the model's rotary tables are those of `tables`, for this thread; pass KEYWORD and `no_mask`."""
+        if self.closed:
+            raise ModelError("This model was closed; load it anew to use it.")
+        if not self._in_place():  # its user chose another implementation, or closed another hook
+            self._stock = [_stock_name(config._attn_implementation) for config in self._configs]
+            self._install()
+            self._shared = False
+        token = _tables.set(tables)
+        try:
+            yield
+        finally:
+            _tables.reset(token)
+
+    def close(self) -> None:
+        """Leave the model as it was found; a second call does nothing."""
+        if not self.closed and not self._shared:
+            self._decoder.rotary_emb = self.rotary
+            for config, stock in zip(self._configs, self._stock, strict=True):
+                config._attn_implementation = stock
+        self.closed = True
+
+
+def _stock_name(implementation: str | None) -> str:
+    return (implementation or "eager").removeprefix(PREFIX)
+
+
+@cache
+def _registered(stock: str) -> str:
+    """The name under which stages attend, and forwards without one as `stock` does."""
+
+    def attention(module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+        stage: Stage | None = options.pop(KEYWORD, None)
+        if stage is None:
+            return _stock_attention(module, stock)(module, query, key, value, attention_mask, **options)
+        return _staged_attention(module, stage, query, key, value, options), None
+
+    AttentionInterface.register(PREFIX + stock, attention)
+    AttentionMaskInterface.register(PREFIX + stock, AttentionMaskInterface()[stock])
+    return PREFIX + stock
+
+
+def _stock_attention(module: nn.Module, stock: str) -> Callable[..., Any]:
+    if stock == "eager":  # each model file has its own
+        return sys.modules[type(module).__module__].eager_attention_forward  # type: ignore[no-any-return]
+    return AttentionInterface()[stock]  # type: ignore[no-any-return]
+
+
+def _staged_attention(
+    module: nn.Module,
+    stage: Stage,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    stop_if_cancelled()
+    scaling = options.get("scaling")
+    asked = LayerOptions(
+        scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        sliding_window=options.get("sliding_window"),
+        softcap=options.get("softcap"),
+        sinks=options.get("s_aux"),
+    )
+    layer: Any = module.layer_idx
+    return stage.attend(layer, query, key, value, asked).transpose(1, 2).contiguous()
+
+
+def no_mask(device: torch.device) -> torch.Tensor:
+    """The mask to give a staged forward: transformers hands a mask of four dimensions on as it is, and makes none."""
+    return torch.zeros(1, 1, 1, 1, device=device)
+
+
+def cache_keyword(module: nn.Module) -> str:
+    """What `module`'s forward calls its key-value cache: `cache` since transformers 5.24, before it `past_key_values`.
+
+    The older name is accepted with a warning until 5.40, and what reads `**kwargs` would take any name without a word,
+    so the signature says it. Raises `ModelError` where the forward takes no cache.
+    """
+    name = _cache_keyword(type(module).forward)
+    if name is None:
+        raise ModelError(
+            f"{type(module).__name__} cannot be used: its forward takes neither `cache` nor `past_key_values`, so "
+            "nothing that was encoded can be handed to it. Use a causal language model of transformers."
+        )
+    return name
+
+
+@cache
+def _cache_keyword(forward: Callable[..., Any]) -> str | None:
+    parameters = inspect.signature(forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in parameters), None)
