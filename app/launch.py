@@ -29,12 +29,8 @@ PROGRAM = "dbsa app" if Path(sys.argv[0]).stem == "dbsa" else None
 """As help names it; None: after the script."""
 
 
-def build(workspace: Workspace | None = None) -> gr.Blocks:
-    """The page, not launched yet: `build().launch(**launch_options())`. Starts encoding the bundled example."""
-    if workspace is None:
-        workspace = Workspace()
-        workspace.example = Example(workspace)
-        workspace.example.start()
+def build(workspace: Workspace) -> gr.Blocks:
+    """The page, not launched yet: `build(workspace).launch(**launch_options())`."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         page = create_page(workspace)
         with gr.Tabs():

@@ -59,7 +59,7 @@ MAY_IMPORT = {
     # The model, which knows none of the above.
     "attention": "",
     "model.memory": "errors",
-    "model.hook": "errors interrupt attention",
+    "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.loading": "errors",
     "model.language_model": "errors attention model.hook model.rope model.loading",

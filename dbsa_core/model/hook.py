@@ -22,13 +22,13 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from dbsa_core.attention import LayerOptions
 from dbsa_core.errors import ModelError
 from dbsa_core.interrupt import stop_if_cancelled
+from dbsa_core.model.rope import Tables
 
 KEYWORD = "dbsa_stage"
 PREFIX = "dbsa_"
 STOCK = ("eager", "sdpa")
 """Implementations that a model may have been loaded with."""
 
-Tables = tuple[torch.Tensor, torch.Tensor]
 MakesTables = Callable[..., Tables]
 """Called as a decoder's `rotary_emb` is: hidden states, position ids, and a layer type where the family has several."""
 
@@ -66,37 +66,34 @@ class HookedRotary(nn.Module):
 
 
 class Hook:
-    """Makes a model ready for stages; `close` leaves it as it was found. Raises `ModelError` where it cannot be."""
+    """Makes a model whose decoder has a `rotary_emb` ready for stages; `close` leaves it as it was found.
+
+    Raises `ModelError` for a model that was loaded with an implementation of attention that is not among `STOCK`.
+    """
 
     def __init__(self, model: PreTrainedModel):
         decoder: Any = model.get_decoder()
-        family = model.config.get_text_config().model_type
-        if not hasattr(decoder, "rotary_emb"):
-            raise ModelError(
-                f"The family {family!r} has no rotary position embedding at its decoder, which cached keys need in "
-                "order to move."
-            )
         self._decoder = decoder
         self._configs = list({id(c): c for m in decoder.modules() if (c := getattr(m, "config", None))}.values())
         rotary = decoder.rotary_emb
-        self._shared = isinstance(rotary, HookedRotary)
-        """Whether the model is hooked already: whoever did that closes it."""
         self.rotary: nn.Module = rotary.stock if isinstance(rotary, HookedRotary) else rotary
         """The model's own."""
-        self._stock = [_stock_name(config._attn_implementation) for config in self._configs]
-        if strange := sorted({name for name in self._stock if name not in STOCK}):
-            raise ModelError(
-                f"The model was loaded with the attention implementation {strange[0]!r}; load it with one of "
-                f"{', '.join(STOCK)}. Attention over blocks is chosen by itself."
-            )
+        self._owner = False
+        """Whether it was this hook that went in; a model that is hooked already is left to the one that did."""
         self.closed = False
         self._install()
 
     def _install(self) -> None:
+        stock = [_stock_name(config._attn_implementation) for config in self._configs]
+        if strange := sorted(set(stock) - set(STOCK)):
+            raise ModelError(
+                f"The model was loaded with the attention implementation {strange[0]!r}; load it with one of "
+                f"{', '.join(STOCK)}. Attention over blocks is chosen by itself."
+            )
+        for config, name in zip(self._configs, stock, strict=True):
+            config._attn_implementation = _registered(name)
         if not isinstance(self._decoder.rotary_emb, HookedRotary):
-            self._decoder.rotary_emb = HookedRotary(self.rotary)
-        for config, stock in zip(self._configs, self._stock, strict=True):
-            config._attn_implementation = _registered(stock)
+            self._decoder.rotary_emb, self._owner = HookedRotary(self.rotary), True
 
     def _in_place(self) -> bool:
         hooked = isinstance(self._decoder.rotary_emb, HookedRotary)
@@ -108,9 +105,7 @@ class Hook:
         if self.closed:
             raise ModelError("This model was closed; load it anew to use it.")
         if not self._in_place():  # its user chose another implementation, or closed another hook
-            self._stock = [_stock_name(config._attn_implementation) for config in self._configs]
             self._install()
-            self._shared = False
         token = _tables.set(tables)
         try:
             yield
@@ -119,10 +114,10 @@ class Hook:
 
     def close(self) -> None:
         """Leave the model as it was found; a second call does nothing."""
-        if not self.closed and not self._shared:
+        if not self.closed and self._owner:
             self._decoder.rotary_emb = self.rotary
-            for config, stock in zip(self._configs, self._stock, strict=True):
-                config._attn_implementation = stock
+            for config in self._configs:
+                config._attn_implementation = _stock_name(config._attn_implementation)
         self.closed = True
 
 

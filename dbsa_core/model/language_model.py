@@ -5,7 +5,6 @@ Knows nothing about pools, blocks or labels: token ids and positions in, keys, v
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import threading
@@ -96,8 +95,9 @@ class LanguageModel:
         model.eval()
         config = model.config.get_text_config()
         max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
+        _check_rotary(model)
         signature = _signature(model, tokenizer)
-        hook = _hook(model)
+        hook = Hook(model)
         try:
             survey = _survey(model, config, hook)
             rope = find_rope(
@@ -246,7 +246,7 @@ def _zero_tables(rotary: torch.nn.Module) -> Callable[..., Tables]:
     """cos = sin = 0 in the shape of the model's own tables."""
 
     def zeros(*args: Any, **named: Any) -> Tables:
-        cos, sin = copy.deepcopy(rotary)(*args, **named)
+        cos, sin = rotary(*args, **named)
         return torch.zeros_like(cos), torch.zeros_like(sin)
 
     return zeros
@@ -264,11 +264,13 @@ def _unusable(family: str, error: Exception) -> ModelError:
     )
 
 
-def _hook(model: PreTrainedModel) -> Hook:
-    try:
-        return Hook(model)
-    except ModelError as error:
-        raise ModelError(f"{error} Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}.") from None
+def _check_rotary(model: PreTrainedModel) -> None:
+    family = model.config.get_text_config().model_type
+    if not hasattr(model.get_decoder(), "rotary_emb"):
+        raise ModelError(
+            f"The family {family!r} has no rotary position embedding at its decoder, which cached keys need in order "
+            f"to move. Use a model of a tested family: {', '.join(sorted(TESTED_FAMILIES))}."
+        )
 
 
 def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:

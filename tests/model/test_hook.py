@@ -139,6 +139,13 @@ def test_another_implementation_chosen_later_is_what_stock_forwards_use() -> Non
     assert model.model.config._attn_implementation == "eager"
 
 
+def test_another_implementation_chosen_last_outlives_the_hook() -> None:
+    _, model = pair("llama", "sdpa")
+    model.model.set_attn_implementation("eager")
+    model.close()
+    assert model.model.config._attn_implementation == "eager"
+
+
 def test_a_closed_model_says_so_and_one_of_another_implementation_is_refused() -> None:
     stock, model = pair("llama")
     model.close()
