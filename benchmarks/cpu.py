@@ -35,8 +35,8 @@ from dbsa_core.masks import dense_mask  # noqa: E402
 from dbsa_core.methods.base import Setup  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
 from dbsa_core.setup import encode  # noqa: E402
-from dbsa_core.stage2.context import Context  # noqa: E402
 from dbsa_core.stage2.dense_prefill import prefill  # noqa: E402
+from dbsa_core.stage2.prefix import Prefix, assemble  # noqa: E402
 from dbsa_core.stage2.scoring import score_labels  # noqa: E402
 
 POOL_TOKENS = 4000
@@ -63,9 +63,9 @@ def check(setup: Setup, query: str) -> float:
     task, encoded = setup.task, setup.encoded_pool()
     model = task.model
     blocks = encoded.blocks[:6]
-    context = dbsa_context(setup, [b.id for b in blocks])
+    prefix = assemble(model, encoded, [b.id for b in blocks])
     query_ids = task.prompter.query(query)
-    ours = score_labels(context, query_ids, task.trie, way="one_pass").log_probs
+    ours = score_labels(prefix, query_ids, task.trie, way="one_pass").log_probs
     pool_ids = [token for block in blocks for token in block.token_ids]
     lengths = [len(block) for block in blocks]
     before = model.model.config._attn_implementation
@@ -85,12 +85,6 @@ def check(setup: Setup, query: str) -> float:
     return float(np.abs(ours - np.array(oracle)).max() / np.abs(oracle).max())
 
 
-def dbsa_context(setup: Setup, block_ids: list[int]) -> Context:
-    from dbsa_core.stage2.context import assemble
-
-    return assemble(setup.task.model, setup.encoded_pool(), block_ids, 256)
-
-
 class _NoAttention:
     """A forward without attention: the floor of encoding."""
 
@@ -104,7 +98,7 @@ def encoding_rows(setup: Setup) -> list[dict[str, Any]]:
     ids = [token for block in plan.blocks for token in block.token_ids]
 
     def dense() -> None:
-        prefill(Context.reserved(model, len(ids)), ids)
+        prefill(Prefix.empty(model), ids)
 
     def sparse() -> None:
         encode(setup.task, plan)

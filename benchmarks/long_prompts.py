@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.cpu import Sample, row  # noqa: E402  # the script runs without an installation
 from benchmarks.versions import versions  # noqa: E402
+from dbsa_core.devices import CUDA  # noqa: E402
 from dbsa_core.model.language_model import LanguageModel  # noqa: E402
-from dbsa_core.stage2.context import Context  # noqa: E402
-from dbsa_core.stage2.dense_prefill import WHOLE_TOKENS  # noqa: E402
+from dbsa_core.stage2.prefix import Prefix  # noqa: E402
 from dbsa_core.stage2.scoring import LabelTrie, score_labels  # noqa: E402
 
 SHAPE_8B: dict[str, Any] = {
@@ -87,7 +87,7 @@ def check(family: str) -> float:
     label's log-probability, as a share of the largest."""
     model = make(family, SMALL, 256, torch.float32)
     prompt = random_prompt(model, 9000)
-    ours = score_labels(Context.reserved(model, len(prompt) + len(TRIE)), prompt, TRIE).log_probs
+    ours = score_labels(Prefix.empty(model), prompt, TRIE).log_probs
     stock = []
     for ids in ((i, i + 1, 10) for i in range(6)):
         with torch.inference_mode():
@@ -114,12 +114,12 @@ def measure(family: str, lengths: list[int]) -> list[dict[str, Any]]:
         for _ in range(2):
             torch.cuda.synchronize()
             begun = time.perf_counter()
-            score_labels(Context.reserved(model, tokens + len(TRIE)), prompt, TRIE)
+            score_labels(Prefix.empty(model), prompt, TRIE)
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - begun)
         peak = (torch.cuda.max_memory_allocated() - weights - cache) / 1e9
         # A shorter prompt goes through the model at once, which is faster and takes what memory there is.
-        target = TARGET_GB if tokens > WHOLE_TOKENS else None
+        target = TARGET_GB if tokens > CUDA.whole_prompt_tokens else None
         rows.append(row(f"{family}, {tokens:,} tokens: peak beyond weights and cache", Sample(peak), "GB", target))
         rows.append(row(f"{family}, {tokens:,} tokens: a dense query", Sample(seconds[-1]), "s"))
     return rows

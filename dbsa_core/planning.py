@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
+from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.model.memory import free_memory
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import measured_speed
@@ -50,7 +50,7 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
     memory = int(MEMORY_SHARE * free_memory(model.device) / model.shape.bytes_per_token)
     found.append(Limit(memory, "free memory"))
-    if model.device.type == "cpu":
+    if policy_for(model.device).bounds_time:
         tokens = int(CPU_SECONDS * measured_speed(model, in_file))
         found.append(Limit(tokens, f"about {CPU_SECONDS:.0f} s of encoding on this CPU", is_time=True))
     return found

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import torch
 
-from dbsa_core.attention import LayerOptions, choose
-from dbsa_core.attention.visibility import additive, causal_tail, within_window
+from dbsa_core.attention import CAUSAL, LayerOptions, Part, Visibility, attend
 from dbsa_core.blocks import Block, BlockPattern, starts
 from dbsa_core.data import Pool
+from dbsa_core.devices import policy_for
 from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.memory import memory_told
@@ -23,9 +23,6 @@ from dbsa_core.model.rope import Rope, Tables
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.store import BlockKV, KVStore, MemoryStore
 from dbsa_core.timing import now
-
-CHUNK_TOKENS = {"cpu": 1024, "cuda": 8192}
-"""Blocks go through the model together up to so many tokens: enough to fill the device, few enough to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def _continue(
     cancelled: Callable[[], bool],
     chunk_tokens: int | None,
 ) -> EncodedPool:
-    budget = chunk_tokens or CHUNK_TOKENS.get(model.device.type, CHUNK_TOKENS["cpu"])
+    budget = chunk_tokens or policy_for(model.device).encode_tokens
     begun, done, tokens = now(model.device), first, 0
     before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
@@ -221,6 +218,7 @@ class _Window:
     """Where the window's keys stand in the bank, in order, the block's own last."""
     key_positions: torch.Tensor
     """[keys], of the window's tokens."""
+    visibility: Visibility
 
     def gather(self, bank: torch.Tensor) -> torch.Tensor:
         """The window's part of `bank` [1, kv_heads, bank tokens, head_dim]."""
@@ -245,7 +243,6 @@ class BlockStage:
     values: torch.Tensor
     """[layers, kv_heads, chunk tokens, head_dim], filled layer by layer; keys before RoPE."""
     _tables: dict[tuple[int, str | None], Tables] = field(default_factory=dict)
-    _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -259,12 +256,12 @@ class BlockStage:
         windows = []
         for block, (start, end) in zip(chunk, pairwise(in_chunk), strict=True):
             seen = pattern.window(block.id)
-            positions = (
-                torch.cat([torch.arange(in_pool[w], in_pool[w + 1]) for w in seen])
-                if sequential
-                else torch.arange(sum(len(blocks[w]) for w in seen))
-            )
-            windows.append(_Window(start, end, _joined([bank[w] for w in seen]), positions.to(model.device)))
+            local = range(sum(len(blocks[w]) for w in seen))
+            positions = _run([range(in_pool[w], in_pool[w + 1]) for w in seen]) if sequential else local
+            # Each token sees all keys up to its own: the window's earlier blocks whole, its own block causally.
+            visibility = Visibility(positions[len(positions) - len(block) :], (Part(positions, CAUSAL),))
+            at = torch.tensor(positions, device=model.device)
+            windows.append(_Window(start, end, _joined([bank[w] for w in seen]), at, visibility))
         bank_positions = torch.cat([torch.arange(in_pool[b], in_pool[b + 1]) for b in banked]) if sequential else None
         size = (model.shape.layers, model.shape.kv_heads, in_chunk[-1], model.shape.head_dim)
         keys = torch.empty(size, dtype=model.shape.dtype, device=model.device)
@@ -299,7 +296,7 @@ class BlockStage:
             own = query.shape[2]
             keys = self.rope.rotate(keys, (cos, sin))
             query = self.rope.rotate(query, (cos[:, -own:], sin[:, -own:]))
-        attention, outputs = choose(options), []
+        outputs = []
         for index, window in enumerate(self.windows):
             seen, own_query = window.gather(keys), query[:, :, window.start : window.end]
             if rotates and self.bank_positions is None:
@@ -307,8 +304,7 @@ class BlockStage:
                 own = window.end - window.start
                 seen = self.rope.rotate(seen, (cos, sin))
                 own_query = self.rope.rotate(own_query, (cos[:, -own:], sin[:, -own:]))
-            mask = self._mask(index, options.sliding_window, query.dtype)
-            outputs.append(attention(own_query, seen, window.gather(values), mask, options, causal=mask is None))
+            outputs.append(attend(own_query, [(seen, window.gather(values))], window.visibility, options))
         return torch.cat(outputs, dim=2)
 
     def _rope_tables(self, index: int, positions: torch.Tensor, layer: int, dtype: torch.dtype) -> Tables:
@@ -318,18 +314,12 @@ class BlockStage:
             self._tables[index, kind] = self.rope.tables(positions, kind, self.rope_length, dtype=dtype)
         return self._tables[index, kind]
 
-    def _mask(self, index: int, sliding_window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
-        """None where plain square causal attention is meant, which SDPA knows by itself."""
-        if (index, sliding_window) not in self._masks:
-            window = self.windows[index]
-            tokens, keys = window.end - window.start, len(window.key_positions)
-            near = within_window(window.key_positions[-tokens:], window.key_positions, sliding_window)
-            if near is None and tokens == keys:
-                self._masks[index, sliding_window] = None
-            else:
-                allowed = causal_tail(tokens, keys, window.key_positions.device)
-                self._masks[index, sliding_window] = additive(allowed if near is None else allowed & near, dtype)
-        return self._masks[index, sliding_window]
+
+def _run(ranges: Sequence[range]) -> Sequence[int]:
+    """The numbers of all ranges: one range where they follow one another without gaps."""
+    if all(a.stop == b.start for a, b in pairwise(ranges)):
+        return range(ranges[0].start, ranges[-1].stop)
+    return tuple(number for one in ranges for number in one)
 
 
 def _joined(slices: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 
 import torch
 
+from dbsa_core.devices import policy_for
+
 PHASES = ("retrieve", "assemble", "forward")
 """What a query consists of, for every method; a phase that a method has not takes 0 seconds."""
 
 
 def now(device: torch.device) -> float:
     """Seconds of a clock that only differences of mean something, read after all work given to `device` is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    policy_for(device).wait(device)
     return time.perf_counter()
 
 

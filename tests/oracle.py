@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def dense_arguments(model: PreTrainedModel, tokens: int, allowed: torch.Tensor) 
     source = Path(sys.modules[type(model.get_decoder()).__module__].__file__ or "").read_text()
     mapped = kinds is not None and "causal_mask_mapping" in source
     return {"full_attention": mask, "sliding_attention": narrow} if mapped else narrow
+
+
+def named_cache(model: Any, cache: Any) -> dict[str, Any]:
+    """The cache under the name that the forward has for it: `cache` since transformers 5.24."""
+    return {"cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values": cache}
 
 
 def masked_logits(model: PreTrainedModel, token_ids: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:

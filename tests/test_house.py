@@ -40,6 +40,7 @@ PUBLIC = [
 MAY_IMPORT = {
     "errors": "",
     "interrupt": "errors",
+    "devices": "errors",
     # Files to demonstrations.
     "files.encodings": "",
     "files.layout": "",
@@ -57,32 +58,33 @@ MAY_IMPORT = {
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
-    "attention": "",
+    "attention": "devices",
     "model.memory": "errors",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.loading": "errors",
-    "model.language_model": "errors attention model.hook model.rope model.loading",
+    "model.language_model": "errors devices attention model.hook model.rope model.loading",
     # Plug-ins that know no model.
     "retrieve": "errors",
     "store": "errors",
     # Stage 1, stage 2.
-    "timing": "",
-    "stage1": "errors timing data prompt blocks attention model.memory model.rope model.language_model store",
-    "stage2.context": "attention model.language_model stage1",
-    "stage2.dense_prefill": "model.memory model.language_model stage2.context",
+    "timing": "devices",
+    "stage1": "errors devices timing data prompt blocks attention model.memory model.rope model.language_model store",
+    "stage2.prefix": "model.language_model stage1",
+    "stage2.tail": "attention stage2.prefix",
+    "stage2.dense_prefill": "devices attention model.language_model stage2.prefix",
     "stage2.label_scores": "",
-    "stage2.scoring": "attention prompt stage2.context stage2.dense_prefill stage2.label_scores",
+    "stage2.scoring": "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores",
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve stage2.scoring",
-    "speed": "data prompt blocks model.language_model stage1",
-    "planning": "errors prompt blocks model.memory model.language_model settings speed task",
+    "speed": "devices data prompt blocks model.language_model stage1",
+    "planning": "errors devices prompt blocks model.language_model settings speed task",
     "saved": "errors prompt store stage1 task planning",
     "setup": "errors prompt blocks stage1 retrieve settings speed task planning",
     "methods": (
-        "errors timing data prompt blocks model.memory stage1 retrieve stage2.context stage2.dense_prefill "
+        "errors timing data prompt blocks model.memory stage1 retrieve stage2.prefix stage2.dense_prefill "
         "stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "evaluation": "errors data stage1 methods",
@@ -91,7 +93,9 @@ MAY_IMPORT = {
 ROOMS = {"files", "model", "stage2"}
 """Packages whose modules stand in the table one by one."""
 TOP = {"__init__", "__main__", "cli", "quiet"}
-WITHOUT_TRANSFORMERS = ["errors", "data", "plain_text", "prompt", "blocks", "masks", "retrieve", "store", "attention"]
+WITHOUT_TRANSFORMERS = [
+    *("errors", "devices", "data", "plain_text", "prompt", "blocks", "masks", "retrieve", "store", "attention"),
+]
 """Importing these must not load transformers, however indirectly."""
 
 FILES = sorted(CORE.rglob("*.py"))

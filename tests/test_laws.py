@@ -10,20 +10,20 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from dbsa_core.attention import LayerOptions, causal
+from dbsa_core.attention import LayerOptions, causal, reference
 from dbsa_core.blocks import Block, BlockPattern, starts
 from dbsa_core.data import Pool
+from dbsa_core.devices import CPU
 from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
-from dbsa_core.model.hook import cache_keyword
 from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1 import EncodedPool, append_blocks, encode_blocks
-from dbsa_core.stage2 import dense_prefill, scoring
-from dbsa_core.stage2.context import Context, assemble
+from dbsa_core.stage2 import dense_prefill, tail
 from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import LabelTrie, score_labels
-from tests.oracle import dense_arguments, pinned_logits
+from tests.oracle import dense_arguments, named_cache, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 
 LENGTHS = (11, 9, 10, 8, 12, 5)
@@ -135,25 +135,25 @@ def test_block_by_block_encoding_is_one_dense_masked_forward(model: LanguageMode
     allowed = dense_mask(LENGTHS, PATTERN).to(model.device)
     with torch.no_grad():
         mask = dense_arguments(model.model, TOKENS, allowed)
-        named = {cache_keyword(model.model): cache}
-        model.model(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, use_cache=True, **named)
-    context = assemble(model, pool, range(len(BLOCKS)), 0)
+        stock: Any = model.model
+        stock(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, use_cache=True, **named_cache(stock, cache))
+    prefix = assemble(model, pool, range(len(BLOCKS)))
     for layer in range(model.shape.layers):
-        close(context.keys[layer], cache.layers[layer].keys[0])
-        close(context.values[layer], cache.layers[layer].values[0])
+        close(prefix.keys[layer], cache.layers[layer].keys[0])
+        close(prefix.values[layer], cache.layers[layer].values[0])
 
 
 def test_all_blocks_in_order_are_that_forward_continued_by_the_query(model: LanguageModel) -> None:
-    context = assemble(model, encoded(model), range(len(BLOCKS)), 200)
-    ours = score_labels(context, QUERY, TRIE, way="one_pass").log_probs
+    prefix = assemble(model, encoded(model), range(len(BLOCKS)))
+    ours = score_labels(prefix, QUERY, TRIE, way="one_pass").log_probs
     oracle = oracle_log_probs(model, POOL_IDS, dense_mask(LENGTHS, PATTERN))
     close(torch.tensor(ours), torch.tensor(oracle))
 
 
 @pytest.mark.parametrize("pattern", [BlockPattern(1, 1, 2), BlockPattern(1, 2, 0), BlockPattern(1, 0, 0)])
 def test_other_patterns_too(model: LanguageModel, pattern: BlockPattern) -> None:
-    context = assemble(model, encoded(model, pattern=pattern), range(len(BLOCKS)), 200)
-    ours = score_labels(context, QUERY, TRIE, way="one_pass").log_probs
+    prefix = assemble(model, encoded(model, pattern=pattern), range(len(BLOCKS)))
+    ours = score_labels(prefix, QUERY, TRIE, way="one_pass").log_probs
     close(torch.tensor(ours), torch.tensor(oracle_log_probs(model, POOL_IDS, dense_mask(LENGTHS, pattern))))
 
 
@@ -242,23 +242,22 @@ def test_encoding_does_not_depend_on_how_blocks_are_chunked(model: LanguageModel
 def test_moving_a_block_leaves_its_stored_keys_alone(model: LanguageModel) -> None:
     pool = encoded(model)
     before = [pool.store.get(b).keys.clone() for b in range(len(BLOCKS))]
-    score_labels(assemble(model, pool, (0, 5, 2), 200), QUERY, TRIE)
-    score_labels(assemble(model, pool, (0, 2, 5), 200), QUERY, TRIE)
+    score_labels(assemble(model, pool, (0, 5, 2)), QUERY, TRIE)
+    score_labels(assemble(model, pool, (0, 2, 5)), QUERY, TRIE)
     assert all(torch.equal(pool.store.get(b).keys, kept) for b, kept in enumerate(before))
 
 
 @pytest.mark.parametrize("chosen", [(0, 2, 5), (0, 4, 1), ()])
 def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int, ...]) -> None:
-    """Tree pass = teacher forcing label by label (each label alone behind the same context) = best-first where
+    """Tree pass = teacher forcing label by label (each label alone behind the same prefix) = best-first where
     proven."""
-    context = assemble(model, encoded(model), chosen, 200) if chosen else Context.reserved(model, 200, None)
-    if not chosen and model.rope.length_dependent:
-        context.rope_length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
-    tree = score_labels(context, QUERY, TRIE, way="one_pass")
+    length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    prefix = assemble(model, encoded(model), chosen) if chosen else Prefix.empty(model, length)
+    tree = score_labels(prefix, QUERY, TRIE, way="one_pass")
     tries = [LabelTrie.of_ids("x", [ids], END) for ids in LABEL_IDS]
-    alone = [score_labels(context, QUERY, trie, way="one_pass").log_probs[0] for trie in tries]
+    alone = [score_labels(prefix, QUERY, trie, way="one_pass").log_probs[0] for trie in tries]
     close(torch.tensor(tree.log_probs), torch.tensor(alone))
-    best_first = score_labels(context, QUERY, TRIE, way="best_first")
+    best_first = score_labels(prefix, QUERY, TRIE, way="best_first")
     assert best_first.ranked()[:2] == tree.ranked()[:2]
     known = torch.tensor(best_first.log_probs).isfinite()
     close(torch.tensor(best_first.log_probs)[known], torch.tensor(tree.log_probs)[known])
@@ -266,11 +265,11 @@ def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int
     assert left <= best_first.open_mass + 1e-9
 
 
-def test_an_empty_context_is_a_plain_prompt(model: LanguageModel) -> None:
+def test_an_empty_prefix_is_a_plain_prompt(model: LanguageModel) -> None:
     """Zero-shot and Retrieval ICL: dense causal, teacher-forced by whole stock forwards."""
     length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
-    context = Context.reserved(model, 300, length)
-    ours = score_labels(context, (*POOL_IDS, *QUERY), TRIE, way="one_pass").log_probs
+    prefix = Prefix.empty(model, length)
+    ours = score_labels(prefix, (*POOL_IDS, *QUERY), TRIE, way="one_pass").log_probs
     close(torch.tensor(ours), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
 
 
@@ -280,34 +279,34 @@ def test_a_long_prompt_in_parts_is_the_prompt_at_once(
 ) -> None:
     """Dense prompts behind `before` blocks: in forwards of seven tokens, and in tiles of sixteen queries."""
     length = model.rope.pinned_length(TOKENS + 60, model.max_positions)
-    context = Context.reserved(model, 300, length)
+    prefix = Prefix.empty(model, length)
     cut = starts(BLOCKS)[before]
-    context = prefill(context, POOL_IDS[:cut]) if before else context
-    kept = context.keys[:, :, :cut].clone()
+    prefix = prefill(prefix, POOL_IDS[:cut]) if before else prefix
+    kept = prefix.keys.clone()
     prompt, spans = (*POOL_IDS[cut:], *QUERY), ((0, 20), (20, TOKENS + len(QUERY)))
-    at_once = score_labels(context, prompt, TRIE, spans=spans)
+    at_once = score_labels(prefix, prompt, TRIE, spans=spans)
     close(torch.tensor(at_once.log_probs), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
     for part, masked in ((7, 3), (10, 512), (10_000, 3)):
         with monkeypatch.context() as patch:
             patch.setattr(causal, "TILE_SCORES", 1)
+            patch.setattr(reference, "TILE_SCORES", 40)
             patch.setattr(dense_prefill, "PART_TOKENS", part)
-            patch.setattr(dense_prefill, "WHOLE_TOKENS", part)
-            patch.setattr(scoring, "MASKED_PROMPT", masked)
-            in_parts = score_labels(context, prompt, TRIE, spans=spans)
+            patch.setattr(dense_prefill, "policy_for", lambda device, part=part: replace(CPU, whole_prompt_tokens=part))
+            patch.setattr(tail, "MASKED_PROMPT", masked)
+            in_parts = score_labels(prefix, prompt, TRIE, spans=spans)
         close(torch.tensor(in_parts.log_probs), torch.tensor(at_once.log_probs))
         assert in_parts.mass is not None
         assert at_once.mass is not None
         close(in_parts.mass, at_once.mass)
         assert in_parts.tokens == at_once.tokens
-        assert context.length == cut
-        assert torch.equal(context.keys[:, :, :cut], kept)
+        assert torch.equal(prefix.keys, kept)
 
 
 def test_a_window_over_everything_is_fixed_icl(model: LanguageModel) -> None:
     everything = BlockPattern(1, 1, len(BLOCKS))
     pool = encoded(model, pattern=everything)
-    dbsa = score_labels(assemble(model, pool, range(len(BLOCKS)), 200), QUERY, TRIE, way="one_pass")
-    fixed = prefill(Context.reserved(model, TOKENS + 200, pool.rope_length), POOL_IDS, part_tokens=25)
+    dbsa = score_labels(assemble(model, pool, range(len(BLOCKS))), QUERY, TRIE, way="one_pass")
+    fixed = prefill(Prefix.empty(model, pool.rope_length), POOL_IDS, part_tokens=25)
     close(torch.tensor(dbsa.log_probs), torch.tensor(score_labels(fixed, QUERY, TRIE, way="one_pass").log_probs))
 
 
@@ -329,7 +328,7 @@ def test_greedy_is_generate_with_the_same_trie(model: LanguageModel) -> None:
             out = model.model.generate(
                 ids, attention_mask=torch.ones_like(ids), generation_config=config, prefix_allowed_tokens_fn=allowed
             )
-        ours = score_labels(Context.reserved(model, 300, length), prompt, TRIE, decode="greedy")
+        ours = score_labels(Prefix.empty(model, length), prompt, TRIE, decode="greedy")
         assert ours.label == paths[tuple(out[0].tolist()[len(prompt) :])]
 
 

@@ -14,12 +14,11 @@ from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
 from dbsa_core.evaluation import evaluate
 from dbsa_core.methods import METHODS, make_method, retrieval_icl
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.planning import query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Prompter, PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup, append
-from dbsa_core.stage2.context import Context
+from dbsa_core.stage2 import dense_prefill, prefix, tail
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -135,33 +134,23 @@ def test_retrieval_icls_own_preparation_is_timed(setup: Setup, monkeypatch: pyte
     assert (found.seconds["retrieve"], found.seconds["total"]) == (5, 5)
 
 
-def test_fixed_icl_copies_its_pool_only_for_a_query_longer_than_any_before(
-    wide: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copies: list[int] = []
-    reserved = Context.reserved.__func__  # type: ignore[attr-defined]
+def test_fixed_icl_never_copies_its_pool_for_a_query(wide: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved: list[int] = []
 
-    def counted(cls: Any, model: Any, capacity: int, *rest: Any) -> Context:
-        copies.append(capacity)
-        found: Context = reserved(cls, model, capacity, *rest)
-        return found
+    def counted(model: LanguageModel, tokens: int) -> Any:
+        reserved.append(tokens)
+        return prefix.reserve(model, tokens)
 
+    monkeypatch.setattr(dense_prefill, "reserve", counted)
+    monkeypatch.setattr(tail, "reserve", counted)
     setup = setup_of(wide, pool_tokens=400)
-    monkeypatch.setattr(Context, "reserved", classmethod(counted))
     method = make_method("fixed_icl").fit(setup)
-    assert len(copies) == 1, "the pool is written once"
-    longest = query_positions(wide) - 20
-    for length in (1, 100, longest):
+    assert len(reserved) == 1, "the pool is written once"
+    for length in (1, 100, 700):
         method.predict("x" * length)
-    assert len(copies) == 1, "as many tokens as the plan reckons with find their room"
-    expected = answer(setup, "fixed_icl", "x" * 700).scores.log_probs
-    copies.clear()
-    grown = method.predict("x" * 700)
-    np.testing.assert_allclose(grown.scores.log_probs, expected, atol=1e-5)
-    assert len(copies) == 1
-    for length in (700, 3, 701, 720):
-        method.predict("x" * length)
-    assert len(copies) == 1, "the room stays"
+    assert max(reserved[1:]) < reserved[0] + 700, "a query's own tokens alone"
+    assert all(tokens < 100 for tokens in reserved[1:2])
+    assert len(reserved) == 4
 
 
 def test_a_method_that_is_not_fitted_or_not_there_is_refused() -> None:

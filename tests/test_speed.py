@@ -9,12 +9,13 @@ import pytest
 from dbsa_core import speed as speeds
 from dbsa_core import stage1
 from dbsa_core.data import Pool
+from dbsa_core.devices import CPU
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import encode
 from dbsa_core.speed import measured_speed, note_encoding
-from dbsa_core.stage1 import CHUNK_TOKENS, encode_blocks
+from dbsa_core.stage1 import encode_blocks
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -49,7 +50,7 @@ def test_the_probe_ends_with_as_many_tokens_as_encoding_puts_in_one_forward(
 ) -> None:
     speed = measured_speed(model)
     assert speed > 0
-    assert probes == [(128, 128), (128, 128), (CHUNK_TOKENS["cpu"], CHUNK_TOKENS["cpu"])]
+    assert probes == [(128, 128), (128, 128), (CPU.encode_tokens, CPU.encode_tokens)]
     assert measured_speed(model) == speed
     assert len(probes) == 3, "once a model"
     measured_speed(tiny_model("llama", seed=2))
@@ -71,7 +72,7 @@ def test_the_probe_is_no_longer_than_what_is_to_be_encoded(model: LanguageModel,
     measured_speed(model, 500)
     assert len(probes) == done, "about as much as was tried"
     measured_speed(model, 10_000)
-    assert max(tokens for tokens, _ in probes[done:]) == CHUNK_TOKENS["cpu"]
+    assert max(tokens for tokens, _ in probes[done:]) == CPU.encode_tokens
 
 
 def test_a_real_encoding_replaces_the_probe(model: LanguageModel) -> None:
@@ -80,12 +81,12 @@ def test_a_real_encoding_replaces_the_probe(model: LanguageModel) -> None:
     assert measured_speed(model) == 500
     note_encoding(model, 20, 10.0)
     assert measured_speed(model) == 500, "too little to tell"
-    note_encoding(model, CHUNK_TOKENS["cpu"], 1.0)
-    assert measured_speed(model) == CHUNK_TOKENS["cpu"], "the machine as it is now"
+    note_encoding(model, CPU.encode_tokens, 1.0)
+    assert measured_speed(model) == CPU.encode_tokens, "the machine as it is now"
     note_encoding(model, 0, 0.0)
-    assert measured_speed(model) == CHUNK_TOKENS["cpu"]
+    assert measured_speed(model) == CPU.encode_tokens
     same = tiny_model("llama", max_position_embeddings=POSITIONS)
-    assert measured_speed(same) == CHUNK_TOKENS["cpu"], "the same weights loaded again"
+    assert measured_speed(same) == CPU.encode_tokens, "the same weights loaded again"
 
 
 def test_the_next_plan_knows_how_fast_the_last_one_was(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

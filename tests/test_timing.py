@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 
 from dbsa_core import stage1
 from dbsa_core.data import Pool
+from dbsa_core.devices import CPU, POLICIES
 from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append, encode
-from dbsa_core.stage1 import CHUNK_TOKENS, Progress
+from dbsa_core.stage1 import Progress
 from dbsa_core.task import Task
 from dbsa_core.timing import Stopwatch, now
 from tests.tiny import tiny_model
@@ -41,7 +43,7 @@ def test_a_stopwatch_waits_for_the_device_at_both_ends_of_a_phase(monkeypatch: p
 
 
 def test_progress_counts_blocks_and_tokens_of_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CHUNK_TOKENS, "cpu", 100)
+    monkeypatch.setitem(POLICIES, "cpu", replace(CPU, encode_tokens=100))
     pool = Pool.of([(f"day {i} was {'very ' * (i % 4)}cold", "cold" if i % 2 else "hot") for i in range(12)])
     setup = Setup.of(Task(tiny_model("llama"), pool), EncodeSettings(block_size=1, pool_tokens=300))
     said: list[Progress] = []

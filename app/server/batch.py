@@ -15,6 +15,7 @@ import pandas as pd
 
 from dbsa_core import EncodedPool, Prediction, Task
 from dbsa_core.blocks import Block
+from dbsa_core.devices import policy_for
 from dbsa_core.errors import Cancelled, QueryError
 from dbsa_core.files.spreadsheet import safe
 from dbsa_core.files.tables import Table
@@ -25,8 +26,6 @@ from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.speed import note_encoding
 from dbsa_core.stage1 import OnProgress, Progress, append_blocks, encode_blocks
 
-STEP_TOKENS = {"cpu": 512, "cuda": 32_768}
-"""Tokens between two looks at Stop and at waiting queries."""
 QUERYABLE_TOKENS = 1_000
 """From here on, what is done is published: with less, a query finds next to nothing to read."""
 
@@ -45,7 +44,7 @@ def encode_in_steps(
     Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
     """
     encoded: EncodedPool | None = None
-    for step in _steps(plan.blocks, STEP_TOKENS.get(task.model.device.type, STEP_TOKENS["cpu"])):
+    for step in _steps(plan.blocks, policy_for(task.model.device).step_tokens):
         give_way()
         if cancelled():
             break

@@ -17,7 +17,8 @@ from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.views import message_view
 from dbsa_core import DBSAError
-from dbsa_core.model.loading import EMBEDDED_NAME, unused_gpu
+from dbsa_core.devices import unused_gpu
+from dbsa_core.model.loading import EMBEDDED_NAME
 from dbsa_core.stage1 import Progress
 
 PULSE_SECONDS = 0.8

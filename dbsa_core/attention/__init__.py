@@ -1,21 +1,22 @@
 """Attention over one set of queries and keys, by the fastest exact way that a layer allows.
 
-Knows nothing about blocks or caches. Masks come in ready-made, but for causal attention, which makes its own.
+Knows nothing about blocks or caches. What is visible comes in as structure (`Visibility`), never as a ready mask of all
+keys.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from dbsa_core.attention.causal import Masks, causal_attention
+from dbsa_core.attention.partial import Partial, merge
+from dbsa_core.attention.parts import KeysAndValues, attend, choose
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import sdpa_attention
-
-log = logging.getLogger(__name__)
+from dbsa_core.attention.visibility import ALL, CAUSAL, Part, Sees, Visibility
 
 
 @dataclass(frozen=True)
@@ -33,40 +34,36 @@ class LayerOptions:
 
 
 class Attention(Protocol):
-    """`mask` is additive [tokens, keys] or None; with `causal`, where the last token sees every key, the mask is None.
-    Returns the query's shape."""
+    """One set of queries over one set of keys, of which they see what `sees` says; the window of `options` is the
+    caller's."""
 
     def __call__(
         self,
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        mask: torch.Tensor | None,
+        sees: Sees,
         options: LayerOptions,
         *,
-        causal: bool = False,
-    ) -> torch.Tensor: ...
-
-
-_said: set[str] = set()
-
-
-def choose(options: LayerOptions) -> Attention:
-    """PyTorch's SDPA where the layer allows it, the plain reference where it does not; says so once."""
-    if options.softcap is None and options.sinks is None:
-        return sdpa_attention
-    if "reference" not in _said:
-        _said.add("reference")
-        log.info("Attention with a softcap or sink scores: the reference implementation is used, SDPA has neither.")
-    return reference_attention
+        log_sum_exp: bool = False,
+    ) -> Partial: ...
 
 
 __all__ = [
+    "ALL",
+    "CAUSAL",
     "Attention",
+    "KeysAndValues",
     "LayerOptions",
     "Masks",
+    "Part",
+    "Partial",
+    "Sees",
+    "Visibility",
+    "attend",
     "causal_attention",
     "choose",
+    "merge",
     "reference_attention",
     "sdpa_attention",
 ]

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dbsa_core.attention.sdpa import knows_causal, sdpa_attention
-from dbsa_core.attention.visibility import additive
+from dbsa_core.attention.partial import merge
+from dbsa_core.attention.reference import TILE_SCORES
+from dbsa_core.attention.sdpa import knows_causal, knows_log_sum_exp, sdpa_attention
+from dbsa_core.attention.visibility import ALL, CAUSAL, Sees
 
 if TYPE_CHECKING:
     from dbsa_core.attention import Attention, LayerOptions
 
-TILE_SCORES = 2**25
-"""Scores of one tile at most, those of all heads where they are written out: some 130 MB in float32."""
 LEAST_QUERIES = 16
 """Queries of a tile, however many keys they see."""
 MASKS_KEPT = 4
 """How many tiles' masks are kept for the next layer: all inner tiles of a sliding window share one."""
 
-Masks = dict[tuple[int, int, int | None], torch.Tensor]
-"""Additive masks by (queries, keys, sliding window), the oldest first."""
+Masks = dict[tuple[int, int, int | None], Sees]
+"""Masks by (queries, keys, sliding window), the oldest first."""
 
 
 def causal_attention(
@@ -41,14 +41,22 @@ def causal_attention(
 
     `attention` is `choose(options)`; `masks` holds what the next layer can use again.
     """
-    fast, outputs = attention is sdpa_attention, []
-    for start, end, first, last in _tiles(query, key.shape[2], options.sliding_window, fast):
+    keys, before = key.shape[2], key.shape[2] - query.shape[2]
+    fast, hides = attention is sdpa_attention, _hides(options.sliding_window, key.shape[2])
+    if fast and not hides:
+        if knows_causal(query, keys):
+            return attention(query, key, value, CAUSAL, options).output
+        if knows_log_sum_exp(query):
+            earlier = attention(query, key[:, :, :before], value[:, :, :before], ALL, options, log_sum_exp=True)
+            own = attention(query, key[:, :, before:], value[:, :, before:], CAUSAL, options, log_sum_exp=True)
+            return merge([earlier, own])
+    outputs = []
+    for start, end, first, last in _tiles(query, keys, options.sliding_window if hides else None, fast):
         part, seen = query[:, :, start:end], (key[:, :, first:last], value[:, :, first:last])
         window = options.sliding_window if _hides(options.sliding_window, last - first) else None
-        if fast and window is None and knows_causal(part, last - first):
-            outputs.append(attention(part, *seen, None, options, causal=True))
-        else:
-            outputs.append(attention(part, *seen, _mask(masks, part, last - first, window), options))
+        square = fast and window is None and knows_causal(part, last - first)
+        sees = CAUSAL if square else _mask(masks, part, last - first, window)
+        outputs.append(attention(part, *seen, sees, options).output)
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
 
@@ -58,11 +66,6 @@ def _tiles(
     """(start, end) of the queries and (first, last) of the keys that they may see."""
     heads, tokens = query.shape[1:3]
     before = keys - tokens
-    if not _hides(sliding_window, keys):
-        sliding_window = None
-    if sliding_window is None and fast and knows_causal(query, keys):
-        yield 0, tokens, 0, keys
-        return
     # Half a window of queries sees one and a half windows of keys: few tiles, and few keys that a tile sees in vain.
     wanted = tokens if sliding_window is None else max(128, sliding_window // 2)
     width = keys if sliding_window is None else sliding_window + wanted
@@ -78,7 +81,7 @@ def _hides(sliding_window: int | None, keys: int) -> bool:
     return sliding_window is not None and keys > sliding_window
 
 
-def _mask(masks: Masks, query: torch.Tensor, keys: int, sliding_window: int | None) -> torch.Tensor:
+def _mask(masks: Masks, query: torch.Tensor, keys: int, sliding_window: int | None) -> Sees:
     tokens = query.shape[2]
     if (tokens, keys, sliding_window) not in masks:
         while len(masks) >= MASKS_KEPT:
@@ -86,5 +89,5 @@ def _mask(masks: Masks, query: torch.Tensor, keys: int, sliding_window: int | No
         allowed = torch.ones(tokens, keys, dtype=torch.bool, device=query.device).tril(keys - tokens)
         if sliding_window is not None:
             allowed = allowed.triu_(keys - tokens - sliding_window + 1)
-        masks[tokens, keys, sliding_window] = additive(allowed, query.dtype)
+        masks[tokens, keys, sliding_window] = Sees(allowed)
     return masks[tokens, keys, sliding_window]

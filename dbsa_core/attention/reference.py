@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from dbsa_core.attention.partial import Partial
+from dbsa_core.attention.visibility import Sees
+
 if TYPE_CHECKING:
     from dbsa_core.attention import LayerOptions
 
+TILE_SCORES = 2**25
+"""Scores that are in memory at a time, those of all heads: some 130 MB in float32."""
 
-def attention_probabilities(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, options: LayerOptions, *, causal: bool = False
-) -> torch.Tensor:
-    """Softmax of the scores: [batch, heads, tokens, keys] from queries [batch, heads, tokens, head_dim] and keys
-    [batch, kv_heads, keys, head_dim]. Query head h reads key head `h // (heads // kv_heads)`."""
+
+def attention_scores(query: torch.Tensor, key: torch.Tensor, options: LayerOptions) -> torch.Tensor:
+    """What the softmax is taken of, before any mask: [batch, heads, tokens, keys] from queries [batch, heads, tokens,
+    head_dim] and keys [batch, kv_heads, keys, head_dim]. Query head h reads key head `h // (heads // kv_heads)`."""
     batch, heads, tokens, head_dim = query.shape
     kv_heads, keys = key.shape[1:3]
     wide = torch.promote_types(query.dtype, torch.float32)
@@ -25,27 +29,47 @@ def attention_probabilities(
     scores = (grouped @ key.to(wide).transpose(2, 3)).view(batch, heads, tokens, keys) * options.scaling
     if options.softcap is not None:
         scores = options.softcap * torch.tanh(scores / options.softcap)
-    if mask is not None:
-        scores = scores + mask
-    if causal:
-        scores = scores.masked_fill(~torch.ones_like(scores[0, 0], dtype=torch.bool).tril(keys - tokens), -torch.inf)
-    if options.sinks is not None:
-        sink = options.sinks.to(wide).view(1, heads, 1, 1).expand(batch, heads, tokens, 1)
-        return torch.cat([scores, sink], dim=-1).softmax(-1)[..., :-1]
-    return scores.softmax(-1)
+    return scores
+
+
+def probabilities_of(scores: torch.Tensor, options: LayerOptions) -> torch.Tensor:
+    """Softmax over the keys [batch, heads, tokens, keys], the layer's sink scores taking their share."""
+    if options.sinks is None:
+        return scores.softmax(-1)
+    return torch.cat([scores, _sinks(scores, options)], dim=-1).softmax(-1)[..., :-1]
 
 
 def reference_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    sees: Sees,
     options: LayerOptions,
     *,
-    causal: bool = False,
-) -> torch.Tensor:
-    """The same as `sdpa_attention`, for every option; memory grows with tokens x keys."""
-    probabilities = attention_probabilities(query, key, mask, options, causal=causal).to(value.dtype)
-    batch, heads, tokens, keys = probabilities.shape
-    grouped = probabilities.reshape(batch, value.shape[1], -1, keys)
-    return (grouped @ value).view(batch, heads, tokens, -1)
+    log_sum_exp: bool = False,
+) -> Partial:
+    """The same as `sdpa_attention`, for every option; in tiles of rows, for scores are written out."""
+    heads, tokens, keys = query.shape[1], query.shape[2], key.shape[2]
+    size = max(1, TILE_SCORES // max(1, heads * keys))
+    outputs, sums = [], []
+    for start in range(0, tokens, size):
+        end = min(tokens, start + size)
+        scores = attention_scores(query[:, :, start:end], key, options)
+        if sees.allowed is not None:
+            scores = scores.masked_fill(~sees.allowed[start:end], -torch.inf)
+        elif sees.causal:
+            seen = torch.ones_like(scores[0, 0], dtype=torch.bool).tril(keys - tokens + start)
+            scores = scores.masked_fill(~seen, -torch.inf)
+        weights = probabilities_of(scores, options).to(value.dtype)
+        grouped = weights.reshape(len(weights), value.shape[1], -1, keys)
+        outputs.append((grouped @ value).view(len(weights), heads, end - start, -1))
+        if log_sum_exp:
+            extra = [] if options.sinks is None else [_sinks(scores, options)]
+            sums.append(torch.cat([scores, *extra], dim=-1).logsumexp(-1))
+    return Partial(torch.cat(outputs, dim=2), torch.cat(sums, dim=2) if sums else None)
+
+
+def _sinks(scores: torch.Tensor, options: LayerOptions) -> torch.Tensor:
+    """A further column of scores [batch, heads, tokens, 1]."""
+    assert options.sinks is not None
+    return options.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:3], 1)

@@ -1,4 +1,5 @@
-"""Attention by `torch.nn.functional.scaled_dot_product_attention`.
+"""Attention by the kernels of `torch.nn.functional.scaled_dot_product_attention`, with their log-sum-exp where it is
+asked for.
 
 Knows nothing about softcaps: a layer that has one goes to the reference.
 """
@@ -11,31 +12,56 @@ import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
+from dbsa_core.attention.partial import Partial
+from dbsa_core.attention.visibility import Sees
+from dbsa_core.devices import Kernels, policy_for
+
 if TYPE_CHECKING:
     from dbsa_core.attention import LayerOptions
+
+HALF = (torch.float16, torch.bfloat16)
+HEAD_MULTIPLE = 8
+"""CUDA's kernels take heads of so many numbers, or a multiple; SDPA pads others, the kernels by themselves do not."""
+LARGEST_HEAD = 256
+"""Of CUDA's flash kernel."""
 
 
 def knows_causal(query: torch.Tensor, keys: int) -> bool:
     """Whether SDPA masks causally by itself, without a mask in memory: a square, or on CUDA a half-precision query of
     the last tokens, whose flash kernel counts from the bottom right."""
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    return query.shape[2] == keys or (query.device.type == "cuda" and half)
+    if query.shape[2] == keys:
+        return True
+    return policy_for(query.device).kernels is Kernels.CUDA and query.dtype in HALF
+
+
+def knows_log_sum_exp(query: torch.Tensor) -> bool:
+    """Whether a kernel of this device returns the log-sum-exp for queries of this type and head size."""
+    kernels = policy_for(query.device).kernels
+    if kernels is Kernels.CPU:
+        return hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu")
+    return kernels is Kernels.CUDA and query.dtype in (*HALF, torch.float32) and query.shape[3] % HEAD_MULTIPLE == 0
 
 
 def sdpa_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    sees: Sees,
     options: LayerOptions,
     *,
-    causal: bool = False,
-) -> torch.Tensor:
+    log_sum_exp: bool = False,
+) -> Partial:
     """Queries [batch, heads, tokens, head_dim], keys and values [batch, kv_heads, keys, head_dim]; GQA is SDPA's own.
-    `causal` is for what `knows_causal`."""
+
+    Causal attention is for what `knows_causal`, the log-sum-exp for what `knows_log_sum_exp`, and a square where it is
+    causal.
+    """
+    if log_sum_exp:
+        return _with_log_sum_exp(query, key, value, sees, options.scaling)
+    mask, causal = sees.additive(query.dtype), sees.causal
     if causal and query.shape[2] != key.shape[2]:
         mask, causal = causal_lower_right(query.shape[2], key.shape[2]), False
-    return scaled_dot_product_attention(
+    output = scaled_dot_product_attention(
         query,
         key,
         value,
@@ -44,3 +70,49 @@ def sdpa_attention(
         scale=options.scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
+    return Partial(output)
+
+
+def _with_log_sum_exp(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sees: Sees, scaling: float
+) -> Partial:
+    """GQA without a copy of keys: unmasked, the query heads of a key head are further rows, read against the keys once;
+    else every key head is an entry of the batch, and its query heads are the heads."""
+    batch, heads, tokens, head_dim = query.shape
+    kv_heads = key.shape[1]
+    if sees.allowed is None and not sees.causal:
+        rows = query.reshape(batch, kv_heads, -1, head_dim)
+    else:
+        rows = query.reshape(batch * kv_heads, -1, tokens, head_dim)
+        key, value = (
+            part.reshape(batch * kv_heads, 1, -1, head_dim).expand(-1, rows.shape[1], -1, -1) for part in (key, value)
+        )
+    run = _on_cpu if policy_for(query.device).kernels is Kernels.CPU else _on_cuda
+    output, sums = run(rows, key, value, sees, scaling)
+    return Partial(output.reshape(query.shape), sums.reshape(batch, heads, tokens))
+
+
+def _on_cpu(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sees: Sees, scaling: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    found: tuple[torch.Tensor, torch.Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, sees.causal, attn_mask=sees.additive(query.dtype), scale=scaling
+    )
+    return found
+
+
+def _on_cuda(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sees: Sees, scaling: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flash in half precision without a mask, else the memory-efficient kernel, whose log-sum-exp is padded."""
+    mask = sees.additive(query.dtype)
+    if mask is None and query.dtype in HALF and query.shape[3] <= LARGEST_HEAD:
+        found = torch.ops.aten._scaled_dot_product_flash_attention(
+            query, key, value, 0.0, sees.causal, False, scale=scaling
+        )
+        return found[0], found[1]
+    bias = None if mask is None else mask.expand(*query.shape[:2], -1, -1)
+    found = torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, bias, True, 0.0, sees.causal, scale=scaling
+    )
+    return found[0], found[1][..., : query.shape[2]]

@@ -28,12 +28,12 @@ from dbsa_core.cli.output import (
     header,
 )
 from dbsa_core.data import Demonstration
+from dbsa_core.devices import unused_gpu
 from dbsa_core.errors import DataError, DBSAError, QueryError
 from dbsa_core.evaluation import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.files.spreadsheet import safe_row
 from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.model.loading import unused_gpu
 from dbsa_core.planning import plan
 from dbsa_core.stage1 import EncodedPool
 from dbsa_core.task import Task

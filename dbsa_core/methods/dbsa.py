@@ -17,8 +17,8 @@ from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
-from dbsa_core.stage2.context import assemble
 from dbsa_core.stage2.label_scores import LabelScores
+from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
@@ -54,17 +54,17 @@ class Dbsa:
         tokens = sum(len(encoded.blocks[b]) for b in selection.block_ids) + len(prompt)
         with query_memory(task, tokens, "choose a lower ratio or fewer similar examples"):
             with watch.phase("assemble"):
-                context = assemble(task.model, encoded, selection.block_ids, len(prompt) + len(task.trie))
-            names, spans = _spans(context.block_spans, list(map(len, fresh_ids)), len(query_ids))
+                prefix = assemble(task.model, encoded, selection.block_ids)
+            names, spans = _spans(prefix.block_spans, list(map(len, fresh_ids)), len(query_ids))
             with watch.phase("forward"):
                 scores = score_labels(
-                    context, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
+                    prefix, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
                 )
         return Prediction(
             method=self.name,
             query=text,
             scores=scores,
-            context_tokens=context.length + len(prompt),
+            context_tokens=prefix.length + len(prompt),
             seconds=watch.finish(),
             cold=task.model.first_of(CACHED_CONTEXT),
             selection=selection,

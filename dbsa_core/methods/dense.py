@@ -11,7 +11,7 @@ from dbsa_core.methods.base import QUERY_ALONE, WHOLE_PROMPT, check_query_fits, 
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
-from dbsa_core.stage2.context import Context
+from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
@@ -33,8 +33,8 @@ def answer_densely(
     prompt = (*start, *(token for row in rows for token in setup.row_ids(row)), *query_ids)
     advice = "choose a lower ratio" if rows else "shorten the query"
     with query_memory(task, len(prompt), advice), watch.phase("forward"):
-        context = Context.reserved(task.model, len(prompt) + len(task.trie), setup.plan.rope_length)
-        scores = score_labels(context, prompt, task.trie, decode=settings.decode)
+        nothing = Prefix.empty(task.model, setup.plan.rope_length)
+        scores = score_labels(nothing, prompt, task.trie, decode=settings.decode)
     note = f"{left_out} of {len(found)} demonstrations did not fit the model's {positions:,} positions."
     return Prediction(
         method=name,

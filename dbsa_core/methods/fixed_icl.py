@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from dbsa_core.errors import CapacityError
 from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fitted, query_memory
 from dbsa_core.model.memory import memory_told
-from dbsa_core.planning import query_positions
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
-from dbsa_core.stage2.context import Context
 from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
@@ -28,7 +27,7 @@ class FixedIcl:
     name: str = "fixed_icl"
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
-    _context: Context | None = field(default=None, repr=False)
+    _prefix: Prefix | None = field(default=None, repr=False)
 
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
@@ -42,43 +41,27 @@ class FixedIcl:
             )
         needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
         with memory_told(task.model.device, needs):
-            context = Context.reserved(task.model, len(token_ids) + _room(setup), setup.plan.rope_length)
-            self._context = prefill(context, token_ids)
+            self._prefix = prefill(Prefix.empty(task.model, setup.plan.rope_length), token_ids)
         self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Classify behind the cached pool."""
         setup = fitted(self._setup, self.name)
-        assert self._context is not None
+        assert self._prefix is not None
         task = setup.task
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
-        check_query_fits(query_ids, self._context.length, task, setup.plan.rope_length or task.model.max_positions)
-        tokens = self._context.length + len(query_ids)
+        check_query_fits(query_ids, self._prefix.length, task, setup.plan.rope_length or task.model.max_positions)
+        tokens = self._prefix.length + len(query_ids)
         with query_memory(task, tokens, "choose fewer pool tokens"), watch.phase("forward"):
-            context = self._with_room(len(query_ids) + len(task.trie))
-            scores = score_labels(context, query_ids, task.trie, decode=self.settings.decode)
+            scores = score_labels(self._prefix, query_ids, task.trie, decode=self.settings.decode)
         return Prediction(
             method=self.name,
             query=text,
             scores=scores,
-            context_tokens=self._context.length + len(query_ids),
+            context_tokens=tokens,
             seconds=watch.finish(),
             cold=task.model.first_of(CACHED_CONTEXT),
             equal_rows=task.rows_equal_to(text),
         )
-
-    def _with_room(self, tokens: int) -> Context:
-        """The cached pool with room for `tokens`; where there is too little, the room grows once, and stays."""
-        assert self._context is not None
-        with self._context.model.lock:
-            context = self._context
-            if context.room < tokens:
-                self._context = context = context.with_room(max(tokens, 2 * context.room))
-        return context
-
-
-def _room(setup: Setup) -> int:
-    """Tokens kept free behind the cached pool: a query as long as the plan reckons with, and all labels."""
-    return query_positions(setup.task.model) + len(setup.task.trie)

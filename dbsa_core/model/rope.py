@@ -142,7 +142,7 @@ def find_rope(
 
 def _takes_whole_heads(rope: Rope, head_dim: int) -> bool:
     """With partial rotary some families' functions pass the rest of a head through, others must not see it."""
-    device = next((b.device for b in rope.embedding.buffers()), torch.device("cpu"))
+    device = _device_of(rope.embedding)
     kind = rope.layer_types[0] if rope.layer_types else None
     tables = rope.tables(torch.arange(2, device=device), kind)
     states = torch.zeros(1, 1, 2, head_dim, device=device)
@@ -150,6 +150,10 @@ def _takes_whole_heads(rope: Rope, head_dim: int) -> bool:
         return rope.rotate(states, tables).shape == states.shape
     except RuntimeError:
         return False
+
+
+def _device_of(embedding: nn.Module) -> torch.device:
+    return next((buffer.device for buffer in embedding.buffers()), torch.get_default_device())
 
 
 def _argument_names(embedding: nn.Module) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ def _refuse_unknown_length_dependence(rope: Rope, config: Any, max_positions: in
     """Tables that change with the length although no known kind says so would silently break every law."""
     if rope.length_dependent:
         return
-    device = next((b.device for b in rope.embedding.buffers()), torch.device("cpu"))
+    device = _device_of(rope.embedding)
     few = torch.arange(4, device=device)
     many = torch.cat([few, few.new_tensor([2 * max_positions])])
     for kind in dict.fromkeys(rope.layer_types):

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
 
-from dbsa_core.attention.visibility import causal_tail
+from dbsa_core.devices import policy_for
 from dbsa_core.prompt import Ids, Prompter
-from dbsa_core.stage2.context import AttentionMass, Context, QueryStage
 from dbsa_core.stage2.dense_prefill import prefill, tokens_at_once
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels, Way
+from dbsa_core.stage2.prefix import Prefix
+from dbsa_core.stage2.tail import AttentionMass, Group, Tail, TailStage, groups_behind, groups_with
 
 Decode = Literal["exact", "greedy"]
 
 ONE_PASS_NODES = 512
 """Up to this many trie nodes one tree-masked pass is taken; above, the trie is expanded best-first."""
-NODES_AT_ONCE = {"cpu": 8, "cuda": 64}
-"""How many nodes best-first expands in one forward."""
-MASKED_PROMPT = 512
-"""A prompt of up to so many tokens behind a context shares one mask with the nodes: one call a layer."""
 NODES_PER_FORWARD = 512
 """A tree-masked pass over more nodes is split, so that their logits stay bounded."""
 PROVEN_LABELS = 2
@@ -102,44 +99,57 @@ class LabelTrie:
 
 @dataclass
 class _Walk:
-    """The tokens behind a context so far: the prompt, then expanded trie nodes."""
+    """The tokens behind a prefix so far: the prompt, then expanded trie nodes."""
 
-    context: Context
+    prefix: Prefix
     prompt: Ids
     trie: LabelTrie
     mass: AttentionMass | None
     node_slots: dict[int, int] = field(default_factory=dict)
-    """Expanded node -> its place behind the context."""
+    """Expanded node -> its place among them."""
     log_probs: dict[int, torch.Tensor] = field(default_factory=dict)
     """Node (-1: root) -> float [children + terminator]: log-probabilities behind it."""
     forwards: int = 0
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        self.cache = self.context.cache()
-        self.model = self.context.model
+        self.tail = Tail(self.prefix, len(self.prompt) + len(self.trie))
+        self.model = self.prefix.model
 
     def forward(self, nodes: Sequence[int]) -> None:
         """One forward of the prompt (the first time) and of `nodes`, parents before children."""
-        prompt = self.prompt if not self.forwards else ()
-        before = len(self.prompt) + len(self.node_slots) if self.forwards else 0
-        for offset, node in enumerate(nodes):
-            self.node_slots[node] = before + len(prompt) + offset
+        prompt, start = () if self.forwards else self.prompt, len(self.tail)
+        for node in nodes:
+            self.node_slots[node] = len(self.node_slots)
         token_ids = (*prompt, *(self.trie.tokens[node] for node in nodes))
-        stage = self._stage(len(prompt), nodes)
+        behind = self.prefix.length + len(self.prompt)
+        self.tail.positions += range(self.prefix.length, self.prefix.length + len(prompt))
+        self.tail.positions += [behind + self.trie.depths[node] for node in nodes]
+        mass = None if self.forwards else self.mass
+        stage = TailStage(self.tail, start, self._groups(prompt, nodes), mass, len(prompt) - 1)
         rows = [len(prompt) - 1, *range(len(prompt), len(token_ids))] if prompt else range(len(token_ids))
         logits = self.model.run(
             self.model.ids(token_ids),
-            stage.positions[-len(token_ids) :],
+            self.model.ids(self.tail.positions[start:]),
             stage,
-            rope_length=self.context.rope_length,
-            cache=self.cache,
+            rope_length=self.prefix.rope_length,
             logits_rows=rows,
         )
         assert logits is not None
         self._keep(logits, [-1, *nodes] if prompt else list(nodes))
         self.forwards += 1
         self.tokens += len(token_ids)
+
+    def _groups(self, prompt: Ids, nodes: Sequence[int]) -> tuple[Group, ...]:
+        """Every node sees the prompt, its ancestors and itself."""
+        tree = torch.zeros(len(nodes), len(self.node_slots), dtype=torch.bool)
+        for row, node in enumerate(nodes):
+            while node >= 0:
+                tree[row, self.node_slots[node]] = True
+                node = self.trie.parents[node]
+        if prompt:
+            return groups_with(len(prompt), tree, self.prefix)
+        return groups_behind(len(self.prompt), tree, self.model.device)
 
     def _keep(self, logits: torch.Tensor, nodes: list[int]) -> None:
         normalizers = logits.logsumexp(-1, keepdim=True)
@@ -150,28 +160,6 @@ class _Walk:
         for node, row, found in zip(nodes, wanted, log_probs, strict=True):
             self.log_probs[node] = found[: len(row)]
 
-    def _stage(self, prompt_tokens: int, nodes: Sequence[int]) -> QueryStage:
-        context, device = self.context.length, self.model.device
-        total = len(self.prompt) + len(self.node_slots)
-        positions = torch.arange(context + total)
-        for node, slot in self.node_slots.items():
-            positions[context + slot] = context + len(self.prompt) + self.trie.depths[node]
-        positions = positions.to(device)
-        mass = self.mass if not self.forwards else None
-        # A prompt with nothing before it attends faster by itself: SDPA skips half of a causal square only unmasked.
-        # And a long one must: its mask would grow with the square of its tokens.
-        causal = prompt_tokens if context == 0 or prompt_tokens > MASKED_PROMPT else 0
-        masked = prompt_tokens - causal
-        visible = torch.zeros(masked + len(nodes), context + total, dtype=torch.bool)
-        if masked:
-            visible[:masked, : context + masked] = causal_tail(masked, context + masked)
-        visible[masked:, : context + len(self.prompt)] = True
-        for row, node in enumerate(nodes, start=masked):
-            while node >= 0:
-                visible[row, context + self.node_slots[node]] = True
-                node = self.trie.parents[node]
-        return QueryStage(positions, visible.to(device), causal, mass, max(prompt_tokens - 1, 0))
-
     def after(self, node: int, child: int | None) -> float:
         """Log-probability of a child, or of the terminator (None), behind a node (-1: the root)."""
         place = -1 if child is None else self.trie.children[node].index(child)
@@ -179,7 +167,7 @@ class _Walk:
 
 
 def score_labels(
-    context: Context,
+    prefix: Prefix,
     prompt: Ids,
     trie: LabelTrie,
     *,
@@ -187,22 +175,17 @@ def score_labels(
     way: Way | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> LabelScores:
-    """Score every label behind `context` and `prompt`.
+    """Score every label behind `prefix` and `prompt`.
 
     `way` overrides the rule of `choose_way` (for tests and benchmarks). `spans`: also return the attention mass of the
-    prompt's last token on these (start, end) ranges of context and prompt. The context is left as it was; it needs room
-    for the prompt and the trie's nodes.
+    prompt's last token on these (start, end) ranges of prefix and prompt.
     """
-    context = context.with_room(len(prompt) + len(trie))
-    start = max(0, len(prompt) - tokens_at_once(context, len(prompt)))
+    start = max(0, len(prompt) - tokens_at_once(prefix, len(prompt)))
     mass = AttentionMass(tuple(spans)) if spans is not None else None
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
-    # The room behind a context serves one query at a time, and best-first takes several forwards.
-    with context.model.lock:
-        if start:
-            # The same memory under another length: whoever handed the context in finds it as it was.
-            context = prefill(replace(context), prompt[:start])
-        walk = _Walk(context, prompt[start:], trie, mass)
+    # Best-first takes several forwards: nobody else's come between them.
+    with prefix.model.lock:
+        walk = _Walk(prefill(prefix, prompt[:start]) if start else prefix, prompt[start:], trie, mass)
         log_probs, best, left = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
     stacked = mass.stacked() if mass is not None else None
     return LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, start + walk.tokens, tuple(left), stacked)
@@ -228,7 +211,7 @@ def _one_pass(walk: _Walk) -> _Found:
 def _best_first(walk: _Walk) -> _Found:
     """Expand the likeliest beginnings until the best labels are proven and what is left open weighs next to nothing."""
     trie = walk.trie
-    at_once = NODES_AT_ONCE.get(walk.model.device.type, NODES_AT_ONCE["cpu"])
+    at_once = policy_for(walk.model.device).nodes_at_once
     log_probs = np.full(len(trie.labels), -np.inf)
     walk.forward([])
     frontier = [(-walk.after(-1, child), child) for child in trie.children[-1]]

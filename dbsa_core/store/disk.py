@@ -45,7 +45,7 @@ def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, Block
 
 
 def read_blocks(
-    folder: Path, identity: dict[str, Any], device: torch.device | str = "cpu"
+    folder: Path, identity: dict[str, Any], device: torch.device
 ) -> tuple[MemoryStore, tuple[int, ...], float] | None:
     """The store, its block ids and the seconds that encoding took; None where there is no pool in `folder`.
 

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core import attention
-from dbsa_core.attention import LayerOptions, choose, reference_attention, sdpa_attention
-from dbsa_core.attention.reference import attention_probabilities
-from dbsa_core.attention.visibility import additive, causal_tail, within_window
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Sees, choose, parts, reference_attention, sdpa_attention
+from dbsa_core.attention.reference import attention_scores, probabilities_of
+from dbsa_core.attention.visibility import ROW_MULTIPLE, additive, causal_tail
 from dbsa_core.data import Pool
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.settings import EncodeSettings
-from dbsa_core.stage2.context import Context
 from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.scoring import LabelTrie, score_labels
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, stock_model, tiny_model
@@ -38,21 +37,21 @@ def tensors(heads: int, kv_heads: int, tokens: int, keys: int, dtype: torch.dtyp
     return random(heads, tokens), random(kv_heads, keys), random(kv_heads, keys)
 
 
-def mask_of(kind: str, tokens: int, keys: int, dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
+def sees(kind: str, tokens: int, keys: int) -> Sees:
     if kind == "none":
-        return None
+        return ALL
     allowed = causal_tail(tokens, keys)
     if kind == "sliding":
-        near = within_window(torch.arange(keys - tokens, keys), torch.arange(keys), 3)
-        allowed = allowed if near is None else allowed & near
+        allowed &= torch.arange(keys - tokens, keys)[:, None] - torch.arange(keys)[None] < 3
     if kind == "ragged":
-        allowed = allowed & (torch.rand(tokens, keys, generator=torch.Generator().manual_seed(1)) < 0.5)
+        allowed &= torch.rand(tokens, keys, generator=torch.Generator().manual_seed(1)) < 0.5
         allowed |= torch.eye(tokens, keys, dtype=torch.bool)
-    return additive(allowed, dtype)
+    return Sees(allowed)
 
 
-def by_loop(query: Any, key: Any, value: Any, mask: torch.Tensor | None, options: LayerOptions) -> torch.Tensor:
+def by_loop(query: Any, key: Any, value: Any, seen: Sees, options: LayerOptions) -> torch.Tensor:
     """One score at a time, in Python's own floats."""
+    allowed = seen.mask(query.shape[2], key.shape[2], query.device).tolist()
     output = torch.zeros_like(query, dtype=torch.float64)
     group = query.shape[1] // key.shape[1]
     for head in range(query.shape[1]):
@@ -62,7 +61,7 @@ def by_loop(query: Any, key: Any, value: Any, mask: torch.Tensor | None, options
             ]
             if options.softcap:
                 scores = [options.softcap * math.tanh(score / options.softcap) for score in scores]
-            weights = [math.exp(s + (0.0 if mask is None else float(mask[token, i]))) for i, s in enumerate(scores)]
+            weights = [math.exp(s) if allowed[token][i] else 0.0 for i, s in enumerate(scores)]
             total = sum(weights) + (math.exp(float(options.sinks[head])) if options.sinks is not None else 0.0)
             for weight, row in zip(weights, value[0, head // group], strict=True):
                 output[0, head, token] += weight / total * row.double()
@@ -80,8 +79,11 @@ def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> 
 @pytest.mark.parametrize("kind", ["none", "causal", "sliding", "ragged"])
 def test_the_reference_is_the_loop_written_out(special: dict[str, Any], kind: str) -> None:
     query, key, value = tensors(4, 2, 5, 9)
-    options, mask = LayerOptions(scaling=0.3, **special), mask_of(kind, 5, 9)
-    close(reference_attention(query, key, value, mask, options), by_loop(query, key, value, mask, options))
+    options, seen = LayerOptions(scaling=0.3, **special), sees(kind, 5, 9)
+    expected = by_loop(query, key, value, seen, options)
+    close(reference_attention(query, key, value, seen, options).output, expected)
+    if kind == "causal":
+        close(reference_attention(query, key, value, CAUSAL, options).output, expected)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -92,39 +94,34 @@ def test_sdpa_is_the_reference(
     dtype: torch.dtype, heads: int, kv_heads: int, tokens: int, keys: int, kind: str
 ) -> None:
     query, key, value = tensors(heads, kv_heads, tokens, keys, dtype)
-    options, mask = LayerOptions(scaling=0.3), mask_of(kind, tokens, keys, dtype)
-    ours = sdpa_attention(query, key, value, mask, options)
-    close(ours, reference_attention(query, key, value, mask, options), TOLERANCE[dtype])
-    if tokens == keys:
-        causal = mask_of("causal", tokens, keys, dtype)
-        short = sdpa_attention(query, key, value, None, options, causal=True)
-        close(short, reference_attention(query, key, value, causal, options), TOLERANCE[dtype])
-        close(short, reference_attention(query, key, value, None, options, causal=True), TOLERANCE[dtype])
+    options, seen = LayerOptions(scaling=0.3), sees(kind, tokens, keys)
+    ours = sdpa_attention(query, key, value, seen, options).output
+    close(ours, reference_attention(query, key, value, seen, options).output, TOLERANCE[dtype])
+    if tokens == keys and kind == "causal":
+        close(sdpa_attention(query, key, value, CAUSAL, options).output, ours, TOLERANCE[dtype])
 
 
 def test_in_bfloat16_both_are_near_the_float64_result() -> None:
     wide = tensors(4, 2, 20, 50, torch.float64)
-    mask, options = mask_of("causal", 20, 50, torch.float64), LayerOptions(scaling=0.3)
-    exact = reference_attention(*wide, mask, options)
-    assert mask is not None
+    seen, options = sees("causal", 20, 50), LayerOptions(scaling=0.3)
+    exact = reference_attention(*wide, seen, options).output
     for path in (sdpa_attention, reference_attention):
-        found = path(*(part.bfloat16() for part in wide), mask.bfloat16(), options)
+        found = path(*(part.bfloat16() for part in wide), seen, options).output
         assert found.dtype == torch.bfloat16
         assert float((found.double() - exact).square().mean().sqrt() / exact.square().mean().sqrt()) < 2e-2
 
 
 def test_probabilities_sum_to_1_unless_a_sink_takes_its_part() -> None:
     query, key, _ = tensors(4, 2, 3, 6)
-    plain = attention_probabilities(query, key, None, LayerOptions(0.3))
-    assert torch.allclose(plain.sum(-1), torch.ones(1, 4, 3))
-    sunk = attention_probabilities(query, key, None, LayerOptions(0.3, **SINKS))
-    assert (sunk.sum(-1) < 1).all()
+    plain, sunk = LayerOptions(0.3), LayerOptions(0.3, **SINKS)
+    assert torch.allclose(probabilities_of(attention_scores(query, key, plain), plain).sum(-1), torch.ones(1, 4, 3))
+    assert (probabilities_of(attention_scores(query, key, sunk), sunk).sum(-1) < 1).all()
 
 
 def test_a_softcap_or_sinks_fall_back_to_the_reference_which_is_said_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "_said", set())
+    monkeypatch.setattr(parts, "_said", set())
     with caplog.at_level(logging.INFO, logger="dbsa_core.attention"):
         assert choose(LayerOptions(0.3)) is sdpa_attention
         assert choose(LayerOptions(0.3, sliding_window=4)) is sdpa_attention
@@ -140,20 +137,11 @@ def test_the_last_token_of_a_causal_tail_sees_every_key() -> None:
         assert causal_tail(tokens, keys).tolist() == expected
 
 
-def test_a_sliding_window_goes_by_position_and_not_by_place() -> None:
-    asked, held = torch.tensor([10, 11, 30]), torch.tensor([0, 1, 7, 8, 9, 10, 11, 30])
-    near = within_window(asked, held, 3)
-    assert near is not None
-    assert near.tolist() == [[int(q) - int(k) < 3 for k in held] for q in asked]
-    assert within_window(asked, held, None) is None
-    assert within_window(asked, held, 31) is None, "it hides nothing"
-    assert within_window(asked, held, 30) is not None
-
-
 def test_a_mask_that_is_added_is_0_or_minus_infinity() -> None:
-    mask = additive(torch.tensor([[True, False]]), torch.bfloat16)
+    mask = additive(torch.tensor([[True, False], [False, True]]), torch.bfloat16)
     assert mask.dtype == torch.bfloat16
-    assert mask.tolist() == [[0.0, -math.inf]]
+    assert mask.tolist() == [[0.0, -math.inf], [-math.inf, 0.0]]
+    assert mask.stride(0) % ROW_MULTIPLE == 0
 
 
 def used(model: LanguageModel) -> None:
@@ -209,9 +197,9 @@ def test_the_reported_attention_is_the_stock_models(family: str) -> None:
         stock = model.model(torch.tensor([ids]), output_attentions=True).attentions
     expected = torch.stack([torch.stack([part[0, :, -1, a:b].sum(-1) for a, b in spans], -1) for part in stock])
     trie = LabelTrie.of_ids(["a", "b"], [(1, 2), (3,)], 10)
-    whole = score_labels(Context.reserved(model, 60), tuple(ids), trie, spans=spans).mass
-    context = prefill(Context.reserved(model, 60), ids[:24])
-    behind = score_labels(context, tuple(ids[24:]), trie, spans=spans).mass
+    whole = score_labels(Prefix.empty(model), tuple(ids), trie, spans=spans).mass
+    prefix = prefill(Prefix.empty(model), ids[:24])
+    behind = score_labels(prefix, tuple(ids[24:]), trie, spans=spans).mass
     for found in (whole, behind):
         assert found is not None
         assert torch.allclose(found, expected, atol=1e-5)

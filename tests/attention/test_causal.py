@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core.attention import LayerOptions, causal, causal_attention, choose, reference_attention
+from dbsa_core.attention import (
+    CAUSAL,
+    LayerOptions,
+    Sees,
+    causal,
+    causal_attention,
+    choose,
+    reference_attention,
+    visibility,
+)
 from dbsa_core.attention.sdpa import knows_causal, sdpa_attention
 
 TOLERANCE = 1e-5
@@ -28,8 +37,7 @@ def whole(query: Any, key: Any, value: Any, options: LayerOptions) -> torch.Tens
     tokens, keys = query.shape[2], key.shape[2]
     own = range(keys - tokens, keys)
     seen = [[k <= q and q - k < (options.sliding_window or keys) for k in range(keys)] for q in own]
-    mask = torch.zeros(tokens, keys).masked_fill(~torch.tensor(seen), -torch.inf)
-    return reference_attention(query, key, value, mask.to(query.device), options)
+    return reference_attention(query, key, value, Sees(torch.tensor(seen, device=query.device)), options).output
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -59,7 +67,7 @@ def test_no_mask_has_more_scores_than_a_tile(
     special: str, window: int | None, tokens: int, keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    additive = causal.additive
+    additive = visibility.additive
 
     def counted(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         sizes.append(allowed.numel())
@@ -68,19 +76,19 @@ def test_no_mask_has_more_scores_than_a_tile(
 
     bound = 2**18
     monkeypatch.setattr(causal, "TILE_SCORES", bound)
-    monkeypatch.setattr(causal, "additive", counted)
+    monkeypatch.setattr(visibility, "additive", counted)
     options = LayerOptions(scaling=0.3, sliding_window=window, **SPECIAL[special])
     causal_attention(choose(options), *tensors(tokens, keys), options, {})
     heads = 1 if special == "plain" else 4
     assert all(size * heads <= bound for size in sizes)
-    if special == "plain" and window is None and tokens == keys:
-        assert sizes == [], "a square needs no mask at all"
+    if special == "plain" and window is None:
+        assert sizes == [], "what stands before is seen whole, and a square needs no mask at all"
 
 
 def test_inner_tiles_of_a_window_share_one_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    additive = causal.additive
-    monkeypatch.setattr(causal, "additive", lambda *given: made.append(given[0].shape) or additive(*given))
+    additive = visibility.additive
+    monkeypatch.setattr(visibility, "additive", lambda *given: made.append(given[0].shape) or additive(*given))
     options, masks = LayerOptions(scaling=0.3, sliding_window=256), {}
     for _ in range(3):
         causal_attention(choose(options), *tensors(4096, 4096), options, masks)
@@ -108,6 +116,6 @@ def test_a_gpu_in_half_precision_needs_no_mask_behind_a_context() -> None:
     assert knows_causal(query, 600)
     assert not knows_causal(query.float(), 600)
     options = LayerOptions(scaling=0.3)
-    found = sdpa_attention(query, key, value, None, options, causal=True)
+    found = sdpa_attention(query, key, value, CAUSAL, options).output
     theirs = whole(query.float(), key.float(), value.float(), options)
     assert float((found.float() - theirs).square().mean().sqrt() / theirs.square().mean().sqrt()) < 2e-2

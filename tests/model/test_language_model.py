@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import builtins
-import functools
 import json
-import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from dbsa_core.data import Pool
 from dbsa_core.errors import ModelError
 from dbsa_core.methods import Setup, make_method
-from dbsa_core.model import loading
 from dbsa_core.model import rope as rope_module
-from dbsa_core.model.hook import cache_keyword
 from dbsa_core.model.language_model import TESTED_FAMILIES, LanguageModel
-from dbsa_core.model.loading import placement
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.task import Task
 from tests.tiny import stock_model, tiny_model
@@ -272,67 +265,3 @@ def test_a_family_that_transformers_does_not_know_is_named_as_such(folder: Path)
     change_config(folder, model_type="martian", architectures=["MartianForCausalLM"])
     with pytest.raises(ModelError, match="of a family that the installed transformers does not know"):
         load(folder)
-
-
-def test_a_device_or_type_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ModelError, match="dtype 'int3' is not known; accepted are float32, bfloat16, float16, float64"):
-        placement("cpu", "int3")
-    with pytest.raises(ModelError, match="device 'toaster' cannot be used here; use 'cpu'"):
-        placement("toaster", None)
-    if not torch.cuda.is_available():
-        with pytest.raises(ModelError, match="PyTorch sees no GPU here; use 'cpu'"):
-            placement("cuda:0", None)
-    assert placement("cpu", None) == (torch.device("cpu"), torch.float32)
-
-
-@pytest.mark.parametrize("name", ["cache", "past_key_values"])
-def test_a_forward_gets_its_cache_under_the_name_that_it_has(name: str) -> None:
-    newer = type("Newer", (torch.nn.Module,), {"forward": lambda self, input_ids, cache=None, **rest: input_ids})
-    older = type("Older", (torch.nn.Module,), {"forward": lambda self, input_ids, past_key_values=None, **rest: None})
-    assert cache_keyword({"cache": newer, "past_key_values": older}[name]()) == name
-
-
-def test_a_name_that_a_decorator_still_takes_is_not_used() -> None:
-    """Transformers marks the older name as deprecated by a wrapper that takes both."""
-
-    class Wrapped(torch.nn.Module):
-        @functools.wraps(lambda self, cache=None: None)
-        def forward(self, past_key_values: object = None, cache: object = None) -> None: ...
-
-    assert cache_keyword(Wrapped()) == "cache"
-
-
-def test_a_forward_without_a_cache_is_refused() -> None:
-    with pytest.raises(ModelError, match="Linear cannot be used: its forward takes neither `cache` nor"):
-        cache_keyword(torch.nn.Linear(1, 1))
-
-
-@pytest.fixture
-def gpu_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose driver lists a GPU."""
-    command = tmp_path / "nvidia-smi"
-    command.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-1)'\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    loading._nvidia_gpu.cache_clear()
-    yield
-    loading._nvidia_gpu.cache_clear()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the driver's command is a shell script here")
-def test_a_gpu_that_this_pytorch_cannot_use_is_named(gpu_listed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert loading.unused_gpu().startswith("GPU found, but this PyTorch is a CPU build; `make install DEVICE=cuda`")
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert "built for CUDA 13.0 and cannot use it" in loading.unused_gpu()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert loading.unused_gpu() == ""
-
-
-def test_without_a_gpu_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    loading._nvidia_gpu.cache_clear()
-    assert loading.unused_gpu() == ""
-    loading._nvidia_gpu.cache_clear()

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core.model.memory import free_memory
+from dbsa_core.devices import CUDA
 from dbsa_core.stage2 import dense_prefill
-from dbsa_core.stage2.dense_prefill import PART_TOKENS, WHOLE_TOKENS, tokens_at_once
+from dbsa_core.stage2.dense_prefill import PART_TOKENS, tokens_at_once
 from tests.tiny import stock_model
 
 PER_TOKEN = (3 * 48 + 8 * 32) * 2
 """Bytes that the tiny model's activations take in bfloat16."""
 
 
-def context(device: str, length: int = 0) -> Any:
+WHOLE_TOKENS = CUDA.whole_prompt_tokens
+
+
+def prefix(device: str, length: int = 0) -> Any:
     model = SimpleNamespace(
         device=torch.device(device), model=stock_model("llama"), shape=SimpleNamespace(dtype=torch.bfloat16)
     )
@@ -39,11 +42,4 @@ def test_a_prompt_goes_at_once_on_a_gpu_with_memory_and_nothing_before_it(
     device: str, before: int, tokens: int, free: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense_prefill, "free_memory", lambda device: free)
-    assert tokens_at_once(context(device, before), tokens) == expected
-
-
-def test_memory_that_pytorch_keeps_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 400)
-    assert free_memory(torch.device("cuda")) == 1300
+    assert tokens_at_once(prefix(device, before), tokens) == expected

@@ -18,9 +18,9 @@ from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.stage2.context import Context
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
+from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.scoring import NODES_PER_FORWARD, LabelTrie, choose_way, score_labels
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, stock_model, tiny_model
@@ -66,8 +66,8 @@ def trie_of(label_ids: Sequence[tuple[int, ...]]) -> LabelTrie:
     return LabelTrie.of_ids([f"label {i}" for i in range(len(label_ids))], label_ids, END)
 
 
-def room(model: LanguageModel = MODEL) -> Context:
-    return Context.reserved(model, 8)
+def nothing(model: LanguageModel = MODEL) -> Prefix:
+    return Prefix.empty(model)
 
 
 def forced(label: Sequence[int], prompt: Sequence[int]) -> float:
@@ -83,7 +83,7 @@ def forced(label: Sequence[int], prompt: Sequence[int]) -> float:
 @pytest.mark.parametrize("label_ids", [TWO, PREFIXES, LONG, ((42,),)], ids=["two", "prefixes", "40 tokens", "one"])
 def test_log_probabilities_are_those_of_teacher_forcing(label_ids: tuple[tuple[int, ...], ...], way: str) -> None:
     prompt = prompt_of(1)
-    found = score_labels(room(), prompt, trie_of(label_ids), way=way)
+    found = score_labels(nothing(), prompt, trie_of(label_ids), way=way)
     exact = np.array([forced(label, prompt) for label in label_ids])
     known = np.isfinite(found.log_probs)
     assert found.way == way
@@ -95,7 +95,7 @@ def test_log_probabilities_are_those_of_teacher_forcing(label_ids: tuple[tuple[i
 
 def test_500_labels_are_exact_too() -> None:
     trie, prompt = trie_of(MANY), prompt_of(2)
-    found = score_labels(room(), prompt, trie, way="one_pass")
+    found = score_labels(nothing(), prompt, trie, way="one_pass")
     asked = [*range(0, 500, 25), *found.ranked()[:2]]
     exact = [forced(MANY[i], prompt) for i in asked]
     assert np.allclose(found.log_probs[asked], exact, rtol=TOLERANCE, atol=1e-4)
@@ -110,8 +110,8 @@ def test_500_labels_are_exact_too() -> None:
 @pytest.mark.parametrize("label_ids", [TWO, PREFIXES, LONG, MANY], ids=["two", "prefixes", "40 tokens", "500"])
 def test_best_first_never_differs_in_the_label(label_ids: tuple[tuple[int, ...], ...], seed: int) -> None:
     trie, prompt = trie_of(label_ids), prompt_of(seed)
-    tree = score_labels(room(), prompt, trie, way="one_pass")
-    walked = score_labels(room(), prompt, trie, way="best_first")
+    tree = score_labels(nothing(), prompt, trie, way="one_pass")
+    walked = score_labels(nothing(), prompt, trie, way="best_first")
     assert walked.label == tree.label
     assert walked.ranked()[:2] == tree.ranked()[:2]
     known = np.isfinite(walked.log_probs)
@@ -127,8 +127,8 @@ def test_best_first_gives_narrow_intervals_that_hold_the_exact_probabilities(
     label_ids: tuple[tuple[int, ...], ...], seed: int
 ) -> None:
     trie, prompt = trie_of(label_ids), prompt_of(seed)
-    tree = score_labels(room(), prompt, trie, way="one_pass")
-    walked = score_labels(room(), prompt, trie, way="best_first")
+    tree = score_labels(nothing(), prompt, trie, way="one_pass")
+    walked = score_labels(nothing(), prompt, trie, way="best_first")
     assert tree.probabilities is not None
     assert walked.probabilities is not None
     assert walked.intervals is not None
@@ -145,7 +145,7 @@ def test_best_first_gives_narrow_intervals_that_hold_the_exact_probabilities(
 
 def test_best_first_leaves_labels_alone_and_says_what_they_may_weigh() -> None:
     trie, prompt = trie_of(MANY), prompt_of(2)
-    walked = score_labels(room(), prompt, trie, way="best_first")
+    walked = score_labels(nothing(), prompt, trie, way="best_first")
     unknown = ~np.isfinite(walked.log_probs)
     assert unknown.sum() > 100
     assert walked.tokens < len(prompt) + len(trie)
@@ -161,9 +161,9 @@ def test_the_way_is_chosen_by_the_number_of_nodes_alone() -> None:
 def test_scoring_follows_the_rule_unless_told_otherwise(nodes: int, way: str) -> None:
     trie = trie_of([(100 + i % 140, *([i // 140] if i >= 140 else [])) for i in range(nodes)])
     assert len(trie) == nodes
-    assert score_labels(room(), prompt_of(3), trie).way == way
-    assert score_labels(room(), prompt_of(3), trie, way="one_pass").way == "one_pass"
-    assert score_labels(room(), prompt_of(3), trie, decode="greedy").way == "greedy"
+    assert score_labels(nothing(), prompt_of(3), trie).way == way
+    assert score_labels(nothing(), prompt_of(3), trie, way="one_pass").way == "one_pass"
+    assert score_labels(nothing(), prompt_of(3), trie, decode="greedy").way == "greedy"
 
 
 @pytest.mark.parametrize(("labels", "way"), [(("a", "b"), "one_pass"), (tuple("abcdefghij" * 60), "best_first")])
@@ -197,25 +197,25 @@ def test_greedy_takes_the_most_probable_allowed_token_at_each_step(label_ids: tu
     trie, differs = trie_of(label_ids), 0
     for seed in range(6):
         prompt = prompt_of(seed)
-        found = score_labels(room(), prompt, trie, decode="greedy")
+        found = score_labels(nothing(), prompt, trie, decode="greedy")
         walked = greedy_walk(prompt, label_ids)
         assert label_ids[found.best] == walked
         assert np.isfinite(found.log_probs).sum() == 1
         assert found.log_probs[found.best] == pytest.approx(forced(walked, prompt), rel=TOLERANCE, abs=1e-4)
         assert found.probabilities is None
         assert found.intervals is None
-        exact = score_labels(room(), prompt, trie, way="one_pass").outside_mass[0]
+        exact = score_labels(nothing(), prompt, trie, way="one_pass").outside_mass[0]
         assert found.outside_mass[0] - 1e-5 <= exact <= found.outside_mass[1] + 1e-5
         assert found.outside_mass[0] > 0, "what the trie forbids at the first step is outside for sure"
         assert found.forwards == len(walked) + 1
-        differs += found.best != score_labels(room(), prompt, trie, way="one_pass").best
+        differs += found.best != score_labels(nothing(), prompt, trie, way="one_pass").best
     assert differs or label_ids is PREFIXES, "greedy and exact never differ here: the test could not tell them apart"
 
 
 @pytest.mark.parametrize("way", ["one_pass", "best_first"])
 @pytest.mark.parametrize("label_ids", [TWO, PREFIXES, MANY], ids=["two", "prefixes", "500"])
 def test_probabilities_are_the_softmax_over_labels(label_ids: tuple[tuple[int, ...], ...], way: str) -> None:
-    found = score_labels(room(), prompt_of(4), trie_of(label_ids), way=way)
+    found = score_labels(nothing(), prompt_of(4), trie_of(label_ids), way=way)
     assert found.probabilities is not None
     assert found.probabilities.sum() == pytest.approx(1)
     weights = np.exp(found.log_probs)
@@ -228,7 +228,7 @@ def test_the_order_of_labels_is_the_one_given() -> None:
     by_name = dict(zip(names, PREFIXES, strict=True))
     expected = {name: forced(ids, prompt) for name, ids in by_name.items()}
     for order in itertools.islice(itertools.permutations(names), 0, 120, 40):
-        found = score_labels(room(), prompt, LabelTrie.of_ids(order, [by_name[n] for n in order], END))
+        found = score_labels(nothing(), prompt, LabelTrie.of_ids(order, [by_name[n] for n in order], END))
         assert found.labels == order
         assert found.log_probs == pytest.approx([expected[name] for name in order], rel=TOLERANCE, abs=1e-4)
         assert found.label == max(expected, key=expected.__getitem__)
@@ -297,18 +297,18 @@ def test_a_greedy_answer_has_no_probability() -> None:
 
 
 @pytest.mark.parametrize("way", ["one_pass", "best_first"])
-def test_a_context_is_the_beginning_of_the_prompt_and_is_left_as_it_was(way: str) -> None:
+def test_a_prefix_is_the_beginning_of_the_prompt_and_is_left_as_it_was(way: str) -> None:
     prompt, trie = prompt_of(7, tokens=50), trie_of(PREFIXES)
-    whole = score_labels(room(), prompt, trie, way=way)
-    context = prefill(Context.reserved(MODEL, 200), prompt[:35], part_tokens=16)
-    kept = context.keys[:, :, :35].clone(), context.values[:, :, :35].clone()
+    whole = score_labels(nothing(), prompt, trie, way=way)
+    prefix = prefill(nothing(), prompt[:35], part_tokens=16)
+    kept = prefix.keys.clone(), prefix.values.clone()
+    assert prefix.length == 35
     for _ in range(2):
-        behind = score_labels(context, prompt[35:], trie, way=way)
+        behind = score_labels(prefix, prompt[35:], trie, way=way)
         known = np.isfinite(whole.log_probs)
         assert np.allclose(behind.log_probs[known], whole.log_probs[known], rtol=TOLERANCE, atol=1e-4)
-        assert context.length == 35
-        assert torch.equal(context.keys[:, :, :35], kept[0])
-        assert torch.equal(context.values[:, :, :35], kept[1])
-    tight = prefill(Context.reserved(MODEL, 35), prompt[:35])
-    assert tight.capacity == 35, "no room behind it"
-    assert np.allclose(score_labels(tight, prompt[35:], trie, way=way).log_probs[known], whole.log_probs[known])
+        assert torch.equal(prefix.keys, kept[0])
+        assert torch.equal(prefix.values, kept[1])
+    longer = prefill(prefix, prompt[35:40])
+    assert (prefix.length, longer.length) == (35, 40)
+    assert np.allclose(score_labels(longer, prompt[40:], trie, way=way).log_probs[known], whole.log_probs[known])

@@ -1,0 +1,146 @@
+"""What depends on the kind of device, all in one place: nobody else asks whether it is a GPU.
+
+Knows nothing about models or blocks. The sizes are those at which a device is filled and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
+
+import psutil
+import torch
+
+from dbsa_core.errors import ModelError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+class Kernels(Enum):
+    """Whose attention kernels there are, beside PyTorch's public functions."""
+
+    CPU = "CPU"
+    CUDA = "CUDA"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class DevicePolicy:
+    """What is done differently on one kind of device."""
+
+    kernels: Kernels
+    dtype: torch.dtype
+    """Of weights and caches, where the user names none."""
+    encode_tokens: int
+    """Blocks go through the model together up to so many tokens: enough to fill the device, few enough to bound
+    memory."""
+    step_tokens: int
+    """Tokens that are encoded between two looks at waiting queries."""
+    whole_prompt_tokens: int
+    """A prompt of up to so many tokens with nothing before it goes in one forward where memory allows it."""
+    nodes_at_once: int
+    """Trie nodes that best-first scoring expands in one forward."""
+    bounds_time: bool
+    """Whether encoding takes so long that the default budget is bounded by time."""
+    wait: Callable[[torch.device], None]
+    """Returns when the device has done all work given to it."""
+    free_bytes: Callable[[torch.device], int]
+
+
+def _nothing(_: torch.device) -> None:
+    """Work was done when its call returned."""
+
+
+def _synchronize(device: torch.device) -> None:
+    torch.cuda.synchronize(device)
+
+
+def _free_ram(_: torch.device) -> int:
+    return int(psutil.virtual_memory().available)
+
+
+def _free_on_gpu(device: torch.device) -> int:
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
+
+
+CPU = DevicePolicy(
+    kernels=Kernels.CPU,
+    dtype=torch.float32,
+    encode_tokens=1024,
+    step_tokens=512,
+    whole_prompt_tokens=0,
+    nodes_at_once=8,
+    bounds_time=True,
+    wait=_nothing,
+    free_bytes=_free_ram,
+)
+CUDA = DevicePolicy(
+    kernels=Kernels.CUDA,
+    dtype=torch.bfloat16,
+    encode_tokens=8192,
+    step_tokens=32_768,
+    # SDPA's kernel for a causal square is almost twice as fast as that for queries behind earlier keys.
+    whole_prompt_tokens=32_768,
+    nodes_at_once=64,
+    bounds_time=False,
+    wait=_synchronize,
+    free_bytes=_free_on_gpu,
+)
+OTHER = replace(CPU, kernels=Kernels.NONE, bounds_time=False)
+"""A kind that is not known is used by PyTorch's public functions alone."""
+POLICIES = {"cpu": CPU, "cuda": CUDA}
+
+
+def policy_for(device: torch.device) -> DevicePolicy:
+    """The policy of a device's kind, `OTHER` where it is neither a CPU nor a GPU of CUDA's interface."""
+    return POLICIES.get(device.type, OTHER)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on the device, what PyTorch keeps for its next tensors included."""
+    return policy_for(device).free_bytes(device)
+
+
+def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:
+    """The device and dtype to use: CUDA and bfloat16 where there is a GPU, else the CPU and float32.
+
+    Raises `ModelError` for a device that is not there and a dtype that is not known.
+    """
+    if str(device).partition(":")[0] == "cuda" and not torch.cuda.is_available():
+        raise ModelError("The device 'cuda' was asked for, but PyTorch sees no GPU here; use 'cpu' or leave it out.")
+    try:
+        found = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:  # a name that is none, a GPU that is not there, no such build
+        raise ModelError(f"The device {str(device)!r} cannot be used here; use 'cpu' or leave it out.") from error
+    if isinstance(dtype, str):
+        if dtype not in DTYPES:
+            raise ModelError(f"The dtype {dtype!r} is not known; accepted are {', '.join(DTYPES)}.")
+        dtype = DTYPES[dtype]
+    return found, dtype or policy_for(found).dtype
+
+
+def unused_gpu() -> str:
+    """Why an NVIDIA GPU of this machine is not used, as a sentence for the user; "" where one is, or there is none."""
+    if torch.cuda.is_available() or not _nvidia_gpu():
+        return ""
+    if torch.version.cuda is None:
+        return "GPU found, but this PyTorch is a CPU build; `make install DEVICE=cuda` installs the other."
+    return (
+        f"GPU found, but this PyTorch is built for CUDA {torch.version.cuda} and cannot use it; update NVIDIA's "
+        "driver, or take a build for its CUDA: `make install TORCH_INDEX=<URL>`, see pytorch.org/get-started."
+    )
+
+
+@lru_cache(maxsize=1)
+def _nvidia_gpu() -> bool:
+    """Whether NVIDIA's driver lists a GPU; the Makefile asks it the same."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and "GPU " in listed.stdout

@@ -1,0 +1,147 @@
+"""Stage 2, the tail: new tokens behind a prefix, which they see whole, and how they see one another.
+
+Knows nothing about labels: its tokens are a prompt, read causally, and then nodes of some tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Sees, Visibility, attend
+from dbsa_core.attention.reference import attention_scores, probabilities_of
+from dbsa_core.attention.visibility import causal_tail
+from dbsa_core.stage2.prefix import Prefix, reserve
+
+MASKED_PROMPT = 512
+"""A prompt of up to so many tokens behind a prefix shares one small mask with the nodes, so that a layer reads the
+prefix once. A longer one is a causal square by itself: its mask would grow with the square of its tokens."""
+
+
+@dataclass
+class AttentionMass:
+    """Where the query's last token looked: for every layer and head, the share of attention on every span."""
+
+    spans: tuple[tuple[int, int], ...]
+    by_layer: dict[int, torch.Tensor] = field(default_factory=dict)
+    """layer -> float32 [heads, spans]."""
+
+    def stacked(self) -> torch.Tensor:
+        """float32 [layers, heads, spans] on the CPU."""
+        return torch.stack([self.by_layer[layer] for layer in sorted(self.by_layer)]).cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Tokens of one forward that see alike: the prefix, the first tokens of the tail, and some more as `sees` says."""
+
+    start: int
+    end: int
+    """Its tokens within the forward."""
+    whole: int
+    """Tokens of the tail, from its beginning, that all of the group see."""
+    last: int
+    """The tail's tokens from `whole` up to here are seen as `sees` says."""
+    sees: Sees
+
+
+class Tail:
+    """The new tokens behind one prefix: memory for their keys and values, and their positions.
+
+    Serves one query at a time.
+    """
+
+    def __init__(self, prefix: Prefix, capacity: int):
+        self.prefix = prefix
+        self.keys, self.values = reserve(prefix.model, capacity)
+        """Rotated, [layers, kv_heads, capacity, head_dim]."""
+        self.positions: list[int] = []
+        """Of each of its tokens so far."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass
+class TailStage:
+    """Attention of one forward over new tokens; `start` of the tail's tokens were there before."""
+
+    tail: Tail
+    start: int
+    groups: tuple[Group, ...]
+    mass: AttentionMass | None = None
+    mass_row: int = 0
+    """The tail's token whose attention `mass` takes; it sees all of the tail up to itself."""
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        end = self.start + key.shape[2]
+        self.tail.keys[layer, :, self.start : end], self.tail.values[layer, :, self.start : end] = key[0], value[0]
+        outputs = [
+            attend(query[:, :, group.start : group.end], self._parts(layer, group), visibility, options)
+            for group, visibility in zip(self.groups, self._visibilities, strict=True)
+        ]
+        if self.mass is not None:
+            row = self.mass_row - self.start
+            self._look(self.mass, layer, query[:, :, row : row + 1], options)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
+
+    @cached_property
+    def _visibilities(self) -> list[Visibility]:
+        found, before, positions = [], self.tail.prefix.length, self.tail.positions
+        for group in self.groups:
+            parts = [Part(range(before), ALL)] if before else []
+            if group.whole:
+                parts.append(Part(_as_range(positions[: group.whole]), ALL))
+            parts.append(Part(_as_range(positions[group.whole : group.last]), group.sees))
+            asked = positions[self.start + group.start : self.start + group.end]
+            found.append(Visibility(_as_range(asked), tuple(parts)))
+        return found
+
+    def _parts(self, layer: int, group: Group) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        prefix, tail = self.tail.prefix, self.tail
+        parts = [(prefix.keys[layer][None], prefix.values[layer][None])] if prefix.length else []
+        for first, last in ((0, group.whole), (group.whole, group.last)):
+            if last > first:
+                parts.append((tail.keys[layer, None, :, first:last], tail.values[layer, None, :, first:last]))
+        return parts
+
+    def _look(self, mass: AttentionMass, layer: int, row: torch.Tensor, options: LayerOptions) -> None:
+        """The weights of one row, which sees the keys up to its own that are within the layer's window."""
+        prefix, seen = self.tail.prefix, self.tail.keys[layer, None, :, : self.mass_row + 1]
+        parts = [prefix.keys[layer][None], seen] if prefix.length else [seen]
+        scores = torch.cat([attention_scores(row, key, options) for key in parts], dim=-1)
+        window = options.sliding_window
+        first = 0 if window is None else max(0, scores.shape[-1] - window)
+        weights = probabilities_of(scores[..., first:], options)[0, :, 0].float()
+        spans = [(max(a - first, 0), max(b - first, 0)) for a, b in mass.spans]
+        mass.by_layer[layer] = torch.stack([weights[:, a:b].sum(-1) for a, b in spans], dim=-1)
+
+
+def groups_behind(prompt: int, tree: torch.Tensor, device: torch.device) -> tuple[Group, ...]:
+    """The nodes of one forward behind a prompt of so many tokens that was run before: they see it whole, and of the
+    nodes so far those that `tree` names, bool [new nodes, nodes so far], each new one itself included."""
+    nodes, known = tree.shape
+    return (Group(0, nodes, prompt, prompt + known, Sees(tree.to(device))),)
+
+
+def groups_with(prompt: int, tree: torch.Tensor, prefix: Prefix) -> tuple[Group, ...]:
+    """The same for a forward that brings the prompt too, read causally, and then its first nodes."""
+    nodes, device = len(tree), prefix.model.device
+    if prefix.length and nodes and prompt <= MASKED_PROMPT:
+        joint = causal_tail(prompt + nodes, prompt + nodes)
+        joint[prompt:, prompt:] = tree
+        return (Group(0, prompt + nodes, 0, prompt + nodes, Sees(joint.to(device))),)
+    causal = Group(0, prompt, 0, prompt, CAUSAL)
+    behind = (replace(group, start=prompt, end=prompt + nodes) for group in groups_behind(prompt, tree, device))
+    return (causal, *behind) if nodes else (causal,)
+
+
+def _as_range(positions: Sequence[int]) -> Sequence[int]:
+    """The same as a range where there are no gaps: a layer's window is then applied in tiles."""
+    run = range(positions[0], positions[0] + len(positions))
+    return run if list(run) == list(positions) else positions
