@@ -19,6 +19,9 @@ from dbsa_core.attention.visibility import ALL, CAUSAL, Sees
 if TYPE_CHECKING:
     from dbsa_core.attention import Attention, LayerOptions
 
+APART_TOKENS = 512
+"""From so many queries on, what stands before them is attended by itself, without a mask, and merged with their own
+causal square; on a CPU fewer are faster under one mask."""
 LEAST_QUERIES = 16
 """Queries of a tile, however many keys they see."""
 MASKS_KEPT = 4
@@ -46,7 +49,7 @@ def causal_attention(
     if fast and not hides:
         if knows_causal(query, keys):
             return attention(query, key, value, CAUSAL, options).output
-        if knows_log_sum_exp(query):
+        if query.shape[2] >= APART_TOKENS and knows_log_sum_exp(query):
             earlier = attention(query, key[:, :, :before], value[:, :, :before], ALL, options, log_sum_exp=True)
             own = attention(query, key[:, :, before:], value[:, :, before:], CAUSAL, options, log_sum_exp=True)
             return merge([earlier, own])
