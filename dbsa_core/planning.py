@@ -14,6 +14,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import measured_speed
+from dbsa_core.store import SPARE, with_spare
 from dbsa_core.task import Task
 
 CPU_SECONDS = 30.0
@@ -48,12 +49,17 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     found = [Limit(in_file, "the file")]
     if settings.positions == "sequential":
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
-    memory = int(MEMORY_SHARE * free_memory(model.device) / model.shape.bytes_per_token)
+    memory = int(MEMORY_SHARE * _tokens_in_memory(model))
     found.append(Limit(memory, "free memory"))
     if policy_for(model.device).bounds_time:
         tokens = int(CPU_SECONDS * measured_speed(model, in_file))
         found.append(Limit(tokens, f"about {CPU_SECONDS:.0f} s of encoding on this CPU", is_time=True))
     return found
+
+
+def _tokens_in_memory(model: LanguageModel) -> int:
+    """Tokens of a pool that fit the free memory, with what is reserved to spare."""
+    return int(free_memory(model.device) / model.shape.bytes_per_token / (1 + SPARE))
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class EncodingPlan:
     """Labels without a row that is short enough for a block."""
     seconds: float
     num_bytes: int
+    """Memory for keys and values, room for appended rows included."""
     rope_length: int | None
     model_signature: str
     limited_by: str
@@ -182,7 +189,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         labels_total=len(task.pool.labels),
         labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
         seconds=tokens / measured_speed(task.model, tokens),
-        num_bytes=tokens * task.model.shape.bytes_per_token,
+        num_bytes=with_spare(tokens) * task.model.shape.bytes_per_token,
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         model_signature=task.model.signature,
         limited_by=limited_by,
@@ -196,7 +203,7 @@ def _budget(task: Task, settings: EncodeSettings) -> tuple[int, str, list[str]]:
     if settings.pool_tokens is None:
         found = _automatic(task, settings)
         return found.tokens, found.reason, []
-    hard = [Limit(free_memory(task.model.device) // task.model.shape.bytes_per_token, "free memory")]
+    hard = [Limit(_tokens_in_memory(task.model), "free memory")]
     if settings.positions == "sequential":
         hard.append(Limit(task.model.max_positions, "the model's context"))
     bound = min(hard, key=lambda limit: limit.tokens)

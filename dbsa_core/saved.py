@@ -55,9 +55,9 @@ def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | Non
     found = read_blocks(folder, identity, task.model.device)
     if found is None:
         return None
-    store, block_ids, seconds = found
-    complete = block_ids == tuple(block.id for block in plan.blocks)
-    if not complete or any(store.get(block.id).keys.shape[2] != len(block) for block in plan.blocks):
+    store, seconds = found
+    lengths = [end - start for start, end in map(store.span, range(len(store)))]
+    if lengths != [len(block) for block in plan.blocks]:
         raise DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
     return EncodedPool(
         pool=task.pool,

@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve stage2.scoring",
     "speed": "devices data prompt blocks model.language_model stage1",
-    "planning": "errors devices prompt blocks model.language_model settings speed task",
+    "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": "errors prompt store stage1 task planning",
     "setup": "errors prompt blocks stage1 retrieve settings speed task planning",
     "methods": (

@@ -14,7 +14,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append
-from dbsa_core.store import MemoryStore
+from dbsa_core.stage1 import arena_for
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -94,7 +94,7 @@ def test_appended_blocks_belong_to_the_task_too(setup: Setup) -> None:
 
 def test_a_pool_whose_store_lacks_a_block_is_refused(setup: Setup) -> None:
     with pytest.raises(DataError, match="Block 0 of the pool is not in its store"):
-        replace(setup, encoded=replace(setup.encoded_pool(), store=MemoryStore()))
+        replace(setup, encoded=replace(setup.encoded_pool(), store=arena_for(setup.task.model, 1)))
 
 
 def test_a_setup_never_changes(setup: Setup) -> None:

@@ -65,7 +65,15 @@ def encode_in_steps(
 
 def _encode_step(task: Task, plan: EncodingPlan, encoded: EncodedPool | None, step: Sequence[Block]) -> EncodedPool:
     if encoded is None:
-        done = encode_blocks(task.model, task.pool, step, plan.pattern, task.template, rope_length=plan.rope_length)
+        done = encode_blocks(
+            task.model,
+            task.pool,
+            step,
+            plan.pattern,
+            task.template,
+            rope_length=plan.rope_length,
+            expected_tokens=plan.tokens,
+        )
     else:
         done = append_blocks(task.model, encoded, task.pool, step)
     return replace(done, blocks_planned=len(plan.blocks))

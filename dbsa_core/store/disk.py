@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from dbsa_core.errors import DataError
-from dbsa_core.store import BlockKV
-from dbsa_core.store.memory import MemoryStore
+from dbsa_core.store import Arena, BlockKV, with_spare
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +44,8 @@ def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, Block
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_blocks(
-    folder: Path, identity: dict[str, Any], device: torch.device
-) -> tuple[MemoryStore, tuple[int, ...], float] | None:
-    """The store, its block ids and the seconds that encoding took; None where there is no pool in `folder`.
+def read_blocks(folder: Path, identity: dict[str, Any], device: torch.device) -> tuple[Arena, float] | None:
+    """The blocks in one memory, and the seconds that encoding took; None where there is no pool in `folder`.
 
     Raises `DataError` where the folder holds another pool, naming what differs, or one that cannot be read.
     """
@@ -65,14 +63,39 @@ def read_blocks(
     if not known or differing:
         what = ", ".join(differing) or "its format's version"
         raise DataError(f"The pool in {folder} was encoded differently ({what}); encode anew.")
-    store = MemoryStore()
+    if not block_ids or block_ids != tuple(range(len(block_ids))):
+        raise DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
     try:
-        for block_id in block_ids:
-            tensors = load_file(folder / _name(block_id), device=str(device))
-            store.put(block_id, BlockKV(tensors["keys"], tensors["values"]))
-    except (OSError, KeyError, SafetensorError) as error:
+        return _read_arena([folder / _name(block_id) for block_id in block_ids], device), seconds
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(f"A block of the pool in {folder} cannot be read ({error}); encode anew.") from error
-    return store, block_ids, seconds
+
+
+def _read_arena(files: Sequence[Path], device: torch.device) -> Arena:
+    """One memory of all blocks, each read into its place."""
+    shapes = [_shape(file) for file in files]
+    first = load_file(files[0], device=str(device))["keys"]
+    layers, kv_heads, _, head_dim = first.shape
+    lengths = [shape[2] for shape in shapes]
+    store = Arena(
+        layers=layers,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        tokens=with_spare(sum(lengths)),
+        dtype=first.dtype,
+        device=device,
+    )
+    store.extended(0, lengths)
+    for block_id, file in enumerate(files):
+        tensors = load_file(file, device=str(device))
+        store.put(block_id, BlockKV(tensors["keys"], tensors["values"]))
+    return store
+
+
+def _shape(file: Path) -> Sequence[int]:
+    with safe_open(file, framework="pt") as held:
+        shape: Sequence[int] = held.get_slice("keys").get_shape()
+        return shape
 
 
 def _name(block_id: int) -> str:

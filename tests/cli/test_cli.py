@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import random
 import re
@@ -415,7 +416,8 @@ def test_encode_says_what_it_did(run: Run) -> None:
     (found,) = outcome.objects
     assert 0 < found["tokens"] <= 700
     assert found["blocks"] == -(-found["rows"] // 3)
-    assert found["bytes"] == found["tokens"] * 2 * 2 * 2 * 8 * 4, "keys and values, 2 layers, 2 heads of 8, float32"
+    reserved = math.ceil(1.25 * found["tokens"])
+    assert found["bytes"] == reserved * 2 * 2 * 2 * 8 * 4, "keys and values, 2 layers, 2 heads of 8, float32"
     assert 0 < found["density"] <= 1
     assert found["labels_covered"] == 3
     assert found["settings"]["block_size"] == 3

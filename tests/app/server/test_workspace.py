@@ -254,7 +254,7 @@ def test_labels_get_names_and_the_pool_goes_stale(workspace: Workspace, session:
 
 
 def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Table) -> None:
-    one = 1600 * model.shape.bytes_per_token
+    one = 2000 * model.shape.bytes_per_token
     workspace = Workspace(load=lambda source: model, budget_bytes=one)
     sessions = []
     for _ in range(2):
