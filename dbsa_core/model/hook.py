@@ -111,6 +111,18 @@ class Hook:
         finally:
             _tables.reset(token)
 
+    @contextmanager
+    def eager(self) -> Iterator[None]:
+        """Within it, forwards without a stage attend as the family's own file writes it out."""
+        chosen = [config._attn_implementation for config in self._configs]
+        try:
+            for config in self._configs:
+                config._attn_implementation = _registered("eager")
+            yield
+        finally:
+            for config, name in zip(self._configs, chosen, strict=True):
+                config._attn_implementation = name
+
     def close(self) -> None:
         """Leave the model as it was found; a second call does nothing."""
         if not self.closed and self._owner:

@@ -176,12 +176,13 @@ class LanguageModel:
         """Compare captured with stock logits on the model's own weights; `ModelError` where they differ.
 
         Random weights can hide a fault (HunYuan normalises after RoPE, which unit norm weights do not show), hence the
-        real ones.
+        real ones. Stock means eager: what SDPA lacks, some versions of transformers leave out with it (Gemma 2's
+        softcap in 5.17).
         """
         config = self.model.config.get_text_config()
         generator = torch.Generator().manual_seed(0)
         token_ids = torch.randint(config.vocab_size, (PROBE_TOKENS,), generator=generator).to(self.device)
-        with self.lock, torch.inference_mode():
+        with self.lock, self.hook.eager(), torch.inference_mode():
             stock = self.model(input_ids=token_ids[None], use_cache=False).logits[0].float()
         positions = torch.arange(PROBE_TOKENS, device=self.device)
         stage = DenseStage(self.rope, positions)

@@ -69,6 +69,28 @@ def test_a_hooked_model_is_the_stock_model_without_a_stage(family: str, implemen
     assert not any(isinstance(module, HookedRotary) for module in model.model.modules())
 
 
+def test_a_softcap_holds_where_stock_sdpa_leaves_it_out() -> None:
+    """As transformers 5.17 loads Gemma 2; later ones refuse SDPA for it."""
+    stock: Any = stock_model("gemma2")
+    with torch.no_grad():
+        expected = stock(IDS[:1]).logits[0]
+    for config in {id(c): c for m in stock.modules() if (c := getattr(m, "config", None))}.values():
+        config._attn_implementation = "sdpa"
+    try:
+        with torch.no_grad():
+            without = stock(IDS[:1]).logits[0]
+    except ValueError:
+        pytest.skip("this transformers refuses SDPA for it")
+    assert float((without - expected).abs().max()) > 1e-4 * float(expected.abs().max())
+    model = LanguageModel.of(stock, ByteTokenizer(), "gemma2")
+    positions = torch.arange(20)
+    ours = model.run(IDS[0], positions, DenseStage(model.rope, positions), deferred=True, logits_rows=range(20))
+    assert ours is not None
+    assert float((ours - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+    with torch.no_grad():
+        assert torch.equal(stock(IDS[:1]).logits[0], without), "the user's own forwards stay as they were"
+
+
 def test_training_passes_through_the_hook_as_without_it() -> None:
     stock, model = pair("llama")
     gradients = []
