@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dbsa_core.errors import DataError
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1 import EncodedPool
@@ -52,13 +51,10 @@ def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | Non
         rope_length=plan.rope_length,
         blocks=[[block.id, list(block.rows), len(block)] for block in plan.blocks],
     )
-    found = read_blocks(folder, identity, task.model.device)
+    found = read_blocks(folder, identity, [len(block) for block in plan.blocks], task.model.device)
     if found is None:
         return None
     store, seconds = found
-    lengths = [end - start for start, end in map(store.span, range(len(store)))]
-    if lengths != [len(block) for block in plan.blocks]:
-        raise DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
     return EncodedPool(
         pool=task.pool,
         blocks=plan.blocks,

@@ -98,7 +98,7 @@ FAULTS = (
     core("new tokens see beyond a layer's sliding window", "attention/visibility",
          "device)[:, first:] & near)", "device)[:, first:])", "attention/parts"),
     core("a window is one key too wide where it hides one", "attention/visibility",
-         "for part in self.parts) >= sliding_window", "for part in self.parts) > sliding_window", "attention/parts"),
+         "self._reach >= sliding_window", "self._reach > sliding_window", "attention/parts"),
     core("of two parts the lighter one weighs more", "attention/partial",
          "torch.sigmoid(part.log_sum_exp - total)", "torch.sigmoid(total - part.log_sum_exp)", "attention/parts"),
     core("a third part is weighed against the first alone", "attention/partial",

@@ -14,7 +14,7 @@ import torch
 from dbsa_core.attention.partial import merge
 from dbsa_core.attention.reference import TILE_SCORES
 from dbsa_core.attention.sdpa import knows_causal, knows_log_sum_exp, sdpa_attention
-from dbsa_core.attention.visibility import ALL, CAUSAL, Sees
+from dbsa_core.attention.visibility import ALL, CAUSAL, Sees, causal_tail
 
 if TYPE_CHECKING:
     from dbsa_core.attention import Attention, LayerOptions
@@ -89,7 +89,7 @@ def _mask(masks: Masks, query: torch.Tensor, keys: int, sliding_window: int | No
     if (tokens, keys, sliding_window) not in masks:
         while len(masks) >= MASKS_KEPT:
             del masks[next(iter(masks))]
-        allowed = torch.ones(tokens, keys, dtype=torch.bool, device=query.device).tril(keys - tokens)
+        allowed = causal_tail(tokens, keys, query.device)
         if sliding_window is not None:
             allowed = allowed.triu_(keys - tokens - sliding_window + 1)
         masks[tokens, keys, sliding_window] = Sees(allowed)

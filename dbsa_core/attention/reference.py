@@ -34,9 +34,7 @@ def attention_scores(query: torch.Tensor, key: torch.Tensor, options: LayerOptio
 
 def probabilities_of(scores: torch.Tensor, options: LayerOptions) -> torch.Tensor:
     """Softmax over the keys [batch, heads, tokens, keys], the layer's sink scores taking their share."""
-    if options.sinks is None:
-        return scores.softmax(-1)
-    return torch.cat([scores, _sinks(scores, options)], dim=-1).softmax(-1)[..., :-1]
+    return _with_sinks(scores, options).softmax(-1)[..., : scores.shape[-1]]
 
 
 def reference_attention(
@@ -64,12 +62,13 @@ def reference_attention(
         grouped = weights.reshape(len(weights), value.shape[1], -1, keys)
         outputs.append((grouped @ value).view(len(weights), heads, end - start, -1))
         if log_sum_exp:
-            extra = [] if options.sinks is None else [_sinks(scores, options)]
-            sums.append(torch.cat([scores, *extra], dim=-1).logsumexp(-1))
+            sums.append(_with_sinks(scores, options).logsumexp(-1))
     return Partial(torch.cat(outputs, dim=2), torch.cat(sums, dim=2) if sums else None)
 
 
-def _sinks(scores: torch.Tensor, options: LayerOptions) -> torch.Tensor:
-    """A further column of scores [batch, heads, tokens, 1]."""
-    assert options.sinks is not None
-    return options.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+def _with_sinks(scores: torch.Tensor, options: LayerOptions) -> torch.Tensor:
+    """The scores, the layer's sink scores behind them as one more column where it has some."""
+    if options.sinks is None:
+        return scores
+    sinks = options.sinks.to(scores.dtype).view(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+    return torch.cat([scores, sinks], dim=-1)

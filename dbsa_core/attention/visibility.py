@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -100,11 +101,14 @@ class Visibility:
 
     def hidden_by(self, sliding_window: int | None) -> bool:
         """Whether a layer's window hides any of the keys from any of the queries."""
-        if sliding_window is None:
-            return False
-        return max(self.positions) - min(min(part.positions) for part in self.parts) >= sliding_window
+        return sliding_window is not None and self._reach >= sliding_window
 
-    @property
+    @cached_property
+    def _reach(self) -> int:
+        """From the last query back to the first key; asked in every layer, counted once."""
+        return max(self.positions) - min(min(part.positions) for part in self.parts)
+
+    @cached_property
     def without_gaps(self) -> bool:
         """Whether all parts together are one causal run, the queries' own tokens the last of it."""
         runs = [part.positions for part in self.parts]

@@ -31,10 +31,6 @@ class BlockKV:
     keys: torch.Tensor
     values: torch.Tensor
 
-    @property
-    def num_bytes(self) -> int:
-        return self.keys.nbytes + self.values.nbytes
-
 
 class Arena:
     """Memory for keys and values, and the table of which block stands where in it.

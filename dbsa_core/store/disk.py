@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dbsa_core.errors import DataError
@@ -44,8 +44,10 @@ def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, Block
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_blocks(folder: Path, identity: dict[str, Any], device: torch.device) -> tuple[Arena, float] | None:
-    """The blocks in one memory, and the seconds that encoding took; None where there is no pool in `folder`.
+def read_blocks(
+    folder: Path, identity: dict[str, Any], lengths: Sequence[int], device: torch.device
+) -> tuple[Arena, float] | None:
+    """The blocks, of `lengths` tokens, in one memory, and the seconds that encoding took; None where `folder` has none.
 
     Raises `DataError` where the folder holds another pool, naming what differs, or one that cannot be read.
     """
@@ -63,39 +65,36 @@ def read_blocks(folder: Path, identity: dict[str, Any], device: torch.device) ->
     if not known or differing:
         what = ", ".join(differing) or "its format's version"
         raise DataError(f"The pool in {folder} was encoded differently ({what}); encode anew.")
-    if not block_ids or block_ids != tuple(range(len(block_ids))):
-        raise DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
+    not_whole = DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
+    if not lengths or block_ids != tuple(range(len(lengths))):
+        raise not_whole
+    store: Arena | None = None
     try:
-        return _read_arena([folder / _name(block_id) for block_id in block_ids], device), seconds
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        for block_id, length in enumerate(lengths):
+            tensors = load_file(folder / _name(block_id), device=str(device))
+            kv = BlockKV(tensors["keys"], tensors["values"])
+            if kv.keys.shape[2] != length:
+                raise not_whole
+            store = store or _arena_like(kv, lengths)
+            store.put(block_id, kv)
+    except (OSError, KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataError(f"A block of the pool in {folder} cannot be read ({error}); encode anew.") from error
+    assert store is not None
+    return store, seconds
 
 
-def _read_arena(files: Sequence[Path], device: torch.device) -> Arena:
-    """One memory of all blocks, each read into its place."""
-    shapes = [_shape(file) for file in files]
-    first = load_file(files[0], device=str(device))["keys"]
-    layers, kv_heads, _, head_dim = first.shape
-    lengths = [shape[2] for shape in shapes]
+def _arena_like(kv: BlockKV, lengths: Sequence[int]) -> Arena:
+    """Memory with places for blocks of these lengths, otherwise of the shape, type and device of `kv`."""
+    layers, kv_heads, _, head_dim = kv.keys.shape
     store = Arena(
         layers=layers,
         kv_heads=kv_heads,
         head_dim=head_dim,
         tokens=with_spare(sum(lengths)),
-        dtype=first.dtype,
-        device=device,
+        dtype=kv.keys.dtype,
+        device=kv.keys.device,
     )
-    store.extended(0, lengths)
-    for block_id, file in enumerate(files):
-        tensors = load_file(file, device=str(device))
-        store.put(block_id, BlockKV(tensors["keys"], tensors["values"]))
-    return store
-
-
-def _shape(file: Path) -> Sequence[int]:
-    with safe_open(file, framework="pt") as held:
-        shape: Sequence[int] = held.get_slice("keys").get_shape()
-        return shape
+    return store.extended(0, lengths)
 
 
 def _name(block_id: int) -> str:
