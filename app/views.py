@@ -19,7 +19,7 @@ from dbsa_core.errors import SettingsError
 from dbsa_core.files.tables import Table
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prediction import Prediction
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 from dbsa_core.stage2.label_scores import LabelScores
 
 __all__ = [

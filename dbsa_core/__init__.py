@@ -15,7 +15,7 @@ from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup, append, encode
-from dbsa_core.stage1 import EncodedPool
+from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.task import Task
 
 __version__ = "0.1.0"

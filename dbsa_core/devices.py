@@ -43,6 +43,9 @@ class DevicePolicy:
     """A prompt of up to so many tokens with nothing before it goes in one forward where memory allows it."""
     nodes_at_once: int
     """Trie nodes that best-first scoring expands in one forward."""
+    reads_in_place: bool
+    """Whether a query reads chosen blocks where they stand, by a query rotated for each; else their keys are gathered
+    and rotated for it."""
     bounds_time: bool
     """Whether encoding takes so long that the default budget is bounded by time."""
     wait: Callable[[torch.device], None]
@@ -74,6 +77,8 @@ CPU = DevicePolicy(
     step_tokens=512,
     whole_prompt_tokens=0,
     nodes_at_once=8,
+    # Twice the attention's time, which is more than gathering takes: benchmarks/cpu.py measures both.
+    reads_in_place=False,
     bounds_time=True,
     wait=_nothing,
     free_bytes=_free_ram,
@@ -86,6 +91,7 @@ CUDA = DevicePolicy(
     # SDPA's kernel for a causal square is almost twice as fast as that for queries behind earlier keys.
     whole_prompt_tokens=32_768,
     nodes_at_once=64,
+    reads_in_place=True,
     bounds_time=False,
     wait=_synchronize,
     free_bytes=_free_on_gpu,

@@ -10,8 +10,10 @@ from typing import Any
 
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1 import EncodedPool
-from dbsa_core.store.disk import as_identity, read_blocks, write_blocks
+from dbsa_core.stage1.encoding import EncodedPool
+from dbsa_core.stage1.memory import arena_for, forms_to_load, in_forms
+from dbsa_core.store import KeyForm
+from dbsa_core.store.disk import as_identity, saved_pool, write_blocks
 from dbsa_core.task import Task
 
 
@@ -34,13 +36,14 @@ def save_pool(encoded: EncodedPool, folder: Path) -> None:
         rope_length=encoded.rope_length,
         blocks=[[block.id, list(block.rows), len(block)] for block in encoded.blocks],
     )
-    write_blocks(folder, identity, blocks, encoded.seconds)
+    write_blocks(folder, identity, encoded.store.forms, blocks, encoded.seconds)
 
 
 def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | None:
     """The pool in `folder` if it is this task's, encoded whole after this plan; None where there is none.
 
-    Raises `DataError` where the folder holds another pool, or one that cannot be read.
+    Keys are kept in the form of the file, or rotated once where this device reads them so. Raises `DataError` where the
+    folder holds another pool, or one that cannot be read.
     """
     identity = _identity(
         task.pool.fingerprint,
@@ -51,10 +54,16 @@ def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | Non
         rope_length=plan.rope_length,
         blocks=[[block.id, list(block.rows), len(block)] for block in plan.blocks],
     )
-    found = read_blocks(folder, identity, [len(block) for block in plan.blocks], task.model.device)
+    found = saved_pool(folder, identity, len(plan.blocks))
     if found is None:
         return None
-    store, seconds = found
+    model, shape = task.model, task.model.shape
+    saved = found.forms or (KeyForm.BEFORE_ROPE,) * shape.layers
+    forms = forms_to_load(model, saved)
+    store = arena_for(model, plan.tokens, forms).extended(0, [len(block) for block in plan.blocks])
+    for block in plan.blocks:
+        size = (shape.layers, shape.kv_heads, len(block), shape.head_dim)
+        store.put(block.id, in_forms(model, found.block(block.id, size, model.device), saved, forms))
     return EncodedPool(
         pool=task.pool,
         blocks=plan.blocks,
@@ -64,5 +73,5 @@ def load_pool(folder: Path, task: Task, plan: EncodingPlan) -> EncodedPool | Non
         model_signature=task.model.signature,
         rope_length=plan.rope_length,
         blocks_planned=len(plan.blocks),
-        seconds=seconds,
+        seconds=found.seconds,
     )

@@ -16,7 +16,7 @@ from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Retriever, make_retriever
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import note_encoding
-from dbsa_core.stage1 import EncodedPool, OnProgress, append_blocks, encode_blocks
+from dbsa_core.stage1.encoding import EncodedPool, OnProgress, append_blocks, encode_blocks
 from dbsa_core.task import Task
 
 
@@ -44,9 +44,7 @@ class Setup:
         """The task with a plan for it; nothing is encoded yet."""
         return cls(task, plan(task, settings))
 
-    def encode(
-        self, *, on_progress: OnProgress | None = None, cancelled: Callable[[], bool] = lambda: False
-    ) -> Setup:
+    def encode(self, *, on_progress: OnProgress | None = None, cancelled: Callable[[], bool] = lambda: False) -> Setup:
         """The same with the pool encoded; itself where it is. `cancelled()` is asked between chunks of blocks, and what
         is done is kept."""
         if self.encoded is not None:

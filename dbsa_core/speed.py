@@ -13,7 +13,7 @@ from dbsa_core.data import Pool
 from dbsa_core.devices import policy_for
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1 import encode_blocks
+from dbsa_core.stage1.encoding import encode_blocks
 
 PROBE_BLOCK = 128
 """Tokens of a block of the probe; the first one warms the model up."""

@@ -69,28 +69,33 @@ MAY_IMPORT = {
     "store": "errors",
     # Stage 1, stage 2.
     "timing": "devices",
-    "stage1": "errors devices timing data prompt blocks attention model.memory model.rope model.language_model store",
-    "stage2.prefix": "model.language_model stage1",
-    "stage2.tail": "attention stage2.prefix",
-    "stage2.dense_prefill": "devices attention model.language_model stage2.prefix",
+    "stage1.memory": "errors devices model.language_model store",
+    "stage1.windows": "attention blocks model.rope model.language_model store",
+    "stage1.encoding": (
+        "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory stage1.windows"
+    ),
+    "stage2.prefix": "attention store model.language_model stage1.encoding",
+    "stage2.rotation": "model.rope stage2.prefix",
+    "stage2.tail": "attention stage2.prefix stage2.rotation",
+    "stage2.dense_prefill": "devices attention model.language_model stage2.prefix stage2.rotation",
     "stage2.label_scores": "",
     "stage2.scoring": "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores",
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve stage2.scoring",
-    "speed": "devices data prompt blocks model.language_model stage1",
+    "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
-    "saved": "errors prompt store stage1 task planning",
-    "setup": "errors prompt blocks stage1 retrieve settings speed task planning",
+    "saved": "errors prompt store stage1.memory stage1.encoding task planning",
+    "setup": "errors prompt blocks stage1.encoding retrieve settings speed task planning",
     "methods": (
-        "errors timing data prompt blocks model.memory stage1 retrieve stage2.prefix stage2.dense_prefill "
+        "errors timing data prompt blocks model.memory stage1.encoding retrieve stage2.prefix stage2.dense_prefill "
         "stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
-    "evaluation": "errors data stage1 methods",
+    "evaluation": "errors data stage1.encoding methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
-ROOMS = {"files", "model", "stage2"}
+ROOMS = {"files", "model", "stage1", "stage2"}
 """Packages whose modules stand in the table one by one."""
 TOP = {"__init__", "__main__", "cli", "quiet"}
 WITHOUT_TRANSFORMERS = [

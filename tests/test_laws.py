@@ -18,11 +18,13 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
 from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1 import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.stage1 import memory
+from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage2 import dense_prefill, tail
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import LabelTrie, score_labels
+from dbsa_core.store import KeyForm
 from tests.oracle import dense_arguments, named_cache, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 
@@ -36,6 +38,10 @@ LABELS = tuple("abcdef")
 END = 10
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALL = [*FAMILIES, *LENGTH_DEPENDENT]
+NEVER_IN_PLACE = {"mistral", "phi3", "mixtral", "gemma2", *LENGTH_DEPENDENT}
+"""Each of their layers has a sliding window, a softcap, or tables that depend on the length."""
+IN_PLACE_IN_TURN = {"qwen2", "gemma3"}
+"""Every second layer has a sliding window."""
 
 assert min(LENGTHS) < WINDOW < max(LENGTHS) < TOKENS
 
@@ -52,12 +58,29 @@ TRIE = LabelTrie.of_ids(LABELS, LABEL_IDS, END)
 _models: dict[tuple[str, str], LanguageModel] = {}
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every family; where blocks are encoded, read in place too if the family has layers that may be."""
+    if "in_place" in metafunc.fixturenames:
+        pairs = [(family, kept) for family in ALL for kept in (False, True) if not (kept and family in NEVER_IN_PLACE)]
+        ids = [f"{family}{'-in-place' if kept else ''}" for family, kept in pairs]
+        metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
+    elif "model" in metafunc.fixturenames:
+        metafunc.parametrize("model", ALL, indirect=True)
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture
+def in_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether keys are kept rotated from their block's start, wherever a layer allows it."""
+    monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=request.param))
+    return bool(request.param)
+
+
+@pytest.fixture
 def model(request: pytest.FixtureRequest, device: str) -> LanguageModel:
     key = (request.param, device)
     if key not in _models:
@@ -78,6 +101,30 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert ours.shape == theirs.shape
     difference = float((ours.double().cpu() - theirs.double().cpu()).abs().max())
     assert difference <= TOLERANCE * float(theirs.abs().max()), difference
+
+
+def kept_as(model: LanguageModel, pool: EncodedPool, layer: int, block: int, key: torch.Tensor) -> torch.Tensor:
+    """A block's keys before RoPE [kv_heads, tokens, head_dim] as the pool keeps them in that layer."""
+    if pool.store.forms[layer] is KeyForm.BEFORE_ROPE or not model.rope.rotates[layer]:
+        return key
+    places = torch.arange(LENGTHS[block], device=key.device)
+    return model.rope.rotate(key[None], model.rope.tables(places, model.rope.layer_types[layer]))[0]
+
+
+def keys_and_values(prefix: Prefix, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of all its tokens, those of blocks that are read in place turned on to where they stand in the prefix."""
+    blocks, rope = prefix.in_place(layer), prefix.model.rope
+    if blocks is None:
+        return prefix.keys[layer], prefix.values[layer]
+    keys, values = [], []
+    for (start, end), first in zip(blocks.stretches.spans, blocks.firsts, strict=True):
+        key = blocks.arena.keys[layer, start:end].transpose(0, 1)
+        if rope.rotates[layer]:
+            far = torch.full((end - start,), first, device=key.device)
+            key = rope.rotate(key[None], rope.moves(far, rope.layer_types[layer]))[0]
+        keys.append(key)
+        values.append(blocks.arena.values[layer, start:end].transpose(0, 1))
+    return torch.cat([*keys, prefix.keys[layer]], dim=1), torch.cat([*values, prefix.values[layer]], dim=1)
 
 
 def query_mask(pattern: BlockPattern, new: int) -> torch.Tensor:
@@ -128,6 +175,7 @@ class _Failing:
         raise ZeroDivisionError
 
 
+@pytest.mark.usefixtures("in_place")
 def test_block_by_block_encoding_is_one_dense_masked_forward(model: LanguageModel) -> None:
     """Keys (rotated to their places) and values of every layer, against the cache of a stock eager forward."""
     pool = encoded(model)
@@ -139,10 +187,12 @@ def test_block_by_block_encoding_is_one_dense_masked_forward(model: LanguageMode
         stock(input_ids=model.ids(POOL_IDS)[None], attention_mask=mask, use_cache=True, **named_cache(stock, cache))
     prefix = assemble(model, pool, range(len(BLOCKS)))
     for layer in range(model.shape.layers):
-        close(prefix.keys[layer], cache.layers[layer].keys[0])
-        close(prefix.values[layer], cache.layers[layer].values[0])
+        keys, values = keys_and_values(prefix, layer)
+        close(keys, cache.layers[layer].keys[0])
+        close(values, cache.layers[layer].values[0])
 
 
+@pytest.mark.usefixtures("in_place")
 def test_all_blocks_in_order_are_that_forward_continued_by_the_query(model: LanguageModel) -> None:
     prefix = assemble(model, encoded(model), range(len(BLOCKS)))
     ours = score_labels(prefix, QUERY, TRIE, way="one_pass").log_probs
@@ -150,6 +200,7 @@ def test_all_blocks_in_order_are_that_forward_continued_by_the_query(model: Lang
     close(torch.tensor(ours), torch.tensor(oracle))
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("pattern", [BlockPattern(1, 1, 2), BlockPattern(1, 2, 0), BlockPattern(1, 0, 0)])
 def test_other_patterns_too(model: LanguageModel, pattern: BlockPattern) -> None:
     prefix = assemble(model, encoded(model, pattern=pattern), range(len(BLOCKS)))
@@ -198,18 +249,21 @@ class LocalLoop:
         return output
 
 
+@pytest.mark.usefixtures("in_place")
 def test_local_encoding_is_a_slow_loop_that_rotates_keys_for_each_reader(model: LanguageModel) -> None:
     pattern = BlockPattern(1, 1, 1, "local")
     pool = encoded(model, pattern=pattern)
     loop = LocalLoop(model, pattern, pool.rope_length)
     model.run(model.ids(POOL_IDS), torch.arange(TOKENS, device=model.device), loop, deferred=True)
     for layer in range(model.shape.layers):
-        keys = torch.cat([pool.store.get(b).keys[layer] for b in range(len(BLOCKS))], dim=1)
-        values = torch.cat([pool.store.get(b).values[layer] for b in range(len(BLOCKS))], dim=1)
-        close(keys, loop.seen[layer][0])
-        close(values, loop.seen[layer][1])
+        for block, first in enumerate(starts(BLOCKS)[:-1]):
+            keys, values = (seen[:, first : first + LENGTHS[block]] for seen in loop.seen[layer])
+            kv = pool.store.get(block)
+            close(kv.keys[layer], kept_as(model, pool, layer, block, keys))
+            close(kv.values[layer], values)
 
 
+@pytest.mark.usefixtures("in_place")
 def test_local_is_sequential_where_every_window_is_contiguous(model: LanguageModel) -> None:
     everything = len(BLOCKS)
     local = encoded(model, pattern=BlockPattern(1, 1, everything, "local"))
@@ -219,6 +273,7 @@ def test_local_is_sequential_where_every_window_is_contiguous(model: LanguageMod
         close(local.store.get(block).values, sequential.store.get(block).values)
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("positions", ["sequential", "local"])
 def test_appending_at_a_block_boundary_is_encoding_at_once(model: LanguageModel, positions: Any) -> None:
     pattern = BlockPattern(1, 1, 1, positions)
@@ -232,6 +287,7 @@ def test_appending_at_a_block_boundary_is_encoding_at_once(model: LanguageModel,
         close(appended.store.get(block).values, at_once.store.get(block).values)
 
 
+@pytest.mark.usefixtures("in_place")
 def test_encoding_does_not_depend_on_how_blocks_are_chunked(model: LanguageModel) -> None:
     one, all_at_once = encoded(model, chunk_tokens=1), encoded(model, chunk_tokens=10_000)
     for block in range(len(BLOCKS)):
@@ -239,6 +295,7 @@ def test_encoding_does_not_depend_on_how_blocks_are_chunked(model: LanguageModel
         close(one.store.get(block).values, all_at_once.store.get(block).values)
 
 
+@pytest.mark.usefixtures("in_place")
 def test_moving_a_block_leaves_its_stored_keys_alone(model: LanguageModel) -> None:
     pool = encoded(model)
     before = [pool.store.get(b).keys.clone() for b in range(len(BLOCKS))]
@@ -247,6 +304,7 @@ def test_moving_a_block_leaves_its_stored_keys_alone(model: LanguageModel) -> No
     assert all(torch.equal(pool.store.get(b).keys, kept) for b, kept in enumerate(before))
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("chosen", [(0, 2, 5), (0, 4, 1), ()])
 def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int, ...]) -> None:
     """Tree pass = teacher forcing label by label (each label alone behind the same prefix) = best-first where
@@ -282,7 +340,7 @@ def test_a_long_prompt_in_parts_is_the_prompt_at_once(
     prefix = Prefix.empty(model, length)
     cut = starts(BLOCKS)[before]
     prefix = prefill(prefix, POOL_IDS[:cut]) if before else prefix
-    kept = prefix.keys.clone()
+    kept = [key.clone() for key in prefix.keys]
     prompt, spans = (*POOL_IDS[cut:], *QUERY), ((0, 20), (20, TOKENS + len(QUERY)))
     at_once = score_labels(prefix, prompt, TRIE, spans=spans)
     close(torch.tensor(at_once.log_probs), torch.tensor(oracle_log_probs(model, POOL_IDS, None)))
@@ -299,15 +357,35 @@ def test_a_long_prompt_in_parts_is_the_prompt_at_once(
         assert at_once.mass is not None
         close(in_parts.mass, at_once.mass)
         assert in_parts.tokens == at_once.tokens
-        assert torch.equal(prefix.keys, kept)
+        assert all(torch.equal(*pair) for pair in zip(prefix.keys, kept, strict=True))
 
 
+@pytest.mark.usefixtures("in_place")
 def test_a_window_over_everything_is_fixed_icl(model: LanguageModel) -> None:
     everything = BlockPattern(1, 1, len(BLOCKS))
     pool = encoded(model, pattern=everything)
     dbsa = score_labels(assemble(model, pool, range(len(BLOCKS))), QUERY, TRIE, way="one_pass")
     fixed = prefill(Prefix.empty(model, pool.rope_length), POOL_IDS, part_tokens=25)
     close(torch.tensor(dbsa.log_probs), torch.tensor(score_labels(fixed, QUERY, TRIE, way="one_pass").log_probs))
+
+
+@pytest.mark.usefixtures("in_place")
+def test_a_prompt_in_parts_behind_blocks_is_the_prompt_at_once(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a query with many similar examples is; also where its last token looked."""
+    prefix, prompt = assemble(model, encoded(model), (0, 4, 1)), (*random_ids(25, 7), *QUERY)
+    spans = ((0, LENGTHS[0]), (LENGTHS[0], prefix.length), (prefix.length, prefix.length + len(prompt)))
+    at_once = score_labels(prefix, prompt, TRIE, spans=spans)
+    behind = prefill(prefill(prefix, prompt[:5]), prompt[5:12])
+    close(torch.tensor(score_labels(behind, prompt[12:], TRIE).log_probs), torch.tensor(at_once.log_probs))
+    monkeypatch.setattr(dense_prefill, "PART_TOKENS", 7)
+    in_parts = score_labels(prefix, prompt, TRIE, spans=spans)
+    close(torch.tensor(in_parts.log_probs), torch.tensor(at_once.log_probs))
+    assert in_parts.mass is not None
+    assert at_once.mass is not None
+    close(in_parts.mass, at_once.mass)
+    close(at_once.mass.sum(-1), torch.ones(at_once.mass.shape[:-1]))
 
 
 def test_greedy_is_generate_with_the_same_trie(model: LanguageModel) -> None:
@@ -336,6 +414,29 @@ def neutral_generation() -> Any:
     from transformers import GenerationConfig
 
     return GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=60, eos_token_id=END, pad_token_id=0)
+
+
+@pytest.mark.usefixtures("in_place")
+def test_forms_of_keys_are_chosen_by_layer(model: LanguageModel, in_place: bool, request: Any) -> None:
+    family = request.node.callspec.params["model"]
+    forms = encoded(model).store.forms
+    rotated = [form is KeyForm.FROM_BLOCK_START for form in forms]
+    assert (
+        rotated == ([False, True] * 2 if family in IN_PLACE_IN_TURN else [True] * 4) if in_place else not any(rotated)
+    )
+    prefix = assemble(model, encoded(model), (0, 2))
+    assert [key.shape[1] for key in prefix.keys] == [0 if turned else prefix.length for turned in rotated]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rotated_states_are_turned_on_by_distances(family: str) -> None:
+    """Where tables are the same at every length; YaRN's factor comes in once."""
+    model, generator = tiny_model(family), torch.Generator().manual_seed(0)
+    rope, states = model.rope, torch.randn(1, 2, 9, model.shape.head_dim, generator=generator)
+    near, far = torch.arange(9), torch.tensor([0, 50, 3] * 3)
+    for kind in set(rope.layer_types):
+        turned = rope.rotate(rope.rotate(states, rope.tables(near, kind)), rope.moves(far, kind))
+        close(turned, rope.rotate(states, rope.tables(near + far, kind)))
 
 
 @pytest.fixture(params=list(LENGTH_DEPENDENT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,8 @@ def test_retrieval_icls_own_preparation_is_timed(setup: Setup, monkeypatch: pyte
 def test_fixed_icl_never_copies_its_pool_for_a_query(wide: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     reserved: list[int] = []
 
-    def counted(model: LanguageModel, tokens: int) -> Any:
-        reserved.append(tokens)
+    def counted(model: LanguageModel, tokens: Sequence[int]) -> Any:
+        reserved.append(max(tokens))
         return prefix.reserve(model, tokens)
 
     monkeypatch.setattr(dense_prefill, "reserve", counted)

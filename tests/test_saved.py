@@ -14,14 +14,16 @@ import pytest
 import torch
 
 from dbsa_core.data import Pool
+from dbsa_core.devices import CPU
 from dbsa_core.errors import DataError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.saved import load_pool, save_pool
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import encode
-from dbsa_core.stage1 import EncodedPool
-from dbsa_core.store import disk
+from dbsa_core.stage1 import memory
+from dbsa_core.stage1.encoding import EncodedPool
+from dbsa_core.store import KeyForm, disk
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -56,9 +58,25 @@ def blocks_of(pool: EncodedPool) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(pool.store.get(block.id).keys, pool.store.get(block.id).values) for block in pool.blocks]
 
 
-@pytest.mark.parametrize("family", ["llama", "phi3-longrope"])
+@pytest.fixture
+def in_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether keys are kept rotated from their block's start, where a layer allows it."""
+    keep_in_place(monkeypatch, getattr(request, "param", True))
+    return bool(getattr(request, "param", True))
+
+
+def keep_in_place(monkeypatch: pytest.MonkeyPatch, whether: bool) -> None:
+    monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=whether))
+
+
+def forms_of(pool: EncodedPool) -> list[str]:
+    return ["rotated" if form is KeyForm.FROM_BLOCK_START else "before" for form in pool.store.forms]
+
+
+@pytest.mark.parametrize("in_place", [False, True], indirect=True)
+@pytest.mark.parametrize("family", ["llama", "phi3-longrope", "gemma3"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
+def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.dtype, in_place: bool) -> None:
     setup = setup_of(family=family, dtype=dtype).encode()
     pool = setup.encoded_pool()
     save_pool(pool, tmp_path / "pool")
@@ -69,6 +87,8 @@ def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.d
         assert ours[0].dtype == dtype
         assert torch.equal(ours[0], theirs[0])
         assert torch.equal(ours[1], theirs[1])
+    assert found.store.forms == pool.store.forms
+    assert ("rotated" in forms_of(pool)) == (in_place and family != "phi3-longrope")
     same = ("blocks", "pattern", "template", "model_signature", "rope_length", "blocks_planned", "seconds", "rows")
     assert [getattr(found, name) for name in same] == [getattr(pool, name) for name in same]
     assert found.complete
@@ -76,6 +96,80 @@ def test_save_then_load_is_bit_equal(tmp_path: Path, family: str, dtype: torch.d
     again = replace(again, encoded=found)
     one, other = (make_method("dbsa_fresh").fit(made).predict("text number 3") for made in (setup, again))
     assert np.array_equal(one.scores.log_probs, other.scores.log_probs)
+
+
+def test_a_file_of_the_format_before_has_keys_before_rope(
+    folder: Path, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded as they are, or rotated once in float32 where they are read in place."""
+    as_format_1(folder)
+    found = load(folder, setup)
+    assert found is not None
+    assert forms_of(found) == ["before"] * 4
+    for ours, theirs in zip(blocks_of(found), blocks_of(setup.encoded_pool()), strict=True):
+        assert torch.equal(ours[0], theirs[0])
+    keep_in_place(monkeypatch, True)
+    turned, encoded = load(folder, setup), setup_of().encode().encoded_pool()
+    assert turned is not None
+    assert forms_of(turned) == forms_of(encoded) == ["rotated"] * 4
+    for ours, theirs in zip(blocks_of(turned), blocks_of(encoded), strict=True):
+        assert torch.allclose(ours[0], theirs[0], atol=1e-5)
+        assert torch.equal(ours[1], theirs[1]) or torch.allclose(ours[1], theirs[1], atol=1e-5)
+
+
+def as_format_1(folder: Path) -> None:
+    manifest = json.loads((folder / disk.MANIFEST).read_text())
+    assert manifest.pop("key_forms") == ["before RoPE"] * 4
+    (folder / disk.MANIFEST).write_text(json.dumps({**manifest, "format": 1}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_keys_are_rotated_once_in_float32_and_rounded_once(
+    tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_in_place(monkeypatch, False)
+    setup = setup_of(dtype=dtype).encode()
+    save_pool(setup.encoded_pool(), tmp_path / "pool")
+    keep_in_place(monkeypatch, True)
+    found, rope = load(tmp_path / "pool", setup), setup.task.model.rope
+    assert found is not None
+    for (ours, _), (before, _) in zip(blocks_of(found), blocks_of(setup.encoded_pool()), strict=True):
+        tables = rope.tables(torch.arange(before.shape[2]))
+        assert torch.equal(ours, rope.rotate(before.float(), tables).to(dtype))
+
+
+def test_a_rotated_pool_stays_rotated_where_keys_would_be_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never rotated back: a CPU reads it in place too, appends to it, and answers alike."""
+    keep_in_place(monkeypatch, True)
+    there = setup_of().encode()
+    save_pool(there.encoded_pool(), tmp_path / "pool")
+    keep_in_place(monkeypatch, False)
+    here = setup_of()
+    found = load(tmp_path / "pool", here)
+    assert found is not None
+    assert forms_of(found) == ["rotated"] * 4
+    one, other = (
+        make_method("dbsa_fresh").fit(setup).predict("text number 3")
+        for setup in (replace(here, encoded=found), setup_of().encode())
+    )
+    assert np.allclose(one.scores.log_probs, other.scores.log_probs, atol=1e-4)
+    save_pool(found, tmp_path / "again")
+    again = load(tmp_path / "again", here)
+    assert again is not None
+    assert forms_of(again) == ["rotated"] * 4
+
+
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("family", ["gemma3", "gemma2", "phi3-longrope"])
+def test_a_rotated_pool_is_refused_where_a_layer_needs_keys_before_rope(tmp_path: Path, family: str) -> None:
+    setup, path = setup_of(family=family).encode(), tmp_path / "pool" / disk.MANIFEST
+    save_pool(setup.encoded_pool(), path.parent)
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "key_forms": ["rotated from the block's start"] * 4}))
+    with pytest.raises(DataError, match=r"layer 0 of tiny-.* needs them before RoPE .*not rotated back.*encode anew"):
+        load(path.parent, setup)
 
 
 def test_where_nothing_was_saved_there_is_none(setup: Setup, tmp_path: Path) -> None:
@@ -167,13 +261,32 @@ def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(folder: Path, setup:
         (lambda text: "", "no readable manifest"),
         (lambda text: "[1, 2]", "no readable manifest"),
         (lambda text: json.dumps({"format": 1}), "no readable manifest"),
-        (lambda text: json.dumps({**json.loads(text), "format": 2}), "encoded differently .*format"),
+        (lambda text: json.dumps({**json.loads(text), "format": 3}), "encoded differently .*format"),
+        (
+            lambda text: json.dumps({**json.loads(text), "key_forms": ["sideways"] * 4}),
+            "'sideways' is not a valid .*known",
+        ),
+        (lambda text: json.dumps({**json.loads(text), "key_forms": None}), "form that is not known"),
+        (lambda text: json.dumps({**json.loads(text), "key_forms": ["before RoPE"]}), "for 1 layers, tiny-llama has 4"),
         (lambda text: json.dumps({**json.loads(text), "identity": None}), "encode anew"),
         (lambda text: json.dumps({**json.loads(text), "identity": ["pattern"]}), "encode anew"),
         (lambda text: json.dumps({**json.loads(text), "blocks": ["../../etc"]}), "encode anew"),
         (lambda text: json.dumps({**json.loads(text), "blocks": [0, 1]}), "encode anew"),
     ],
-    ids=["cut", "empty", "list", "keys missing", "newer", "no identity", "odd identity", "odd blocks", "fewer blocks"],
+    ids=[
+        "cut",
+        "empty",
+        "list",
+        "keys missing",
+        "newer",
+        "odd form",
+        "no forms",
+        "few forms",
+        "no identity",
+        "odd identity",
+        "odd blocks",
+        "fewer blocks",
+    ],
 )
 def test_a_damaged_manifest_is_refused(folder: Path, setup: Setup, change: Any, message: str) -> None:
     path = folder / disk.MANIFEST

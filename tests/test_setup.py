@@ -14,7 +14,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append
-from dbsa_core.stage1 import arena_for
+from dbsa_core.stage1.memory import arena_for
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 

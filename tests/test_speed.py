@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from dbsa_core import speed as speeds
-from dbsa_core import stage1
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU
 from dbsa_core.model.language_model import LanguageModel
@@ -15,7 +14,8 @@ from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import encode
 from dbsa_core.speed import measured_speed, note_encoding
-from dbsa_core.stage1 import encode_blocks
+from dbsa_core.stage1 import encoding
+from dbsa_core.stage1.encoding import encode_blocks
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -93,6 +93,6 @@ def test_the_next_plan_knows_how_fast_the_last_one_was(model: LanguageModel, mon
     task = Task(model, Pool.of([(f"thing number {i:03d}", f"kind {i % 5}") for i in range(60)]))
     made = plan(task, EncodeSettings(pool_tokens=2000))
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(stage1, "now", lambda device: float(next(clock)))
+    monkeypatch.setattr(encoding, "now", lambda device: float(next(clock)))
     encoded = encode(task, made)
     assert plan(task, EncodeSettings(pool_tokens=2000)).seconds == pytest.approx(encoded.seconds)

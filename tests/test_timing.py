@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core import stage1
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU, POLICIES
 from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append, encode
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1 import encoding
+from dbsa_core.stage1.encoding import Progress
 from dbsa_core.task import Task
 from dbsa_core.timing import Stopwatch, now
 from tests.tiny import tiny_model
@@ -79,7 +79,7 @@ def test_encoding_and_its_progress_are_timed_by_that_clock(monkeypatch: pytest.M
     pool = Pool.of([(f"day {i} was cold", "cold" if i % 2 else "hot") for i in range(40)])
     task = Task(tiny_model("llama"), pool)
     made = plan(task, EncodeSettings(block_size=4))
-    monkeypatch.setattr(stage1, "now", tick)
+    monkeypatch.setattr(encoding, "now", tick)
     said: list[Progress] = []
     encoded: Any = encode(task, made, on_progress=said.append)
     chunks = len(said)

@@ -37,9 +37,7 @@ def requirements(path: Path, environment: dict[str, str] | None = None) -> list[
 
 def locked_versions() -> dict[str, Version]:
     """Canonical name to version, for this Python and platform."""
-    return {
-        canonicalize_name(found.name): Version(next(iter(found.specifier)).version) for found in requirements(LOCK)
-    }
+    return {canonicalize_name(found.name): Version(next(iter(found.specifier)).version) for found in requirements(LOCK)}
 
 
 def lower_bound(requirement: Requirement) -> str:

@@ -24,7 +24,7 @@ from dbsa_core.methods import Method
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.speed import note_encoding
-from dbsa_core.stage1 import OnProgress, Progress, append_blocks, encode_blocks
+from dbsa_core.stage1.encoding import OnProgress, Progress, append_blocks, encode_blocks
 
 QUERYABLE_TOKENS = 1_000
 """From here on, what is done is published: with less, a query finds next to nothing to read."""

@@ -13,7 +13,7 @@ from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core import DBSAError, EncodeSettings, QuerySettings
 from dbsa_core.files.tables import read_table
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 
 
 def create_api(workspace: Workspace) -> None:

@@ -24,7 +24,7 @@ from dbsa_core.errors import SettingsError
 from dbsa_core.planning import EncodingPlan, limits
 from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, preset
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 
 OWN = "own"
 PRESETS = [

@@ -19,7 +19,7 @@ from app.views import message_view
 from dbsa_core import DBSAError
 from dbsa_core.devices import unused_gpu
 from dbsa_core.model.loading import EMBEDDED_NAME
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 
 PULSE_SECONDS = 0.8
 _DISMISS = """

@@ -13,9 +13,10 @@ import torch
 
 from dbsa_core.attention.causal import Masks, causal_attention
 from dbsa_core.attention.partial import Partial, merge
-from dbsa_core.attention.parts import KeysAndValues, attend, choose
+from dbsa_core.attention.parts import KeysAndValues, attend, attend_behind, choose
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import sdpa_attention
+from dbsa_core.attention.stretches import Stretches
 from dbsa_core.attention.visibility import ALL, CAUSAL, Part, Sees, Visibility
 
 
@@ -59,8 +60,10 @@ __all__ = [
     "Part",
     "Partial",
     "Sees",
+    "Stretches",
     "Visibility",
     "attend",
+    "attend_behind",
     "causal_attention",
     "choose",
     "merge",

@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True, eq=False)
 class Partial:
-    """Attention over some of the keys that the queries see."""
+    """Attention over some of the keys that the queries see, or over several such sets, each an entry of the batch."""
 
     output: torch.Tensor
     """[batch, heads, tokens, head_dim]."""
@@ -34,3 +34,12 @@ def merge(parts: Sequence[Partial]) -> torch.Tensor:
         if number < len(others):
             total = torch.logaddexp(total, part.log_sum_exp)
     return output.to(dtype)
+
+
+def merge_entries(entries: Partial, others: Sequence[Partial]) -> torch.Tensor:
+    """The same [1, heads, tokens, head_dim] where the entries of a batch are parts too."""
+    parts = [entries, *others]
+    sums = torch.cat([part.log_sum_exp for part in parts if part.log_sum_exp is not None])
+    shares = sums.softmax(0)[..., None]
+    outputs = torch.cat([part.output for part in parts])
+    return (outputs.to(shares.dtype) * shares).sum(0, keepdim=True).to(outputs.dtype)

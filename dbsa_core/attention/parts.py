@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from dbsa_core.attention.causal import causal_attention
-from dbsa_core.attention.partial import merge
+from dbsa_core.attention.partial import Partial, merge, merge_entries
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import knows_log_sum_exp, sdpa_attention
+from dbsa_core.attention.stretches import Stretches, stretches_attention
 from dbsa_core.attention.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -58,16 +59,36 @@ def attend(
         if sees.causal:
             return causal_attention(choose(options), query, *parts[0], options, visibility.tiles)
         return choose(options)(query, *parts[0], sees, options).output
+    return merge(_partials(query, parts, visibility, options))
+
+
+def attend_behind(
+    turned: torch.Tensor,
+    memory: KeysAndValues,
+    stretches: Stretches,
+    query: torch.Tensor,
+    parts: Sequence[KeysAndValues],
+    visibility: Visibility,
+    options: LayerOptions,
+) -> torch.Tensor:
+    """The same where all queries also see stretches of a memory, keys and values [tokens, kv_heads, head_dim]: each by
+    its own query of `turned` [stretches, heads, tokens, head_dim]. For layers without a window, softcap or sinks."""
+    assert (options.sliding_window, options.softcap, options.sinks) == (None, None, None)
+    seen = stretches_attention(turned, *memory, stretches, options, choose(options, query))
+    return merge_entries(seen, _partials(query, parts, visibility, options))
+
+
+def _partials(
+    query: torch.Tensor, parts: Sequence[KeysAndValues], visibility: Visibility, options: LayerOptions
+) -> list[Partial]:
     attention = choose(options, query)
     # A sink takes its share of the whole once: with the last part.
     rest = options if options.sinks is None else replace(options, sinks=None)
     asked = [rest] * (len(parts) - 1) + [options]
-    return merge(
-        [
-            attention(query, *held, part.sees, how, log_sum_exp=True)
-            for held, part, how in zip(parts, visibility.parts, asked, strict=True)
-        ]
-    )
+    return [
+        attention(query, *held, part.sees, how, log_sum_exp=True)
+        for held, part, how in zip(parts, visibility.parts, asked, strict=True)
+    ]
 
 
 def _within_window(

@@ -42,6 +42,12 @@ def knows_log_sum_exp(query: torch.Tensor) -> bool:
     return kernels is Kernels.CUDA and query.dtype in (*HALF, torch.float32) and query.shape[3] % HEAD_MULTIPLE == 0
 
 
+def knows_flash(query: torch.Tensor) -> bool:
+    """Whether CUDA's flash kernel takes queries of this type and head size."""
+    fits = query.shape[3] % HEAD_MULTIPLE == 0 and query.shape[3] <= LARGEST_HEAD
+    return policy_for(query.device).kernels is Kernels.CUDA and query.dtype in HALF and fits
+
+
 def sdpa_attention(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -106,7 +112,7 @@ def _on_cuda(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Flash in half precision without a mask, else the memory-efficient kernel, whose log-sum-exp is padded."""
     mask = sees.additive(query.dtype)
-    if mask is None and query.dtype in HALF and query.shape[3] <= LARGEST_HEAD:
+    if mask is None and knows_flash(query):
         found = torch.ops.aten._scaled_dot_product_flash_attention(
             query, key, value, 0.0, sees.causal, False, scale=scaling
         )

@@ -35,7 +35,7 @@ from dbsa_core.files.spreadsheet import safe_row
 from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
-from dbsa_core.stage1 import EncodedPool
+from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.task import Task
 
 BAD_INPUT, STOPPED, UNREAD = 2, 130, 141

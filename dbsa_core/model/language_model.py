@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -65,6 +65,9 @@ class LanguageModel:
     max_positions: int
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
+    movable: tuple[bool, ...]
+    """For each layer, whether its keys may be kept rotated and be moved by rotating queries: its RoPE tables are the
+    same at every length, and it has neither a sliding window nor a softcap nor sink scores."""
     hook: Hook = field(repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _seen_kinds: set[str] = field(default_factory=set, repr=False)
@@ -105,7 +108,9 @@ class LanguageModel:
                 hook.rotary, survey.attention_module, config, survey.rotates, survey.head_dim, max_positions
             )
             shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
-            made = cls(model, tokenizer, name or config.model_type, rope, shape, max_positions, signature, hook)
+            movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
+            name = name or config.model_type
+            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, movable, hook)
             made.probe()
         except BaseException:
             hook.close()
@@ -224,8 +229,28 @@ class _Survey:
 
     attention_module: type = object
     rotates: tuple[bool, ...] = ()
+    plain: tuple[bool, ...] = ()
+    """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
     kv_heads: int = 0
     head_dim: int = 0
+
+
+class _Layer(NamedTuple):
+    """What one layer hands to its attention."""
+
+    rotates: bool
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+    options: LayerOptions
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return self.kv_heads, self.key_dim, self.value_dim
+
+    @property
+    def plain(self) -> bool:
+        return self.options.sliding_window is None and self.options.softcap is None and self.options.sinks is None
 
 
 @dataclass
@@ -233,13 +258,13 @@ class _SurveyStage:
     """Records each layer. Its stand-in returns cos = sin = 0, so that rotation leaves zeros and no rotation does
     not."""
 
-    seen: dict[int, tuple[bool, int, int, int, int | None]] = field(default_factory=dict)
+    seen: dict[int, _Layer] = field(default_factory=dict)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
         rotated = bool((query.abs().amax(dim=(0, 1, 2)) == 0).any())
-        self.seen[layer] = (rotated, key.shape[1], key.shape[3], value.shape[3], options.sliding_window)
+        self.seen[layer] = _Layer(rotated, key.shape[1], key.shape[3], value.shape[3], options)
         return torch.zeros_like(query)
 
 
@@ -291,18 +316,21 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     layers = [stage.seen.get(i) for i in range(config.num_hidden_layers)]
     types = tuple(getattr(config, "layer_types", None) or ())
     strange = sorted(set(types) - {"full_attention", "sliding_attention"})
-    unseen = [i for i, kind in enumerate(types) if kind == "sliding_attention" and (layers[i] or (0,) * 5)[4] is None]
-    if None in layers or len({seen[1:4] for seen in layers if seen}) != 1 or strange or unseen:
+    found = [seen for seen in layers if seen]
+    windows = [seen.options.sliding_window if seen else None for seen in layers]
+    unseen = [i for i, kind in enumerate(types) if kind == "sliding_attention" and windows[i] is None]
+    if len(found) < len(layers) or len({seen.sizes for seen in found}) != 1 or strange or unseen:
         why = f"layers of kind {', '.join(strange)}" if strange else "layers whose keys and values we cannot read alike"
         raise ModelError(
             f"The family {family!r} cannot be used: it has {why}. Use a model of a tested family: "
             f"{', '.join(sorted(TESTED_FAMILIES))}."
         )
-    found = [seen for seen in layers if seen]
-    if found[0][2] != found[0][3]:
+    first = found[0]
+    if first.key_dim != first.value_dim:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
     module = next(m for m in model.modules() if getattr(m, "layer_idx", None) == 0 and "ttention" in type(m).__name__)
-    return _Survey(type(module), tuple(seen[0] for seen in found), found[0][1], found[0][2])
+    rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.plain for seen in found)
+    return _Survey(type(module), rotates, plain, first.kv_heads, first.key_dim)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

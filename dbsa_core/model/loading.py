@@ -78,9 +78,7 @@ def _local_folder(
 def _from_folder(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except Exception as error:
         raise ModelError(_load_message(source, error)) from error
     try:

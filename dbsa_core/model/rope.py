@@ -86,6 +86,17 @@ class Rope:
         cos, sin = self.embedding(probe, asked[None], *arguments)
         return (cos[:, :-1], sin[:, :-1]) if pinned else (cos, sin)
 
+    def moves(self, distances: torch.Tensor, layer_type: str | None = None) -> Tables:
+        """cos and sin [1, tokens, rotary_dim], float32, that turn states which are rotated already further by
+        `distances` [tokens] positions. The factor that YaRN's tables hold is left out: those states have it."""
+        cos, sin = self.tables(torch.cat([distances.new_zeros(1), distances]), layer_type)
+        return cos[:, 1:] / cos[:, :1], sin[:, 1:] / cos[:, :1]
+
+    def rotate_wide(self, states: torch.Tensor, tables: Tables) -> torch.Tensor:
+        """The same as `rotate`, computed in float32 or wider and rounded once."""
+        wide = torch.promote_types(states.dtype, torch.float32)
+        return self.rotate(states.to(wide), (tables[0].to(wide), tables[1].to(wide))).to(states.dtype)
+
     def rotate(self, states: torch.Tensor, tables: Tables) -> torch.Tensor:
         """`states` [batch, heads, tokens, head_dim] rotated by cos and sin [1, tokens, rotary_dim]."""
         rotary_dim = tables[0].shape[-1]

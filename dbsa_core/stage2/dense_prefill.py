@@ -6,14 +6,15 @@ Knows nothing about demonstrations or queries.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from dbsa_core.attention import LayerOptions, Visibility, attend
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Visibility, attend, attend_behind
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.stage2.prefix import Prefix, reserve
+from dbsa_core.stage2.prefix import PerLayer, Prefix, reserve
+from dbsa_core.stage2.rotation import Rotation
 
 PART_TOKENS = 4096
 """Tokens of one forward: activations stay bounded, however long the prompt."""
@@ -43,32 +44,57 @@ def prefill(prefix: Prefix, token_ids: Sequence[int], part_tokens: int | None = 
     `part_tokens` go through the model in one forward; by default as many as `tokens_at_once` says.
     """
     model, before = prefix.model, prefix.length
+    keys, values = reserve(model, [key.shape[1] + len(token_ids) for key in prefix.keys])
     with torch.inference_mode():
-        keys, values = reserve(model, before + len(token_ids))
-        keys[:, :, :before], values[:, :, :before] = prefix.keys, prefix.values
+        for layer, (key, value) in enumerate(zip(prefix.keys, prefix.values, strict=True)):
+            keys[layer][:, : key.shape[1]], values[layer][:, : key.shape[1]] = key, value
     at_once = part_tokens or tokens_at_once(prefix, len(token_ids))
     for start in range(0, len(token_ids), at_once):
         part = token_ids[start : start + at_once]
         positions = torch.arange(before + start, before + start + len(part), device=model.device)
-        stage = _PrefillStage(keys, values, before + start, Visibility.causal(len(part), before + start + len(part)))
-        model.run(model.ids(part), positions, stage, rope_length=prefix.rope_length)
-    return replace(prefix, keys=keys, values=values)
+        stage = _PrefillStage(Rotation(prefix, positions), keys, values, before + start)
+        model.run(model.ids(part), positions, stage, deferred=stage.rotation.deferred, rope_length=prefix.rope_length)
+    return replace(prefix, length=before + len(token_ids), keys=keys, values=values)
 
 
 @dataclass(frozen=True, eq=False)
 class _PrefillStage:
-    """Causal attention behind everything that was run before, which stands in the same memory."""
+    """Causal attention behind everything that was run before, which stands in the same memory but for blocks that are
+    read in place."""
 
-    keys: torch.Tensor
-    values: torch.Tensor
-    """[layers, kv_heads, capacity, head_dim]; the tokens of this forward are written from `start` on."""
+    rotation: Rotation
+    keys: PerLayer
+    values: PerLayer
+    """For each layer [kv_heads, capacity, head_dim]."""
     start: int
-    visibility: Visibility
+    """The position of the first token of this forward."""
+    _seen: dict[int, Visibility] = field(default_factory=dict, repr=False)
+    """By the position of the first token in a layer's memory."""
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
-        end = self.start + key.shape[2]
-        self.keys[layer, :, self.start : end], self.values[layer, :, self.start : end] = key[0], value[0]
-        seen = self.keys[layer, None, :, :end], self.values[layer, None, :, :end]
-        return attend(query, [seen], self.visibility, options)
+        prefix, new = self.rotation.prefix, key.shape[2]
+        blocks = prefix.in_place(layer)
+        first = prefix.blocks_end if blocks is not None else 0
+        start, end = self.start - first, self.start - first + new
+        memory = self.keys[layer][None], self.values[layer][None]
+        memory[0][:, :, start:end], memory[1][:, :, start:end] = self.rotation.placed(layer, key), value
+        placed = self.rotation.placed(layer, query)
+        if blocks is None:
+            seen = memory[0][:, :, :end], memory[1][:, :, :end]
+            return attend(placed, [seen], self._visible(first, [range(end)]), options)
+        stretches = [range(start), range(start, end)] if start else [range(end)]
+        parts = [(memory[0][:, :, one.start : one.stop], memory[1][:, :, one.start : one.stop]) for one in stretches]
+        pool = blocks.arena.keys[layer], blocks.arena.values[layer]
+        turned = self.rotation.turned(layer, query)
+        visibility = self._visible(first, stretches)
+        return attend_behind(turned, pool, blocks.stretches, placed, parts, visibility, options)
+
+    def _visible(self, first: int, stretches: Sequence[range]) -> Visibility:
+        """All of the stretches, places in a memory that begins at position `first`, and the last of them causally."""
+        if first not in self._seen:
+            runs = [range(first + one.start, first + one.stop) for one in stretches]
+            parts = [*(Part(run, ALL) for run in runs[:-1]), Part(runs[-1], CAUSAL)]
+            self._seen[first] = Visibility(range(self.start, runs[-1].stop), tuple(parts))
+        return self._seen[first]

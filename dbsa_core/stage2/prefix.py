@@ -11,66 +11,124 @@ from itertools import accumulate
 
 import torch
 
+from dbsa_core.attention import Stretches
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.stage1 import EncodedPool
+from dbsa_core.stage1.encoding import EncodedPool
+from dbsa_core.store import Arena, KeyForm
+
+PerLayer = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BlocksInPlace:
+    """Blocks that are read where they stand, in the layers whose keys are rotated from their block's start."""
+
+    arena: Arena
+    stretches: Stretches
+    """Where they stand in the arena, in the prefix's order."""
+    firsts: tuple[int, ...]
+    """The position in the prefix of each one's first token."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What a query sees before itself: rotated keys and values at positions 0..length-1. Nobody writes into it, so that
-    many queries may read it at once."""
+    """What a query sees before itself, at positions 0..length-1. Nobody writes into it, so that many queries may read
+    it at once."""
 
     model: LanguageModel
-    keys: torch.Tensor
-    values: torch.Tensor
-    """[layers, kv_heads, length, head_dim]."""
+    length: int
+    """Its tokens, without the query."""
+    keys: PerLayer
+    values: PerLayer
+    """For each layer [kv_heads, tokens, head_dim], rotated: those of all positions, or in a layer that reads blocks in
+    place those behind the blocks."""
     block_spans: tuple[tuple[int, int, int], ...] = ()
     """(block id, start, end) in the prefix's order."""
     rope_length: int | None = None
+    blocks: BlocksInPlace | None = None
 
     @classmethod
     def empty(cls, model: LanguageModel, rope_length: int | None = None) -> Prefix:
         """Nothing before the query."""
-        return cls(model, *reserve(model, 0), (), rope_length)
+        return cls(model, 0, *reserve(model, [0] * model.shape.layers), rope_length=rope_length)
 
     @property
-    def length(self) -> int:
-        """Its tokens, without the query."""
-        return self.keys.shape[2]
+    def blocks_end(self) -> int:
+        """Where its blocks end, and what was run behind them begins."""
+        return self.block_spans[-1][2] if self.block_spans else 0
+
+    def in_place(self, layer: int) -> BlocksInPlace | None:
+        """The blocks that a layer reads where they stand, if it does; they come before its `keys`."""
+        reads = self.blocks is not None and self.blocks.arena.forms[layer] is KeyForm.FROM_BLOCK_START
+        return self.blocks if reads else None
 
 
-def reserve(model: LanguageModel, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Memory for keys and values of so many tokens, each [layers, kv_heads, tokens, head_dim]."""
-    size = (model.shape.layers, model.shape.kv_heads, tokens, model.shape.head_dim)
-    keys = torch.empty(size, dtype=model.shape.dtype, device=model.device)
-    return keys, torch.empty_like(keys)
+def reserve(model: LanguageModel, tokens: Sequence[int]) -> tuple[PerLayer, PerLayer]:
+    """Memory for keys and for values: of each layer so many tokens, [kv_heads, tokens, head_dim]."""
+    shape = model.shape
+    sizes = [(shape.kv_heads, count, shape.head_dim) for count in tokens]
+    keys = tuple(torch.empty(size, dtype=shape.dtype, device=model.device) for size in sizes)
+    return keys, tuple(map(torch.empty_like, keys))
 
 
 def assemble(model: LanguageModel, encoded: EncodedPool, block_ids: Sequence[int]) -> Prefix:
-    """The blocks, in the order given, at positions 0.. with RoPE applied."""
-    stored = [encoded.store.get(block_id) for block_id in block_ids]
-    ends = list(accumulate((kv.keys.shape[2] for kv in stored), initial=0))
-    with torch.inference_mode():
-        keys, values = reserve(model, ends[-1])
-        for kv, start, end in zip(stored, ends, ends[1:], strict=False):
-            values[:, :, start:end] = kv.values
-            _rotate_into(keys[:, :, start:end], kv.keys, model, start, encoded.rope_length)
+    """The blocks, in the order given, at positions 0.. with RoPE applied; read in place where a layer's form allows."""
+    store = encoded.store
+    spans_there = tuple(store.span(block_id) for block_id in block_ids)
+    ends = list(accumulate((end - start for start, end in spans_there), initial=0))
     spans = tuple(zip(block_ids, ends, ends[1:], strict=False))
-    return Prefix(model, keys, values, spans, encoded.rope_length)
+    gathered = [i for i, form in enumerate(store.forms) if form is KeyForm.BEFORE_ROPE]
+    blocks = None
+    if block_ids and len(gathered) < len(store.forms):
+        blocks = BlocksInPlace(store, Stretches(spans_there, model.device), tuple(ends[:-1]))
+    with torch.inference_mode():
+        keys, values = _gathered(model, encoded, spans, gathered, ends[-1])
+    return Prefix(model, ends[-1], keys, values, spans, encoded.rope_length, blocks)
+
+
+def _gathered(
+    model: LanguageModel,
+    encoded: EncodedPool,
+    spans: Sequence[tuple[int, int, int]],
+    layers: Sequence[int],
+    length: int,
+) -> tuple[PerLayer, PerLayer]:
+    """For each layer keys and values [kv_heads, length, head_dim] at positions 0.., and none in layers but these."""
+    shape, every = model.shape, len(layers) == model.shape.layers
+    size = (len(layers), shape.kv_heads, length, shape.head_dim)
+    keys = torch.empty(size, dtype=shape.dtype, device=model.device)
+    values = torch.empty_like(keys)
+    for block_id, start, end in spans if layers else ():
+        kv = encoded.store.get(block_id)
+        held = (kv.keys, kv.values) if every else (kv.keys[layers], kv.values[layers])
+        values[:, :, start:end] = held[1]
+        _rotate_into(keys[:, :, start:end], held[0], model, layers, start, encoded.rope_length)
+    places = {layer: place for place, layer in enumerate(layers)}
+    nothing = keys.new_empty(shape.kv_heads, 0, shape.head_dim)
+
+    def by_layer(found: torch.Tensor) -> PerLayer:
+        return tuple(found[places[layer]] if layer in places else nothing for layer in range(shape.layers))
+
+    return by_layer(keys), by_layer(values)
 
 
 def _rotate_into(
-    target: torch.Tensor, keys: torch.Tensor, model: LanguageModel, first: int, rope_length: int | None
+    target: torch.Tensor,
+    keys: torch.Tensor,
+    model: LanguageModel,
+    layers: Sequence[int],
+    first: int,
+    rope_length: int | None,
 ) -> None:
     """Rotate a block's keys [layers, kv_heads, tokens, head_dim] to positions `first`.., all layers of a kind at
     once."""
     rope = model.rope
     positions = torch.arange(first, first + keys.shape[2], device=keys.device)
-    kinds = {(kind, rotates) for kind, rotates in zip(rope.layer_types, rope.rotates, strict=True)}
-    for kind, rotates in kinds:
-        layers = [i for i in range(len(rope.rotates)) if (rope.layer_types[i], rope.rotates[i]) == (kind, rotates)]
-        every = len(layers) == len(rope.rotates)
-        part = keys if every else keys[layers]
+    kinds = [(rope.layer_types[layer], rope.rotates[layer]) for layer in layers]
+    for kind, rotates in dict.fromkeys(kinds):
+        of_kind = [i for i, other in enumerate(kinds) if other == (kind, rotates)]
+        every = len(of_kind) == len(kinds)
+        part = keys if every else keys[of_kind]
         if rotates:
             part = rope.rotate(part, rope.tables(positions, kind, rope_length, dtype=keys.dtype))
-        target[slice(None) if every else layers] = part
+        target[slice(None) if every else of_kind] = part

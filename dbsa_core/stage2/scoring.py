@@ -132,6 +132,7 @@ class _Walk:
             self.model.ids(token_ids),
             self.model.ids(self.tail.positions[start:]),
             stage,
+            deferred=stage.rotation.deferred,
             rope_length=self.prefix.rope_length,
             logits_rows=rows,
         )

@@ -11,10 +11,21 @@ from functools import cached_property
 
 import torch
 
-from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Sees, Visibility, attend
+from dbsa_core.attention import (
+    ALL,
+    CAUSAL,
+    KeysAndValues,
+    LayerOptions,
+    Part,
+    Sees,
+    Visibility,
+    attend,
+    attend_behind,
+)
 from dbsa_core.attention.reference import attention_scores, probabilities_of
 from dbsa_core.attention.visibility import causal_tail
 from dbsa_core.stage2.prefix import Prefix, reserve
+from dbsa_core.stage2.rotation import Rotation
 
 MASKED_PROMPT = 512
 """A prompt of up to so many tokens behind a prefix shares one small mask with the nodes, so that a layer reads the
@@ -56,8 +67,8 @@ class Tail:
 
     def __init__(self, prefix: Prefix, capacity: int):
         self.prefix = prefix
-        self.keys, self.values = reserve(prefix.model, capacity)
-        """Rotated, [layers, kv_heads, capacity, head_dim]."""
+        self.keys, self.values = reserve(prefix.model, [capacity] * prefix.model.shape.layers)
+        """For each layer [kv_heads, capacity, head_dim], rotated."""
         self.positions: list[int] = []
         """Of each of its tokens so far."""
 
@@ -75,46 +86,77 @@ class TailStage:
     mass: AttentionMass | None = None
     mass_row: int = 0
     """The tail's token whose attention `mass` takes; it sees all of the tail up to itself."""
+    _seen: dict[bool, list[Visibility]] = field(default_factory=dict, repr=False)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
-        end = self.start + key.shape[2]
-        self.tail.keys[layer, :, self.start : end], self.tail.values[layer, :, self.start : end] = key[0], value[0]
-        outputs = [
-            attend(query[:, :, group.start : group.end], self._parts(layer, group), visibility, options)
-            for group, visibility in zip(self.groups, self._visibilities, strict=True)
-        ]
+        new = slice(self.start, self.start + key.shape[2])
+        self.tail.keys[layer][:, new] = self.rotation.placed(layer, key)[0]
+        self.tail.values[layer][:, new] = value[0]
+        placed, blocks = self.rotation.placed(layer, query), self.tail.prefix.in_place(layer)
+        turned = None if blocks is None else self.rotation.turned(layer, query)
+        outputs = []
+        for group, visibility in zip(self.groups, self._visibilities(blocks is not None), strict=True):
+            own, parts = slice(group.start, group.end), self._parts(layer, group)
+            if blocks is None or turned is None:
+                outputs.append(attend(placed[:, :, own], parts, visibility, options))
+            else:
+                memory = blocks.arena.keys[layer], blocks.arena.values[layer]
+                behind = memory, blocks.stretches, placed[:, :, own], parts, visibility, options
+                outputs.append(attend_behind(turned[:, :, own], *behind))
         if self.mass is not None:
             row = self.mass_row - self.start
-            self._look(self.mass, layer, query[:, :, row : row + 1], options)
+            own = slice(row, row + 1)
+            self._look(self.mass, layer, placed[:, :, own], None if turned is None else turned[:, :, own], options)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
     @cached_property
-    def _visibilities(self) -> list[Visibility]:
-        found, before, positions = [], self.tail.prefix.length, self.tail.positions
-        for group in self.groups:
-            parts = [Part(range(before), ALL)] if before else []
-            if group.whole:
-                parts.append(Part(_as_range(positions[: group.whole]), ALL))
-            parts.append(Part(_as_range(positions[group.whole : group.last]), group.sees))
-            asked = positions[self.start + group.start : self.start + group.end]
-            found.append(Visibility(_as_range(asked), tuple(parts)))
-        return found
+    def rotation(self) -> Rotation:
+        """Of this forward's tokens."""
+        return Rotation(self.tail.prefix, self.tail.prefix.model.ids(self.tail.positions[self.start :]))
 
-    def _parts(self, layer: int, group: Group) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _visibilities(self, in_place: bool) -> list[Visibility]:
+        """Of each group: what stands in memory of its own, so without the blocks that a layer reads in place."""
+        if in_place not in self._seen:
+            self._seen[in_place] = [self._visibility(group, in_place) for group in self.groups]
+        return self._seen[in_place]
+
+    def _visibility(self, group: Group, in_place: bool) -> Visibility:
+        prefix, positions = self.tail.prefix, self.tail.positions
+        first = prefix.blocks_end if in_place else 0
+        parts = [Part(range(first, prefix.length), ALL)] if prefix.length > first else []
+        if group.whole:
+            parts.append(Part(_as_range(positions[: group.whole]), ALL))
+        parts.append(Part(_as_range(positions[group.whole : group.last]), group.sees))
+        asked = positions[self.start + group.start : self.start + group.end]
+        return Visibility(_as_range(asked), tuple(parts))
+
+    def _parts(self, layer: int, group: Group) -> list[KeysAndValues]:
         prefix, tail = self.tail.prefix, self.tail
-        parts = [(prefix.keys[layer][None], prefix.values[layer][None])] if prefix.length else []
+        parts = [(prefix.keys[layer][None], prefix.values[layer][None])] if prefix.keys[layer].shape[1] else []
         for first, last in ((0, group.whole), (group.whole, group.last)):
             if last > first:
-                parts.append((tail.keys[layer, None, :, first:last], tail.values[layer, None, :, first:last]))
+                parts.append((tail.keys[layer][None, :, first:last], tail.values[layer][None, :, first:last]))
         return parts
 
-    def _look(self, mass: AttentionMass, layer: int, row: torch.Tensor, options: LayerOptions) -> None:
+    def _look(
+        self,
+        mass: AttentionMass,
+        layer: int,
+        row: torch.Tensor,
+        turned: torch.Tensor | None,
+        options: LayerOptions,
+    ) -> None:
         """The weights of one row, which sees the keys up to its own that are within the layer's window."""
-        prefix, seen = self.tail.prefix, self.tail.keys[layer, None, :, : self.mass_row + 1]
-        parts = [prefix.keys[layer][None], seen] if prefix.length else [seen]
-        scores = torch.cat([attention_scores(row, key, options) for key in parts], dim=-1)
+        prefix, seen = self.tail.prefix, self.tail.keys[layer][None, :, : self.mass_row + 1]
+        asked = [(row, key) for key in (prefix.keys[layer][None], seen) if key.shape[2]]
+        if turned is not None and prefix.blocks is not None:
+            memory = prefix.blocks.arena.keys[layer, None].transpose(1, 2)
+            stretches = prefix.blocks.stretches.spans
+            there = [(one[None], memory[:, :, start:end]) for one, (start, end) in zip(turned, stretches, strict=True)]
+            asked = [*there, *asked]
+        scores = torch.cat([attention_scores(one, key, options) for one, key in asked], dim=-1)
         window = options.sliding_window
         first = 0 if window is None else max(0, scores.shape[-1] - window)
         weights = probabilities_of(scores[..., first:], options)[0, :, 0].float()

@@ -5,6 +5,6 @@ Knows nothing about models or prompts: block ids and tensors only.
 
 from __future__ import annotations
 
-from dbsa_core.store.arena import SPARE, Arena, BlockKV, with_spare
+from dbsa_core.store.arena import SPARE, Arena, BlockKV, KeyForm, with_spare
 
-__all__ = ["SPARE", "Arena", "BlockKV", "with_spare"]
+__all__ = ["SPARE", "Arena", "BlockKV", "KeyForm", "with_spare"]

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 
@@ -24,9 +25,18 @@ def with_spare(tokens: int) -> int:
     return tokens + math.ceil(SPARE * tokens)
 
 
+class KeyForm(Enum):
+    """How a layer's keys are kept; the values name it in files."""
+
+    BEFORE_ROPE = "before RoPE"
+    """As the model makes them: rotated anew for every reader."""
+    FROM_BLOCK_START = "rotated from the block's start"
+    """By RoPE at positions counted from the first token of their own block: a reader rotates its query instead."""
+
+
 @dataclass(frozen=True, eq=False)
 class BlockKV:
-    """One block's keys before RoPE and its values, both [layers, kv_heads, tokens, head_dim]."""
+    """One block's keys, each layer's in its form, and its values, both [layers, kv_heads, tokens, head_dim]."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -39,13 +49,12 @@ class Arena:
     where another has gone on already takes a copy of those blocks, as does one that outgrows the memory.
     """
 
-    def __init__(
-        self, *, layers: int, kv_heads: int, head_dim: int, tokens: int, dtype: torch.dtype, device: torch.device
-    ):
-        """Memory for so many `tokens`, without a block in it."""
-        self.keys = torch.empty(layers, tokens, kv_heads, head_dim, dtype=dtype, device=device)
-        self.values = torch.empty_like(self.keys)
-        """Both [layers, tokens, kv_heads, head_dim], keys before RoPE."""
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, forms: Sequence[KeyForm]):
+        """Memory without a block in it; see its attributes."""
+        self.keys, self.values = keys, values
+        """Both [layers, tokens, kv_heads, head_dim]."""
+        self.forms = tuple(forms)
+        """For each layer, how its keys are kept."""
         self._starts = [0]
         self._lock = threading.Lock()
 
@@ -104,15 +113,9 @@ class Arena:
             del self._starts[first + 1 :]
 
     def _copied(self, blocks: int, held: int, tokens: int, why: str) -> Arena:
-        layers, _, kv_heads, head_dim = self.keys.shape
-        larger = Arena(
-            layers=layers,
-            kv_heads=kv_heads,
-            head_dim=head_dim,
-            tokens=tokens,
-            dtype=self.keys.dtype,
-            device=self.keys.device,
-        )
+        layers, _, *rest = self.keys.shape
+        keys, values = (memory.new_empty(layers, tokens, *rest) for memory in (self.keys, self.values))
+        larger = Arena(keys, values, self.forms)
         with torch.inference_mode():
             larger.keys[:, :held], larger.values[:, :held] = self.keys[:, :held], self.values[:, :held]
         larger._starts = self._starts[: blocks + 1]

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,23 +19,55 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dbsa_core.errors import DataError
-from dbsa_core.store import Arena, BlockKV, with_spare
+from dbsa_core.store import BlockKV, KeyForm
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+FORMAT = 2
+KEYS_BEFORE_ROPE = 1
+"""The format before, which knew one form of keys alone."""
 MANIFEST = "manifest.json"
 
 
-def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, BlockKV], seconds: float) -> None:
-    """Replace `folder` by these blocks; `identity` is what `read_blocks` must be given to get them back."""
+@dataclass(frozen=True)
+class SavedPool:
+    """The folder of a pool, its manifest read and found to be that of the pool asked for."""
+
+    folder: Path
+    forms: tuple[KeyForm, ...] | None
+    """For each layer, how its keys are kept; None in a file of the format before: before RoPE in all."""
+    seconds: float
+    """That encoding took."""
+
+    def block(self, block_id: int, shape: Sequence[int], device: torch.device) -> BlockKV:
+        """A block's keys and values, each of that shape; `DataError` where they cannot be read, or are of another."""
+        try:
+            tensors = load_file(self.folder / _name(block_id), device=str(device))
+            kv = BlockKV(tensors["keys"], tensors["values"])
+        except (OSError, KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"A block of the pool in {self.folder} cannot be read ({error}); encode anew.") from error
+        if not kv.keys.shape == kv.values.shape == tuple(shape):
+            raise _not_whole(self.folder)
+        return kv
+
+
+def write_blocks(
+    folder: Path, identity: dict[str, Any], forms: Sequence[KeyForm], blocks: dict[int, BlockKV], seconds: float
+) -> None:
+    """Replace `folder` by these blocks; `identity` is what `saved_pool` must be given to get them back."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
     try:
         for block_id, kv in blocks.items():
             save_file({"keys": kv.keys.contiguous(), "values": kv.values.contiguous()}, partial / _name(block_id))
-        manifest = {"format": FORMAT, "identity": identity, "blocks": sorted(blocks), "seconds": seconds}
+        manifest = {
+            "format": FORMAT,
+            "identity": identity,
+            "key_forms": [form.value for form in forms],
+            "blocks": sorted(blocks),
+            "seconds": seconds,
+        }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -44,17 +76,17 @@ def write_blocks(folder: Path, identity: dict[str, Any], blocks: dict[int, Block
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_blocks(
-    folder: Path, identity: dict[str, Any], lengths: Sequence[int], device: torch.device
-) -> tuple[Arena, float] | None:
-    """The blocks, of `lengths` tokens, in one memory, and the seconds that encoding took; None where `folder` has none.
+def saved_pool(folder: Path, identity: dict[str, Any], blocks: int) -> SavedPool | None:
+    """The pool of that identity and so many blocks in `folder`; None where it has no pool.
 
     Raises `DataError` where the folder holds another pool, naming what differs, or one that cannot be read.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         held, block_ids, seconds = manifest["identity"], tuple(manifest["blocks"]), float(manifest["seconds"])
-        known = manifest["format"] == FORMAT and isinstance(held, dict)
+        version = manifest["format"]
+        known = version in (FORMAT, KEYS_BEFORE_ROPE) and isinstance(held, dict)
+        named = manifest["key_forms"] if version == FORMAT else None
         block_ids = tuple(int(block_id) for block_id in block_ids)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -65,36 +97,24 @@ def read_blocks(
     if not known or differing:
         what = ", ".join(differing) or "its format's version"
         raise DataError(f"The pool in {folder} was encoded differently ({what}); encode anew.")
-    not_whole = DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
-    if not lengths or block_ids != tuple(range(len(lengths))):
-        raise not_whole
-    store: Arena | None = None
+    if not blocks or block_ids != tuple(range(blocks)):
+        raise _not_whole(folder)
+    return SavedPool(folder, _forms(folder, named) if version == FORMAT else None, seconds)
+
+
+def _forms(folder: Path, named: Any) -> tuple[KeyForm, ...]:
     try:
-        for block_id, length in enumerate(lengths):
-            tensors = load_file(folder / _name(block_id), device=str(device))
-            kv = BlockKV(tensors["keys"], tensors["values"])
-            if kv.keys.shape[2] != length:
-                raise not_whole
-            store = store or _arena_like(kv, lengths)
-            store.put(block_id, kv)
-    except (OSError, KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"A block of the pool in {folder} cannot be read ({error}); encode anew.") from error
-    assert store is not None
-    return store, seconds
+        return tuple(KeyForm(name) for name in named)
+    except (TypeError, ValueError) as error:
+        accepted = ", ".join(repr(form.value) for form in KeyForm)
+        raise DataError(
+            f"The pool in {folder} keeps keys in a form that is not known here ({error}; known are {accepted}); encode "
+            "anew."
+        ) from error
 
 
-def _arena_like(kv: BlockKV, lengths: Sequence[int]) -> Arena:
-    """Memory with places for blocks of these lengths, otherwise of the shape, type and device of `kv`."""
-    layers, kv_heads, _, head_dim = kv.keys.shape
-    store = Arena(
-        layers=layers,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        tokens=with_spare(sum(lengths)),
-        dtype=kv.keys.dtype,
-        device=kv.keys.device,
-    )
-    return store.extended(0, lengths)
+def _not_whole(folder: Path) -> DataError:
+    return DataError(f"The pool in {folder} is not whole, or its files were swapped; encode anew.")
 
 
 def _name(block_id: int) -> str:
@@ -106,4 +126,4 @@ def as_identity(**parts: Any) -> dict[str, Any]:
     return {name: asdict(part) if hasattr(part, "__dataclass_fields__") else part for name, part in parts.items()}
 
 
-__all__ = ["FORMAT", "MANIFEST", "as_identity", "read_blocks", "write_blocks"]
+__all__ = ["FORMAT", "MANIFEST", "SavedPool", "as_identity", "saved_pool", "write_blocks"]

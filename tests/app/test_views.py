@@ -22,7 +22,7 @@ from dbsa_core.files.tables import Table
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
 from dbsa_core.task import Task
 from tests.tiny import tiny_model

@@ -31,7 +31,7 @@ from dbsa_core.methods import METHODS
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import ANSWER_COLUMNS
-from dbsa_core.stage1 import Progress
+from dbsa_core.stage1.encoding import Progress
 from tests.tiny import stock_model
 
 LABELS = ("lamp", "pump", "=door")
@@ -187,9 +187,7 @@ def test_libraries_that_print_do_not_disturb_the_json(run: Run, monkeypatch: pyt
     assert "hello from a library" in outcome.err
 
 
-def test_a_gpu_that_lies_idle_is_named_unless_a_device_was_asked_for(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_that_lies_idle_is_named_unless_a_device_was_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dbsa_core.cli.commands.unused_gpu", lambda: "GPU found, but.")
     assert "GPU found, but." in run("encode").err
     assert "GPU found, but." not in run("encode", "--device", "cpu").err

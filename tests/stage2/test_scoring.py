@@ -301,14 +301,13 @@ def test_a_prefix_is_the_beginning_of_the_prompt_and_is_left_as_it_was(way: str)
     prompt, trie = prompt_of(7, tokens=50), trie_of(PREFIXES)
     whole = score_labels(nothing(), prompt, trie, way=way)
     prefix = prefill(nothing(), prompt[:35], part_tokens=16)
-    kept = prefix.keys.clone(), prefix.values.clone()
+    kept = [tensor.clone() for tensor in (*prefix.keys, *prefix.values)]
     assert prefix.length == 35
     for _ in range(2):
         behind = score_labels(prefix, prompt[35:], trie, way=way)
         known = np.isfinite(whole.log_probs)
         assert np.allclose(behind.log_probs[known], whole.log_probs[known], rtol=TOLERANCE, atol=1e-4)
-        assert torch.equal(prefix.keys, kept[0])
-        assert torch.equal(prefix.values, kept[1])
+        assert all(torch.equal(*pair) for pair in zip((*prefix.keys, *prefix.values), kept, strict=True))
     longer = prefill(prefix, prompt[35:40])
     assert (prefix.length, longer.length) == (35, 40)
     assert np.allclose(score_labels(longer, prompt[40:], trie, way=way).log_probs[known], whole.log_probs[known])

@@ -14,8 +14,8 @@ from dbsa_core.data import Pool
 from dbsa_core.errors import Cancelled
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1 import EncodedPool, append_blocks, encode_blocks
-from dbsa_core.store import Arena, BlockKV, with_spare
+from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.store import Arena, BlockKV, KeyForm, with_spare
 from tests.tiny import tiny_model
 
 MODEL = tiny_model("llama")
@@ -24,7 +24,7 @@ PATTERN = BlockPattern(1, 1, 1)
 
 def arena(tokens: int, lengths: Sequence[int] = ()) -> Arena:
     """Two layers, three heads of four; each block filled with its number."""
-    made = Arena(layers=2, kv_heads=3, head_dim=4, tokens=tokens, dtype=torch.float32, device=torch.device("cpu"))
+    made = Arena(torch.empty(2, tokens, 3, 4), torch.empty(2, tokens, 3, 4), [KeyForm.BEFORE_ROPE] * 2)
     made.extended(0, lengths)
     for block, length in enumerate(lengths):
         made.put(block, filled(block, length))

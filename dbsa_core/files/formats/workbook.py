@@ -131,9 +131,7 @@ def _parsed(
     first = header_index(rows)
     header, width = rows[first], len(rows[first])
     body = [
-        (index, row)
-        for index, row in enumerate(rows[first + 1 :], first + 1)
-        if any(cell is not None for cell in row)
+        (index, row) for index, row in enumerate(rows[first + 1 :], first + 1) if any(cell is not None for cell in row)
     ]
     used = [header[place] is not None or any(row[place] is not None for _, row in body) for place in range(width)]
     used = [is_used or place in formulas for place, is_used in enumerate(used)]
