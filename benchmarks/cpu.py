@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ from dbsa_core.masks import dense_mask  # noqa: E402
 from dbsa_core.methods.base import Setup  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
 from dbsa_core.setup import encode  # noqa: E402
+from dbsa_core.stage1.memory import arena_for, in_forms  # noqa: E402
 from dbsa_core.stage2.dense_prefill import prefill  # noqa: E402
 from dbsa_core.stage2.prefix import Prefix, assemble  # noqa: E402
 from dbsa_core.stage2.scoring import score_labels  # noqa: E402
+from dbsa_core.store import KeyForm  # noqa: E402
 
 POOL_TOKENS = 4000
 RATIOS = {1200: 0.3, 2000: 0.5}
@@ -143,6 +145,26 @@ def query_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
+def place_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
+    """Why a CPU gathers: blocks read where they stand, by a query rotated for each, against gathered ones, in turn."""
+    task, gathered = setup.task, setup.encoded_pool()
+    model, forms = task.model, (KeyForm.FROM_BLOCK_START,) * task.model.shape.layers
+    store = arena_for(model, gathered.tokens, forms).extended(0, [len(block) for block in gathered.blocks])
+    for block in gathered.blocks:
+        store.put(block.id, in_forms(model, gathered.store.get(block.id), gathered.store.forms, forms))
+    chosen = range(0, len(gathered.blocks), 3)
+    seconds: dict[str, list[float]] = {"in place": [], "gathered": []}
+    for query in queries:
+        ids = task.prompter.query(query)
+        pools = {"in place": replace(gathered, store=store), "gathered": gathered}
+        for name, pool in pools.items():
+            begun = time.perf_counter()
+            score_labels(assemble(model, pool, chosen), ids, task.trie)
+            seconds[name].append(time.perf_counter() - begun)
+    ratio = Sample.of(seconds["in place"], seconds["gathered"])
+    return [row(f"query reading {len(chosen)} blocks in place / gathered", ratio, "ratio")]
+
+
 def memory_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Peak resident memory of one process per method, beyond its weights and cached keys and values; and of loading."""
     loading, peaks = [], {}
@@ -230,7 +252,7 @@ def main() -> None:
     rows = [row("correctness: largest difference from stock eager", Sample(difference), "share", 1e-4)]
     if difference > 1e-4:
         raise SystemExit("The answers differ from stock transformers; nothing is timed.")
-    rows += encoding_rows(setup) + query_rows(setup, queries) + memory_rows(arguments)
+    rows += encoding_rows(setup) + query_rows(setup, queries) + place_rows(setup, queries) + memory_rows(arguments)
     config = {"model": setup.task.model.name, "data": "TREC", "encode": asdict(setup.plan.settings), "ratios": RATIOS}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps({**machine(), "config": config, "rows": rows}, indent=1) + "\n")

@@ -28,7 +28,8 @@ from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.devices import CUDA  # noqa: E402
 from dbsa_core.model.language_model import LanguageModel  # noqa: E402
 from dbsa_core.stage2.prefix import Prefix  # noqa: E402
-from dbsa_core.stage2.scoring import LabelTrie, score_labels  # noqa: E402
+from dbsa_core.stage2.scoring import score_labels  # noqa: E402
+from dbsa_core.stage2.trie import LabelTrie  # noqa: E402
 
 SHAPE_8B: dict[str, Any] = {
     "vocab_size": 128_256,

@@ -127,6 +127,43 @@ def long_prompts_section(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def gpu_section(found: list[dict[str, Any]]) -> list[str]:
+    """One table a device, a column a shape; targets are of the first."""
+    first = found[0]
+    shapes = [one["shape"] for one in found]
+    by_name = [{row["name"]: row for row in one["rows"]} for one in found]
+    lines = [
+        "## Queries on a GPU",
+        "",
+        paragraph(
+            "`python benchmarks/gpu.py`: shapes of models with random weights, bfloat16, a pool of blocks of 1,280",
+            "tokens, 30 % of them read (8,960 or 28,160 tokens); 6 labels of 3 tokens, 77 labels of 4, and those",
+            "behind 400 tokens of similar examples. From ids on the host to log-probabilities on the host, by the",
+            "captured step. A floor is arithmetic: weights and selected keys read once at 3.0 TB/s, or multiplied at",
+            "790 TFLOP/s. An error is our relative RMS against float32 over that of stock transformers in the same",
+            "type, on a small model of the family.",
+            f"{first['device']}, {versions(first)}; one run a shape.",
+        ),
+        "",
+        f"| | {' | '.join(shapes)} | target ({shapes[0]}) | then | floor | |",
+        "|---" * (len(shapes) + 5) + "|",
+    ]
+    for name, row in by_name[0].items():
+        values = [f"{number(rows[name]['value'])} {row['unit']}" if name in rows else "" for rows in by_name]
+        bounds = ["" if row[kind] is None else number(row[kind]) for kind in ("target", "stretch", "floor")]
+        verdict = "" if row["target"] is None else ("met" if row["value"] <= row["target"] else "**missed**")
+        lines.append(f"| {name} | {' | '.join(values)} | {' | '.join(bounds)} | {verdict} |")
+    return lines
+
+
+def gpu_results() -> list[dict[str, Any]]:
+    """The largest shape first."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("gpu-*.json"))]
+    return sorted(
+        found, key=lambda one: -max(row["value"] for row in one["rows"] if row["name"].startswith("retrieval"))
+    )
+
+
 def probabilities_section(found: dict[str, Any]) -> list[str]:
     seconds = found["forward_seconds_p50"]
     return [
@@ -152,6 +189,8 @@ def benchmarks() -> str:
     for kind in ("cpu", "cuda"):
         if found := read(f"small-accuracy-{kind}"):
             parts.append(accuracy_section(found, kind))
+    if on_gpu := gpu_results():
+        parts.append(gpu_section(on_gpu))
     if found := read("long-prompts-cuda"):
         parts.append(long_prompts_section(found))
     if found := read("probabilities-cpu"):
@@ -185,11 +224,25 @@ def readme_table() -> str:
         paragraph(
             f"Block-sparse encoding takes {ratios['block-sparse / dense']:.2f} of dense encoding's time, and a DBSA",
             f"query {ratios['DBSA / Retrieval ICL at 1,200 tokens']:.3f} of Retrieval ICL's at 1,200 selected tokens",
-            f"({ratios['DBSA / Retrieval ICL at 2,000 tokens']:.3f} at 2,000). All figures, with n, spread, targets",
-            "and what was missed: [docs/BENCHMARKS.md](docs/BENCHMARKS.md).",
+            f"({ratios['DBSA / Retrieval ICL at 2,000 tokens']:.3f} at 2,000).",
+            *gpu_sentences(),
+            "All figures, with n, spread, targets and what was missed: [docs/BENCHMARKS.md](docs/BENCHMARKS.md).",
         ),
     ]
     return "\n".join(lines)
+
+
+def gpu_sentences() -> list[str]:
+    """What a query takes on a GPU, of the largest shape."""
+    if not (found := gpu_results()):
+        return []
+    rows, shape = {row["name"]: row["value"] for row in found[0]["rows"]}, found[0]["shape"]
+    return [
+        f"On one {found[0]['device']}, with the shape of {shape} in bfloat16 and 6 labels, a query over 8,960 selected",
+        f"tokens takes {rows['query_6_8960_ms']:.1f} ms, {rows['query_6_8960_over_retrieval']:.3f} of Retrieval ICL's",
+        f"time, and over 28,160 tokens {rows['query_6_28160_ms']:.1f} ms,",
+        f"{rows['query_6_28160_over_retrieval']:.4f} of it.",
+    ]
 
 
 def example_output(readme: str) -> str:

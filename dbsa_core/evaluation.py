@@ -15,6 +15,7 @@ from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.methods import Fitted, Method, OnRefused, Setup, fit_methods
 from dbsa_core.stage1.encoding import OnProgress
+from dbsa_core.stage2.steps import steps_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class _Run:
     """A fitted method and its answers so far."""
 
     fitted: Fitted
+    settle: Callable[[], None]
+    """Returns when what makes such queries faster is prepared."""
     answers: list[str] = field(default_factory=list)
     """"" for a row that does not fit."""
     seconds: list[float] = field(default_factory=list)
@@ -81,6 +84,9 @@ class _Run:
                 self.method.predict(text)
                 self.warm = True
             prediction = self.method.predict(text)
+            if prediction.cold:
+                self.settle()
+                prediction = self.method.predict(text)
         except QueryError as error:
             self.refused = str(error)
             self.answers.append("")
@@ -135,7 +141,8 @@ def evaluate(
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one row.")
     ready = fit_methods(methods, setup, on_progress=on_encoding, on_refused=on_refused)
-    runs, labels, done = [_Run(fitted) for fitted in ready], setup.task.pool.labels, 0
+    settle = steps_of(setup.task.model).wait
+    runs, labels, done = [_Run(fitted, settle) for fitted in ready], setup.task.pool.labels, 0
     try:
         for row in test:
             _ask_each(runs, row.text, on_refused)

@@ -15,7 +15,7 @@ from dbsa_core.errors import DataError, QueryError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids, Prompter, PromptTemplate
 from dbsa_core.retrieve import Retriever, make_retriever
-from dbsa_core.stage2.scoring import LabelTrie
+from dbsa_core.stage2.trie import LabelTrie
 
 
 class Task:

@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "model.memory": "errors",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
+    "model.compiled": "errors",
     "model.loading": "errors",
     "model.language_model": "errors devices attention model.hook model.rope model.loading",
     # Plug-ins that know no model.
@@ -79,11 +80,21 @@ MAY_IMPORT = {
     "stage2.tail": "attention stage2.prefix stage2.rotation",
     "stage2.dense_prefill": "devices attention model.language_model stage2.prefix stage2.rotation",
     "stage2.label_scores": "",
-    "stage2.scoring": "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores",
+    "stage2.trie": "prompt",
+    "stage2.step": (
+        "attention devices prompt store model.compiled model.hook model.language_model model.rope stage2.prefix "
+        "stage2.trie"
+    ),
+    "stage2.steps": (
+        "attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step stage2.trie"
+    ),
+    "stage2.scoring": (
+        "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps"
+    ),
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
     "prediction": "stage2.label_scores",
-    "task": "errors data prompt model.language_model retrieve stage2.scoring",
+    "task": "errors data prompt model.language_model retrieve stage2.trie",
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": "errors prompt store stage1.memory stage1.encoding task planning",
@@ -92,7 +103,7 @@ MAY_IMPORT = {
         "errors timing data prompt blocks model.memory stage1.encoding retrieve stage2.prefix stage2.dense_prefill "
         "stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
-    "evaluation": "errors data stage1.encoding methods",
+    "evaluation": "errors data stage1.encoding stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 ROOMS = {"files", "model", "stage1", "stage2"}

@@ -13,7 +13,7 @@ from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prompt import PRESETS, Prompter, PromptTemplate, template
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.stage2.scoring import LabelTrie
+from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, tiny_model
 

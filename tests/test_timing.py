@@ -20,17 +20,32 @@ from dbsa_core.timing import Stopwatch, now
 from tests.tiny import tiny_model
 
 
-def test_the_clock_of_a_gpu_is_read_once_it_has_done_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+class Stream:
+    """A GPU's current stream that tells when it was waited for."""
+
+    def __init__(self, device: torch.device, waited: list[torch.device]):
+        self.device, self.waited = device, waited
+
+    def synchronize(self) -> None:
+        self.waited.append(self.device)
+
+
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     waited: list[torch.device] = []
-    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(device, waited))
+    return waited
+
+
+def test_the_clock_of_a_gpu_is_read_once_it_has_done_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This thread's work: while another captures a graph, the whole device cannot be waited for."""
+    waited = waits(monkeypatch)
     device = torch.device("cuda", 1)
     assert now(torch.device("cpu")) <= now(device) <= now(torch.device("cpu"))
     assert waited == [device]
 
 
 def test_a_stopwatch_waits_for_the_device_at_both_ends_of_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[torch.device] = []
-    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    waited = waits(monkeypatch)
     watch = Stopwatch(torch.device("cuda"))
     assert len(waited) == 1
     with watch.phase("forward"):

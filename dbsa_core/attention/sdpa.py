@@ -36,16 +36,20 @@ def knows_causal(query: torch.Tensor, keys: int) -> bool:
 
 def knows_log_sum_exp(query: torch.Tensor) -> bool:
     """Whether a kernel of this device returns the log-sum-exp for queries of this type and head size."""
-    kernels = policy_for(query.device).kernels
-    if kernels is Kernels.CPU:
+    if policy_for(query.device).kernels is Kernels.CPU:
         return hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu")
-    return kernels is Kernels.CUDA and query.dtype in (*HALF, torch.float32) and query.shape[3] % HEAD_MULTIPLE == 0
+    return knows_efficient(query)
 
 
 def knows_flash(query: torch.Tensor) -> bool:
     """Whether CUDA's flash kernel takes queries of this type and head size."""
-    fits = query.shape[3] % HEAD_MULTIPLE == 0 and query.shape[3] <= LARGEST_HEAD
-    return policy_for(query.device).kernels is Kernels.CUDA and query.dtype in HALF and fits
+    return knows_efficient(query) and query.dtype in HALF and query.shape[-1] <= LARGEST_HEAD
+
+
+def knows_efficient(query: torch.Tensor) -> bool:
+    """Whether CUDA's memory-efficient kernel takes queries of this type and head size."""
+    cuda = policy_for(query.device).kernels is Kernels.CUDA
+    return cuda and query.dtype in (*HALF, torch.float32) and query.shape[-1] % HEAD_MULTIPLE == 0
 
 
 def sdpa_attention(

@@ -73,26 +73,44 @@ def stretches_attention(
 def _by_one_kernel(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, stretches: Stretches, scaling: float
 ) -> Partial:
-    """Flash attention of variable lengths, whose keys are told by where they begin and how many there are. The query
-    heads of a key head are further rows: nothing is masked, and a stretch is read once for all of them."""
-    count, heads, tokens, head_dim = queries.shape
-    kv_heads = keys.shape[1]
-    each = tokens * heads // kv_heads
-    rows = queries.reshape(count, kv_heads, each, head_dim).transpose(1, 2).reshape(-1, kv_heads, head_dim)
-    edges = torch.arange(0, (count + 1) * each, each, dtype=torch.int32, device=queries.device)
-    output, sums = torch.ops.aten._flash_attention_forward(
-        rows,
-        keys,
-        values,
-        edges,
-        stretches.begins,
-        each,
-        stretches.longest,
-        0.0,
-        False,
-        False,
-        scale=scaling,
-        seqused_k=stretches.lengths,
-    )[:2]
-    output = output.view(count, each, kv_heads, head_dim).transpose(1, 2).reshape(queries.shape)
-    return Partial(output, sums.view(kv_heads, count, each).transpose(0, 1).reshape(count, heads, tokens))
+    each = queries.shape[2] * queries.shape[1] // keys.shape[1]
+    edges = torch.arange(0, (len(stretches) + 1) * each, each, dtype=torch.int32, device=queries.device)
+    told = edges, stretches.begins, stretches.lengths, each, stretches.longest
+    output, sums = flash_stretches(as_rows(queries, keys.shape[1]), keys, values, *told, scaling)
+    return Partial(*of_rows(output, sums, len(queries), queries.shape[1]))
+
+
+def as_rows(queries: torch.Tensor, kv_heads: int) -> torch.Tensor:
+    """Queries [stretches, heads, tokens, head_dim] as rows of all stretches [rows, kv_heads, head_dim]. The query heads
+    of a key head are further rows: nothing is masked, so a stretch is read once for all of them."""
+    return queries.reshape(len(queries), kv_heads, -1, queries.shape[3]).transpose(1, 2).flatten(0, 1)
+
+
+def of_rows(output: torch.Tensor, sums: torch.Tensor, stretches: int, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The inverse for rows' output and their log-sum-exp [kv_heads, rows]: [stretches, heads, tokens, ...]."""
+    kv_heads, head_dim = output.shape[1:]
+    tokens = output.shape[0] * kv_heads // (stretches * heads)
+    by_head = output.view(stretches, -1, kv_heads, head_dim).transpose(1, 2)
+    return (
+        by_head.reshape(stretches, heads, tokens, head_dim),
+        sums.view(kv_heads, stretches, -1).transpose(0, 1).reshape(stretches, heads, tokens),
+    )
+
+
+def flash_stretches(
+    rows: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    edges: torch.Tensor,
+    begins: torch.Tensor,
+    lengths: torch.Tensor,
+    max_rows: int,
+    max_keys: int,
+    scaling: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flash attention of variable lengths, as `attention.traced.stretches_op` says: its keys are told by where they
+    begin and how many there are, so they may stand anywhere."""
+    found: tuple[torch.Tensor, ...] = torch.ops.aten._flash_attention_forward(
+        rows, keys, values, edges, begins, max_rows, max_keys, 0.0, False, False, scale=scaling, seqused_k=lengths
+    )
+    return found[0], found[1]

@@ -66,7 +66,7 @@ class Dbsa:
             scores=scores,
             context_tokens=prefix.length + len(prompt),
             seconds=watch.finish(),
-            cold=task.model.first_of(CACHED_CONTEXT),
+            cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
             selection=selection,
             demonstration_rows=tuple(fresh),
             equal_rows=task.rows_equal_to(text),

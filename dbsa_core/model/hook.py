@@ -46,6 +46,17 @@ class Stage(Protocol):
         ...
 
 
+class ModuleStage:
+    """A stage of compiled layers. It is handed the attention module itself, on which it finds what belongs to the
+    layer: told by number, every layer would be compiled by itself."""
+
+    def attend_in(
+        self, module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        """Queries and the rest as `Stage.attend`; returns [1, tokens, heads, head_dim]."""
+        raise NotImplementedError
+
+
 class HookedRotary(nn.Module):
     """In the place of a decoder's `rotary_emb`: its own tables, but within a staged forward those of the stage."""
 
@@ -141,7 +152,11 @@ def _registered(stock: str) -> str:
     """The name under which stages attend, and forwards without one as `stock` does."""
 
     def attention(module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
-        stage: Stage | None = options.pop(KEYWORD, None)
+        stage: Stage | ModuleStage | None = options.pop(KEYWORD, None)
+        if isinstance(stage, ModuleStage):
+            scaling = options.get("scaling")
+            factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+            return stage.attend_in(module, query, key, value, factor), None
         if stage is None:
             return _stock_attention(module, stock)(module, query, key, value, attention_mask, **options)
         return _staged_attention(module, stage, query, key, value, options), None

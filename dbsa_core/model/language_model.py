@@ -65,6 +65,8 @@ class LanguageModel:
     max_positions: int
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
+    heads: int
+    """Query heads of a layer."""
     movable: tuple[bool, ...]
     """For each layer, whether its keys may be kept rotated and be moved by rotating queries: its RoPE tables are the
     same at every length, and it has neither a sliding window nor a softcap nor sink scores."""
@@ -110,7 +112,7 @@ class LanguageModel:
             shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
             movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
             name = name or config.model_type
-            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, movable, hook)
+            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, survey.heads, movable, hook)
             made.probe()
         except BaseException:
             hook.close()
@@ -231,6 +233,7 @@ class _Survey:
     rotates: tuple[bool, ...] = ()
     plain: tuple[bool, ...] = ()
     """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
+    heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
 
@@ -239,14 +242,15 @@ class _Layer(NamedTuple):
     """What one layer hands to its attention."""
 
     rotates: bool
+    heads: int
     kv_heads: int
     key_dim: int
     value_dim: int
     options: LayerOptions
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        return self.kv_heads, self.key_dim, self.value_dim
+    def sizes(self) -> tuple[int, int, int, int]:
+        return self.heads, self.kv_heads, self.key_dim, self.value_dim
 
     @property
     def plain(self) -> bool:
@@ -264,7 +268,7 @@ class _SurveyStage:
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
         rotated = bool((query.abs().amax(dim=(0, 1, 2)) == 0).any())
-        self.seen[layer] = _Layer(rotated, key.shape[1], key.shape[3], value.shape[3], options)
+        self.seen[layer] = _Layer(rotated, query.shape[1], key.shape[1], key.shape[3], value.shape[3], options)
         return torch.zeros_like(query)
 
 
@@ -330,7 +334,7 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
     module = next(m for m in model.modules() if getattr(m, "layer_idx", None) == 0 and "ttention" in type(m).__name__)
     rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.plain for seen in found)
-    return _Survey(type(module), rotates, plain, first.kv_heads, first.key_dim)
+    return _Survey(type(module), rotates, plain, first.heads, first.kv_heads, first.key_dim)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,6 +39,18 @@ class StandIn:
         if self.deferred:
             return torch.ones_like(cos), torch.zeros_like(sin)
         return cos, sin
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Tables of a staged forward that leave queries and keys as they are before RoPE, without computing the true ones;
+    for decoders that have one table for all layers."""
+
+    rotary_dim: int
+
+    def __call__(self, x: torch.Tensor, position_ids: torch.Tensor, *_: Any, **__: Any) -> Tables:
+        size = (*position_ids.shape, self.rotary_dim)
+        return x.new_ones(size), x.new_zeros(size)
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,26 @@ class Rope:
         """The same as `rotate`, computed in float32 or wider and rounded once."""
         wide = torch.promote_types(states.dtype, torch.float32)
         return self.rotate(states.to(wide), (tables[0].to(wide), tables[1].to(wide))).to(states.dtype)
+
+    def partner(self, states: torch.Tensor) -> torch.Tensor:
+        """What RoPE multiplies by sin, for `states` [batch, heads, tokens, head_dim]: of each number its signed
+        partner."""
+        size = (1, states.shape[2], self.rotary_dim)
+        return self.rotate(states, (states.new_zeros(size), states.new_ones(size)))
+
+    def elementwise(self, tables: Tables, head_dim: int) -> Tables:
+        """cos and sin [tokens, head_dim], float32, with which `rotate` is `states * cos + partner(states) * sin`: as
+        the family's own function lays them out, and 1 and 0 for what of a head it leaves alone."""
+        cos, sin = (table.float() for table in tables)
+        ones, none, all_of = cos.new_ones(1, 1, cos.shape[1], head_dim), torch.zeros_like(cos), torch.ones_like(cos)
+        signs, left_alone = self.rotate(ones, (none, all_of)), self.rotate(ones, (none, none))
+        turned = self.rotate(ones, (none, sin)) * signs - left_alone
+        return self.rotate(ones, (cos, none))[0, 0], turned[0, 0]
+
+    @cached_property
+    def rotary_dim(self) -> int:
+        """Numbers of a head that take part."""
+        return int(self.tables(torch.arange(1, device=_device_of(self.embedding)), self.layer_types[0])[0].shape[-1])
 
     def rotate(self, states: torch.Tensor, tables: Tables) -> torch.Tensor:
         """`states` [batch, heads, tokens, head_dim] rotated by cos and sin [1, tokens, rotary_dim]."""

@@ -46,6 +46,8 @@ class LabelScores:
     """Each label that is not finished stands in exactly one of these."""
     mass: torch.Tensor | None = None
     """[layers, heads, spans], if it was asked for."""
+    warming_up: bool = False
+    """Whether a faster way for such queries was being prepared meanwhile."""
 
     @property
     def label(self) -> str:

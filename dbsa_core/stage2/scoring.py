@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from dbsa_core.devices import policy_for
-from dbsa_core.prompt import Ids, Prompter
+from dbsa_core.prompt import Ids
 from dbsa_core.stage2.dense_prefill import prefill, tokens_at_once
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels, Way
 from dbsa_core.stage2.prefix import Prefix
+from dbsa_core.stage2.steps import Found, steps_of
 from dbsa_core.stage2.tail import AttentionMass, Group, Tail, TailStage, groups_behind, groups_with
+from dbsa_core.stage2.trie import LabelTrie
 
 Decode = Literal["exact", "greedy"]
 
@@ -37,64 +39,6 @@ No interval of `LabelScores` is wider."""
 def choose_way(num_nodes: int) -> Literal["one_pass", "best_first"]:
     """The rule, the same for every method and device: by the number of trie nodes alone."""
     return "one_pass" if num_nodes <= ONE_PASS_NODES else "best_first"
-
-
-@dataclass(frozen=True)
-class LabelTrie:
-    """All labels' tokens as a tree; a label's probability is that of its path and then of the terminator."""
-
-    labels: tuple[str, ...]
-    terminator_id: int
-    tokens: tuple[int, ...]
-    """Token of each node; parents come before children."""
-    parents: tuple[int, ...]
-    """Parent of each node, -1 at the root."""
-    depths: tuple[int, ...]
-    ends: tuple[int, ...]
-    """For each label, the node of its last token."""
-    children: tuple[tuple[int, ...], ...]
-    """Children of each node; the root's stand last (index -1)."""
-    label_of: dict[int, int]
-    """Node -> the label that ends there."""
-
-    @classmethod
-    def of(cls, labels: Sequence[str], prompter: Prompter) -> LabelTrie:
-        return cls.of_ids(labels, [prompter.label(label) for label in labels], prompter.terminator_id)
-
-    @classmethod
-    def of_ids(cls, labels: Sequence[str], label_ids: Sequence[Ids], terminator_id: int) -> LabelTrie:
-        nodes: dict[Ids, int] = {}
-        for depth in range(max(map(len, label_ids))):
-            for ids in label_ids:
-                if len(ids) > depth:
-                    nodes.setdefault(ids[: depth + 1], len(nodes))
-        children: list[list[int]] = [[] for _ in range(len(nodes) + 1)]
-        for ids, node in nodes.items():
-            children[nodes[ids[:-1]] if len(ids) > 1 else -1].append(node)
-        ends = tuple(nodes[ids] for ids in label_ids)
-        return cls(
-            tuple(labels),
-            terminator_id,
-            tuple(ids[-1] for ids in nodes),
-            tuple(nodes[ids[:-1]] if len(ids) > 1 else -1 for ids in nodes),
-            tuple(len(ids) - 1 for ids in nodes),
-            ends,
-            tuple(map(tuple, children)),
-            {node: index for index, node in enumerate(ends)},
-        )
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def below(self, node: int) -> tuple[int, ...]:
-        """The labels that begin with the tokens up to `node`."""
-        found, waiting = [], [node]
-        while waiting:
-            node = waiting.pop()
-            if node in self.label_of:
-                found.append(self.label_of[node])
-            waiting.extend(self.children[node])
-        return tuple(sorted(found))
 
 
 @dataclass
@@ -186,10 +130,19 @@ def score_labels(
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     # Best-first takes several forwards: nobody else's come between them.
     with prefix.model.lock:
+        one_pass = chosen == "one_pass" and mass is None
+        found = steps_of(prefix.model).find(prefix, prompt, trie) if one_pass else Found()
+        if found.step is not None and prefix.blocks is not None:
+            log_probs = found.step.answer(prompt, trie, prefix.blocks)
+            best, tokens = int(log_probs.argmax()), len(prompt) + len(trie)
+            return LabelScores(trie.labels, log_probs, chosen, best, 1, tokens, warming_up=found.warming_up)
         walk = _Walk(prefill(prefix, prompt[:start]) if start else prefix, prompt[start:], trie, mass)
         log_probs, best, left = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
     stacked = mass.stacked() if mass is not None else None
-    return LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, start + walk.tokens, tuple(left), stacked)
+    tokens = start + walk.tokens
+    return LabelScores(
+        trie.labels, log_probs, chosen, best, walk.forwards, tokens, tuple(left), stacked, found.warming_up
+    )
 
 
 _Found = tuple[np.ndarray, int, list[OpenLabels]]

@@ -34,11 +34,19 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def client(url: str) -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def connected(url: str) -> Iterator[Client]:
+    """Closing one takes a second."""
     client = Client(url, verbose=False)
     yield client
     client.close()
+
+
+@pytest.fixture
+def client(connected: Client) -> Client:
+    """As a new visitor."""
+    connected.reset_session()
+    return connected
 
 
 def write(path: Path, text: str) -> Any:

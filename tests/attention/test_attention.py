@@ -18,7 +18,8 @@ from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.prefix import Prefix
-from dbsa_core.stage2.scoring import LabelTrie, score_labels
+from dbsa_core.stage2.scoring import score_labels
+from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, stock_model, tiny_model
 

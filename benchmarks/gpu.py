@@ -1,0 +1,340 @@
+"""How long does a query over chosen blocks take on one GPU, beside Retrieval ICL and beside what the hardware allows?
+
+    python benchmarks/gpu.py [--shapes llama-3.1-8b,...] [--out FOLDER]
+
+Random weights of a model's shape, bfloat16, a pool of blocks of 1,280 tokens whose keys and values are random: latency
+depends on neither. Correctness first, on a small model of the family. A query is measured from ids on the host to
+log-probabilities on the host. For each shape `gpu-<device>-<shape>.json` with rows of
+`{name, value, n, iqr, unit, target, stretch, floor}`; a floor is arithmetic: weights and selected keys read once at
+BANDWIDTH, or multiplied at FLOPS where that takes longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.cpu import Sample  # noqa: E402  # the script runs without an installation
+from benchmarks.versions import versions  # noqa: E402
+from dbsa_core.blocks import Block, BlockPattern  # noqa: E402
+from dbsa_core.data import Pool  # noqa: E402
+from dbsa_core.devices import free_memory  # noqa: E402
+from dbsa_core.model.language_model import LanguageModel  # noqa: E402
+from dbsa_core.prompt import PromptTemplate  # noqa: E402
+from dbsa_core.stage1.encoding import EncodedPool, encode_blocks  # noqa: E402
+from dbsa_core.stage1.memory import arena_for  # noqa: E402
+from dbsa_core.stage2.label_scores import LabelScores  # noqa: E402
+from dbsa_core.stage2.prefix import Prefix, assemble  # noqa: E402
+from dbsa_core.stage2.scoring import score_labels  # noqa: E402
+from dbsa_core.stage2.steps import captured, size_for, steps_of  # noqa: E402
+from dbsa_core.stage2.trie import LabelTrie  # noqa: E402
+from dbsa_core.timing import now  # noqa: E402
+
+BANDWIDTH, FLOPS = 3.0e12, 790e12
+"""Bytes and operations a second, as measured on an H100."""
+BLOCK_TOKENS = 1280
+POOLS = {24: 7, 72: 22}
+"""Blocks of a pool, and how many of them are chosen: 8,960 and 28,160 tokens."""
+POOL_SHARE = 0.5
+"""Of the memory that the model leaves, what a pool may take."""
+REPEATS = 15
+
+
+def rope(theta: float, kind: str = "default", **more: Any) -> dict[str, Any]:
+    return {"rope_type": kind, "rope_theta": theta, **more}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's shape under its family's name."""
+
+    family: str
+    hidden: int
+    mlp: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    rope: dict[str, Any]
+    tied: bool = False
+
+    def config(self) -> Any:
+        return CONFIG_MAPPING[self.family](
+            hidden_size=self.hidden,
+            intermediate_size=self.mlp,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            vocab_size=self.vocabulary,
+            rope_parameters=self.rope,
+            tie_word_embeddings=self.tied,
+            max_position_embeddings=131_072,
+        )
+
+
+_LLAMA3 = rope(
+    5e5, "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8192
+)
+SHAPES = {
+    "llama-3.1-8b": Shape("llama", 4096, 14_336, 32, 32, 8, 128_256, _LLAMA3),
+    "llama-2-7b": Shape("llama", 4096, 11_008, 32, 32, 32, 32_000, rope(1e4)),
+    "qwen2.5-1.5b": Shape("qwen2", 1536, 8960, 28, 12, 2, 151_936, rope(1e6), tied=True),
+    "smollm2-135m": Shape("llama", 576, 1536, 30, 9, 3, 49_152, rope(1e5), tied=True),
+}
+SMALL = {"hidden": 256, "mlp": 512, "layers": 3, "heads": 4, "kv_heads": 2, "vocabulary": 512}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Labels of so many tokens behind a prompt of so many."""
+
+    labels: int
+    label_tokens: int
+    prompt: int
+    targets: dict[int, tuple[float, float]]
+    """By the blocks of the pool: target and stretch, ms, for the shape of Llama-3.1-8B on one H100."""
+
+
+CASES = {
+    "6": Case(6, 3, 30, {24: (9.7, 8.0), 72: (12.1, 9.5)}),
+    "77": Case(77, 4, 30, {24: (19.0, 14.0), 72: (32.0, 22.0)}),
+    "77_similar": Case(77, 4, 430, {24: (36.0, 28.0), 72: (62.0, 45.0)}),
+}
+AT_RATIO_01 = {24: 26.0, 72: 36.0}
+OVER = {24: 0.04, 72: 0.0125}
+MEMORY_MB = 550.0
+
+
+class _NoTokenizer:
+    """Prompts are ids here."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def model_of(config: Any, dtype: torch.dtype) -> LanguageModel:
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:  # the usual start is so small that every logit is nearly the same
+                weight.normal_(std=weight.shape[-1] ** -0.5)
+    return LanguageModel.of(model, _NoTokenizer(), config.model_type)
+
+
+def random_ids(size: int, tokens: int, seed: int) -> tuple[int, ...]:
+    return tuple(torch.randint(size, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+def trie_of(case: Case, vocabulary: int) -> LabelTrie:
+    ids = [random_ids(vocabulary, case.label_tokens, 100 + label) for label in range(case.labels)]
+    return LabelTrie.of_ids([str(label) for label in range(case.labels)], ids, 7)
+
+
+def pool_of(model: LanguageModel, blocks: int) -> EncodedPool:
+    """Random keys and values in the memory of an encoded pool."""
+    held = tuple(Block(i, (i,), (0,) * BLOCK_TOKENS) for i in range(blocks))
+    store = arena_for(model, blocks * BLOCK_TOKENS).extended(0, [BLOCK_TOKENS] * blocks)
+    store.keys.normal_()
+    store.values.normal_()
+    nothing = Pool((), (), "")
+    return EncodedPool(nothing, held, BlockPattern(1), PromptTemplate(), store, model.signature, None, blocks, 0.0)
+
+
+def check(shape: Shape) -> dict[str, float]:
+    """For each dtype our relative RMS against float32, as a share of stock's own: a pool that is encoded with a window
+    over everything is what a stock forward sees."""
+    config = Shape(shape.family, **SMALL, rope=shape.rope, tied=shape.tied).config()
+    exact = model_of(config, torch.float32)
+    lengths, labels = (40, 33, 51, 64), [random_ids(500, 1 + i % 4, i) for i in range(12)]
+    blocks = [Block(i, (i,), random_ids(500, n, 50 + i)) for i, n in enumerate(lengths)]
+    prompts = [random_ids(500, 21, 90 + i) for i in range(4)]
+    trie = LabelTrie.of_ids([str(i) for i in range(12)], labels, 7)
+    before = [token for block in blocks for token in block.token_ids]
+    expected, found = [stock_scores(exact, [*before, *prompt], labels) for prompt in prompts], {}
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        model = exact if dtype is torch.float32 else model_of(config, dtype)
+        model.model.load_state_dict(exact.model.state_dict())
+        everything = BlockPattern(1, 1, len(blocks))
+        pool = encode_blocks(model, Pool((), (), ""), blocks, everything, PromptTemplate())
+        prefix = assemble(model, pool, range(len(blocks)))
+        stock = [stock_scores(model, [*before, *prompt], labels) for prompt in prompts]
+        # Stock is its own float32: there the bound is what eager and SDPA differ by.
+        least = max(rms(stock, expected), 1e-5 * float(np.abs(expected).max()))
+        plain = [score_labels(prefix, prompt, trie, spans=((0, 1),)).log_probs for prompt in prompts]
+        name = str(dtype).removeprefix("torch.")
+        found[f"{name}_plain"] = rms(plain, expected) / least
+        for compiled in () if dtype is torch.float32 else (False, True):
+            size = size_for(len(prompts[0]), len(trie), len(blocks), max(lengths))
+            assert size is not None
+            assert prefix.blocks is not None
+            step = captured(model, pool.store, size, compiled=compiled)
+            ours = [step.answer(prompt, trie, prefix.blocks) for prompt in prompts]
+            found[f"{name}_{'compiled' if compiled else 'captured'}"] = rms(ours, expected) / least
+    return found
+
+
+def stock_scores(model: LanguageModel, before: Sequence[int], labels: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """One stock forward a label."""
+    scores = []
+    for label in labels:
+        ids = (*label, 7)
+        with torch.inference_mode():
+            logits = model.model(model.ids((*before, *ids))[None], use_cache=False, logits_to_keep=len(ids) + 1).logits[
+                0, :-1
+            ]
+        log_probs = logits.double().log_softmax(-1)
+        scores.append(float(log_probs[torch.arange(len(ids)), torch.tensor(ids)].sum()))
+    return np.array(scores)
+
+
+def rms(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
+    return float(np.sqrt(np.mean((np.array(ours) - np.array(theirs)) ** 2)))
+
+
+def timed(function: Callable[[], Any], repeats: int = REPEATS, warm: int = 3) -> Sample:
+    """Milliseconds."""
+    times = []
+    for _ in range(warm + repeats):
+        begun = now(torch.device("cuda"))
+        function()
+        times.append((now(torch.device("cuda")) - begun) * 1e3)
+    return Sample.of(times[warm:])
+
+
+def floor_ms(model: LanguageModel, shape: Shape, rows: int, keys: int) -> float:
+    """Layers, head and selected keys read once, or multiplied."""
+    head = model.model.get_output_embeddings().weight.numel()
+    layers = sum(p.numel() for name, p in model.model.named_parameters() if ".layers." in name)
+    read = keys * model.shape.bytes_per_token
+    attention = 4 * rows * keys * shape.layers * shape.heads * model.shape.head_dim
+    seconds = max(2 * layers / BANDWIDTH, 2 * layers * rows / FLOPS)
+    return 1e3 * (seconds + 2 * head / BANDWIDTH + max(read / BANDWIDTH, attention / FLOPS))
+
+
+def row(name: str, sample: Sample, unit: str, **bounds: float | None) -> dict[str, Any]:
+    """`bounds`: target, stretch and floor."""
+    told = ", ".join(f"{kind} {bound:.4g}" for kind, bound in bounds.items() if bound is not None)
+    spread = "" if sample.iqr is None else f" (n {sample.n}, IQR {sample.iqr:.3g})"
+    print(f"{name:32s} {sample.value:10.4f} {unit}{spread}   {told}", flush=True)
+    found = {"name": name, "value": sample.value, "n": sample.n, "iqr": sample.iqr, "unit": unit}
+    return {**found, **{kind: bounds.get(kind) for kind in ("target", "stretch", "floor")}}
+
+
+def measure(shape: Shape, *, targets: bool) -> list[dict[str, Any]]:
+    """`targets`: whether those of `CASES` are of this shape."""
+    model, rows, kept, first = model_of(shape.config(), torch.bfloat16), [], [], []
+    steps = steps_of(model)
+    for blocks, chosen in POOLS.items():
+        if blocks * BLOCK_TOKENS * model.shape.bytes_per_token > POOL_SHARE * free_memory(model.device):
+            print(f"A pool of {blocks} blocks does not fit beside the model and Retrieval ICL; left out.", flush=True)
+            continue
+        pool, rng, keys = pool_of(model, blocks), np.random.default_rng(2), chosen * BLOCK_TOKENS
+
+        def pick(count: int, rng: Any = rng, blocks: int = blocks) -> list[list[int]]:
+            others = np.arange(1, blocks)
+            return [[0, *sorted(rng.choice(others, count - 1, replace=False).tolist())] for _ in range(8)]
+
+        for name, case in CASES.items():
+            trie = trie_of(case, shape.vocabulary)
+            prompts = [random_ids(shape.vocabulary, case.prompt, 200 + i) for i in range(8)]
+            ask = queries(model, pool, pick(chosen), prompts, trie)
+            before = settled()
+            plain = ask()
+            first.append((torch.cuda.max_memory_reserved() - before) / 1e6)
+            steps.wait()
+            kept.append((settled() - before) / 1e6)
+            answered = timed(ask)
+            assert plain.warming_up
+            assert not ask().warming_up, "what is timed is the captured step"
+            target, stretch = case.targets[blocks] if targets else (None, None)
+            floor = floor_ms(model, shape, case.prompt + len(trie), keys)
+            rows.append(row(f"query_{name}_{keys}_ms", answered, "ms", target=target, stretch=stretch, floor=floor))
+            if name == "77_similar":
+                fewer = timed(queries(model, pool, pick(round(0.1 * blocks)), prompts, trie))
+                target = AT_RATIO_01[blocks] if targets else None
+                rows.append(row(f"query_{name}_{keys}_at_ratio_0.1_ms", fewer, "ms", target=target))
+            if name == "6":
+                rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
+        del pool
+    memory = MEMORY_MB if targets else None
+    rows.append(row("query_memory_mb", Sample(max(kept)), "MB", target=memory))
+    rows.append(row("first_query_memory_mb", Sample(max(first)), "MB"))
+    compiled, captured = ([w.seconds for w in steps.warm_ups if w.compiled is kind] for kind in (True, False))
+    rows.append(row("warm_up_compile_s", Sample(sum(compiled)), "s"))
+    return [*rows, row("warm_up_capture_s", Sample(sum(captured)), "s")]
+
+
+def beside_retrieval(
+    model: LanguageModel, trie: LabelTrie, answered: Sample, keys: int, prompt: int, target: float | None
+) -> list[dict[str, Any]]:
+    """Retrieval ICL over as many tokens, and what a query takes of its time."""
+    dense = random_ids(model.model.config.vocab_size, keys + prompt, 300)
+    theirs = timed(lambda: score_labels(Prefix.empty(model), dense, trie), 5, 1)
+    ratio = Sample(answered.value / theirs.value)
+    return [
+        row(f"retrieval_icl_6_{keys}_ms", theirs, "ms"),
+        row(f"query_6_{keys}_over_retrieval", ratio, "ratio", target=target),
+    ]
+
+
+def queries(
+    model: LanguageModel, pool: EncodedPool, choices: list[list[int]], prompts: list[tuple[int, ...]], trie: LabelTrie
+) -> Callable[[], LabelScores]:
+    """Asks another query, of other blocks, each time."""
+    turns = cycle(zip(choices, prompts, strict=True))
+
+    def ask() -> LabelScores:
+        chosen, prompt = next(turns)
+        return score_labels(assemble(model, pool, chosen), prompt, trie)
+
+    return ask
+
+
+def settled() -> int:
+    """Bytes that PyTorch holds when all that is free is given back; the peak is counted from here."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_reserved()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default=",".join(SHAPES))
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    arguments = parser.parse_args()
+    device = torch.cuda.get_device_name()
+    for name in arguments.shapes.split(","):
+        shape = SHAPES[name]
+        errors = check(shape)
+        rows = [row(f"error_{way}_over_stock", Sample(error), "ratio", target=1.5) for way, error in errors.items()]
+        if any(error > 1.5 for error in errors.values()):
+            raise SystemExit("The answers are farther from float32 than stock transformers' own; nothing is timed.")
+        rows += measure(shape, targets=name == "llama-3.1-8b")
+        found = {"device": device, "dtype": "bfloat16", "versions": versions(), "shape": name, "rows": rows}
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        file = arguments.out / f"gpu-{'-'.join(device.lower().split())}-{name}.json"
+        file.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"written: {file.name}")
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    main()

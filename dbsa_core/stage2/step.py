@@ -1,0 +1,217 @@
+"""One query as one forward of a fixed size, every input in device memory: what a CUDA graph replays.
+
+Knows nothing about when it is worth it. The new tokens are a prompt, padded to `Size.prompt`, and all nodes of a label
+trie, padded to `Size.nodes`; they read up to `Size.blocks` blocks where those stand in an arena. Another choice of
+blocks, another prompt or another trie is other numbers in the same memory. Every layer must read in place.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from itertools import accumulate, pairwise
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from dbsa_core.attention.traced import biased_op, merged_rows_op, stretches_op, turned_rows_op
+from dbsa_core.devices import policy_for
+from dbsa_core.model.compiled import attention_modules
+from dbsa_core.model.hook import KEYWORD, ModuleStage, no_mask
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.model.rope import Neutral
+from dbsa_core.prompt import Ids
+from dbsa_core.stage2.prefix import BlocksInPlace
+from dbsa_core.stage2.trie import LabelTrie
+from dbsa_core.store import Arena
+
+KEYS, VALUES, ROTATES = "dbsa_keys", "dbsa_values", "dbsa_rotates"
+"""Attributes of an attention module while a step runs its layers: the arena's part for the layer, and whether it
+rotates."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Room for a query; what is not used is masked."""
+
+    prompt: int
+    """Tokens of the prompt."""
+    nodes: int
+    """Nodes of the trie."""
+    blocks: int
+    """Blocks that are read."""
+    longest: int
+    """Tokens of a block."""
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.nodes
+
+    def holds(self, other: Size) -> bool:
+        """Whether what fits the other fits this."""
+        return all(room >= needed for room, needed in zip(astuple(self), astuple(other), strict=True))
+
+    def wastes(self, other: Size) -> bool:
+        """Whether the other would be much faster for what fits both: rows cost more than blocks that are not read."""
+        return self.tokens > 1.25 * other.tokens or self.blocks * self.tokens > 4 * other.blocks * other.tokens
+
+
+class QueryStep(ModuleStage):
+    """Inputs, and the forward that turns them into log-probabilities.
+
+    `forward` reads and writes device memory alone, so it can be captured. Its caller holds the model's lock.
+    """
+
+    def __init__(self, model: LanguageModel, arena: Arena, size: Size):
+        # Not the model itself: it would live as long as the arena.
+        self.stock, self.hook, self.rope, self.shape = model.model, model.hook, model.rope, model.shape
+        self.size, self._heads = size, model.heads
+        self.arena = weakref.ref(arena)
+        """Whose memory is read; whoever asks holds it."""
+        tokens, device = size.tokens, model.device
+        lengths = {
+            "ids": tokens,
+            "depths": tokens,
+            "numbers": 3,
+            "firsts": size.blocks,
+            "edges": size.blocks + 1,
+            "begins": size.blocks + 1,
+            "lengths": size.blocks,
+            "rows": 2 * size.nodes,
+            "asked": 2 * size.nodes,
+        }
+        ends = [0, *accumulate(lengths.values())]
+        self._spans = {name: slice(*span) for name, span in zip(lengths, pairwise(ends), strict=True)}
+        self._host = torch.zeros(ends[-1], dtype=torch.long, pin_memory=policy_for(device).captures)
+        self._fields = torch.zeros(ends[-1], dtype=torch.long, device=device)
+        """All inputs but the tree, in one copy."""
+        self._trie: LabelTrie | None = None
+        self._tree = torch.zeros(size.nodes, size.nodes, dtype=torch.bool, device=device)
+        self._causal = torch.ones(size.prompt, size.prompt, dtype=torch.bool, device=device).tril()
+        self._eye = torch.eye(tokens, dtype=torch.bool, device=device)
+        self._row = torch.arange(tokens, device=device)
+        self._kind = model.rope.layer_types[0]
+        self._neutral, self._no_mask = Neutral(model.rope.rotary_dim), no_mask(device)
+        ones = torch.ones(size.blocks, tokens, model.shape.head_dim, device=device)
+        self.unturned = ones, torch.zeros_like(ones)
+        """Tables of a layer that does not rotate."""
+        self.run: Callable[[], torch.Tensor] = lambda: self.forward(self.stock, log_probs_of)
+        """What a captured graph takes the place of: float32 [asked], log-probabilities of what the trie asks for."""
+
+    def answer(self, prompt: Ids, trie: LabelTrie, blocks: BlocksInPlace) -> np.ndarray:
+        """Log-probabilities float64 [labels] behind the blocks and the prompt."""
+        assert blocks.arena is self.arena()
+        self._load(prompt, trie, blocks)
+        found = self.run().cpu().numpy()
+        return trie.label_log_probs(found[: len(trie.asked[0])])
+
+    def _load(self, prompt: Ids, trie: LabelTrie, blocks: BlocksInPlace) -> None:
+        put = {name: self._host.numpy()[span] for name, span in self._spans.items()}
+        room, nodes, count = self.size.prompt, len(trie), len(blocks.firsts)
+        self._host.zero_()
+        put["ids"][: len(prompt)], put["ids"][room : room + nodes] = prompt, trie.tokens
+        put["depths"][room : room + nodes] = trie.depths
+        spans = np.array(blocks.stretches.spans)
+        put["numbers"][:] = len(prompt), blocks.firsts[-1] + spans[-1, 1] - spans[-1, 0], count
+        put["firsts"][:count], put["begins"][:count] = blocks.firsts, spans[:, 0]
+        put["lengths"][:], put["lengths"][:count] = 1, spans[:, 1] - spans[:, 0]
+        put["edges"][:] = np.minimum(np.arange(self.size.blocks + 1), count) * self._rows_each
+        rows, asked = trie.asked
+        put["rows"][: len(rows)], put["asked"][: len(asked)] = rows, asked
+        self._fields.copy_(self._host, non_blocking=True)
+        if self._trie is not trie:
+            tree = np.zeros((self.size.nodes, self.size.nodes), bool)
+            tree[:nodes, :nodes] = trie.sees
+            self._tree.copy_(torch.from_numpy(tree))
+            self._trie = trie
+
+    @property
+    def _rows_each(self) -> int:
+        """Rows of a block: the tokens, for each of the query heads that share a key head."""
+        return self.size.tokens * self._heads // self.shape.kv_heads
+
+    @torch.inference_mode()
+    def forward(self, runner: PreTrainedModel, score: Score) -> torch.Tensor:
+        """float32 [asked], by the model or its compiled twin; `score` is `log_probs_of` or that compiled."""
+        field = {name: self._fields[span] for name, span in self._spans.items()}
+        prompt, context, count = field["numbers"].unbind()
+        self.count = count[None].int()
+        # Positions count from the prompt's first token for what new tokens see of one another, from a block's first
+        # token for what they see of it: scores depend on distances alone.
+        behind = torch.where(self._row < self.size.prompt, self._row, prompt + field["depths"])
+        from_block = (context - field["firsts"])[:, None] + behind
+        cos, sin = self.rope.tables(torch.cat([from_block.flatten(), behind]), self._kind)
+        split = len(self._row) * self.size.blocks
+        self.own = cos[:, split:], sin[:, split:]
+        turned = self.rope.elementwise((cos[:, :split], sin[:, :split]), self.shape.head_dim)
+        self.turned = tuple(table.view(self.size.blocks, self.size.tokens, -1) for table in turned)
+        self.edges, self.begins, self.lengths = (field[name].int() for name in ("edges", "begins", "lengths"))
+        self.bias = self._bias(prompt)
+        first_node = self._row[self.size.prompt :]
+        arguments: dict[str, Any] = {
+            "input_ids": field["ids"][None],
+            "position_ids": behind[None],
+            "attention_mask": self._no_mask,
+            "use_cache": False,
+            "logits_to_keep": torch.cat([prompt[None] - 1, first_node]),
+            KEYWORD: self,
+        }
+        with self.hook.staged(self._neutral), self._attached():
+            logits = cast(Any, runner)(**arguments).logits[0]
+        return score(logits, field["rows"], field["asked"])
+
+    def _bias(self, prompt: torch.Tensor) -> torch.Tensor:
+        """What hides new tokens from one another, [tokens, tokens]: a prompt's token sees those up to itself, a node
+        the prompt and its ancestors, a row that is not used itself."""
+        room = self.size.prompt
+        sees = self._eye.clone()
+        sees[:room, :room] = self._causal
+        sees[room:, :room] = self._row[:room] < prompt
+        sees[room:, room:] |= self._tree
+        return torch.zeros_like(sees, dtype=self.shape.dtype).masked_fill_(~sees, -torch.inf)
+
+    @contextmanager
+    def _attached(self) -> Iterator[None]:
+        """Within it, attention modules know their layer's part of the arena."""
+        arena, modules = self.arena(), attention_modules(self.stock)
+        assert arena is not None
+        for layer, module in modules.items():
+            for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
+                setattr(module, name, part)
+            setattr(module, ROTATES, self.rope.rotates[layer])
+        try:
+            yield
+        finally:
+            for module in modules.values():
+                for name in (KEYS, VALUES, ROTATES):
+                    delattr(module, name)
+
+    def attend_in(
+        self, module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        heads, kv_heads = query.shape[1], key.shape[1]
+        turned, own = self.turned if getattr(module, ROTATES) else self.unturned, self.own
+        rows = turned_rows_op(query, self.rope.partner(query), *turned, self.count, kv_heads)
+        if getattr(module, ROTATES):
+            query, key = (self.rope.rotate_wide(states, own) for states in (query, key))
+        memory = getattr(module, KEYS), getattr(module, VALUES)
+        each, longest = query.shape[2] * heads // kv_heads, self.size.longest
+        output, sums = stretches_op(rows, *memory, self.edges, self.begins, self.lengths, each, longest, scaling)
+        key, value = (states.repeat_interleave(heads // kv_heads, dim=1) for states in (key, value))
+        new, new_sums = biased_op(query.contiguous(), key.contiguous(), value.contiguous(), self.bias, scaling)
+        found: torch.Tensor = merged_rows_op(output, sums, new, new_sums, self.count)
+        return found
+
+
+Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def log_probs_of(logits: torch.Tensor, rows: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+    """The log-probability of token asked[i] by the logits [rows, vocabulary] of row rows[i]: float32 [asked]."""
+    wide = logits.float()
+    return wide[rows, asked] - wide.logsumexp(-1)[rows]
