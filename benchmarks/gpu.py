@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.cpu import Sample  # noqa: E402  # the script runs without an installation
+from benchmarks.random_model import random_ids, random_model  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.blocks import Block, BlockPattern  # noqa: E402
 from dbsa_core.data import Pool  # noqa: E402
@@ -119,28 +120,6 @@ OVER = {24: 0.04, 72: 0.0125}
 MEMORY_MB = 550.0
 
 
-class _NoTokenizer:
-    """Prompts are ids here."""
-
-    def __len__(self) -> int:
-        return 0
-
-
-def model_of(config: Any, dtype: torch.dtype) -> LanguageModel:
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.ndim > 1:  # the usual start is so small that every logit is nearly the same
-                weight.normal_(std=weight.shape[-1] ** -0.5)
-    return LanguageModel.of(model, _NoTokenizer(), config.model_type)
-
-
-def random_ids(size: int, tokens: int, seed: int) -> tuple[int, ...]:
-    return tuple(torch.randint(size, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist())
-
-
 def trie_of(case: Case, vocabulary: int) -> LabelTrie:
     ids = [random_ids(vocabulary, case.label_tokens, 100 + label) for label in range(case.labels)]
     return LabelTrie.of_ids([str(label) for label in range(case.labels)], ids, 7)
@@ -160,7 +139,7 @@ def check(shape: Shape) -> dict[str, float]:
     """For each dtype our relative RMS against float32, as a share of stock's own: a pool that is encoded with a window
     over everything is what a stock forward sees."""
     config = Shape(shape.family, **SMALL, rope=shape.rope, tied=shape.tied).config()
-    exact = model_of(config, torch.float32)
+    exact = random_model(config, torch.float32)
     lengths, labels = (40, 33, 51, 64), [random_ids(500, 1 + i % 4, i) for i in range(12)]
     blocks = [Block(i, (i,), random_ids(500, n, 50 + i)) for i, n in enumerate(lengths)]
     prompts = [random_ids(500, 21, 90 + i) for i in range(4)]
@@ -168,7 +147,7 @@ def check(shape: Shape) -> dict[str, float]:
     before = [token for block in blocks for token in block.token_ids]
     expected, found = [stock_scores(exact, [*before, *prompt], labels) for prompt in prompts], {}
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        model = exact if dtype is torch.float32 else model_of(config, dtype)
+        model = exact if dtype is torch.float32 else random_model(config, dtype)
         model.model.load_state_dict(exact.model.state_dict())
         everything = BlockPattern(1, 1, len(blocks))
         pool = encode_blocks(model, Pool((), (), ""), blocks, everything, PromptTemplate())
@@ -238,7 +217,7 @@ def row(name: str, sample: Sample, unit: str, **bounds: float | None) -> dict[st
 
 def measure(shape: Shape, *, targets: bool) -> list[dict[str, Any]]:
     """`targets`: whether those of `CASES` are of this shape."""
-    model, rows, kept, first = model_of(shape.config(), torch.bfloat16), [], [], []
+    model, rows, kept, first = random_model(shape.config(), torch.bfloat16), [], [], []
     steps = steps_of(model)
     for blocks, chosen in POOLS.items():
         if blocks * BLOCK_TOKENS * model.shape.bytes_per_token > POOL_SHARE * free_memory(model.device):

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.cpu import Sample, row  # noqa: E402  # the script runs without an installation
+from benchmarks.random_model import random_ids, random_model  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.devices import CUDA  # noqa: E402
 from dbsa_core.model.language_model import LanguageModel  # noqa: E402
@@ -54,13 +55,6 @@ TARGET_GB = 1.5
 TRIE = LabelTrie.of_ids([str(i) for i in range(6)], [(i, i + 1) for i in range(6)], 10)
 
 
-class _NoTokenizer:
-    """Prompts are ids here."""
-
-    def __len__(self) -> int:
-        return 0
-
-
 def make(family: str, shape: dict[str, Any], window: int, dtype: torch.dtype, device: str = "cuda") -> LanguageModel:
     layers = shape["num_hidden_layers"]
     special: dict[str, dict[str, Any]] = {
@@ -73,14 +67,7 @@ def make(family: str, shape: dict[str, Any], window: int, dtype: torch.dtype, de
         "llama": {},
     }
     config = CONFIG_MAPPING[family](**{**shape, **special[family]})
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.ndim > 1:  # the usual start is so small that every logit is nearly the same
-                weight.normal_(std=weight.shape[-1] ** -0.5)
-    return LanguageModel.of(model, _NoTokenizer(), family)
+    return random_model(config, dtype, device)
 
 
 def check(family: str) -> float:
@@ -98,8 +85,7 @@ def check(family: str) -> float:
 
 
 def random_prompt(model: LanguageModel, tokens: int) -> tuple[int, ...]:
-    size = model.model.config.vocab_size
-    return tuple(torch.randint(size, (tokens,), generator=torch.Generator().manual_seed(1)).tolist())
+    return random_ids(model.model.config.vocab_size, tokens, 1)
 
 
 def measure(family: str, lengths: list[int]) -> list[dict[str, Any]]:

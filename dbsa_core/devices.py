@@ -30,6 +30,7 @@ class Kernels(Enum):
 
 Forward = Callable[[], torch.Tensor]
 WARMING_RUNS = 2
+"""Of a function before it is captured: the first one compiles, and kernels choose their ways."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "errors": "",
     "interrupt": "errors",
     "devices": "errors",
+    "once": "",
     # Files to demonstrations.
     "files.encodings": "",
     "files.layout": "",
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
-    "attention": "devices",
+    "attention": "devices once",
     "model.memory": "errors",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "store": "errors",
     # Stage 1, stage 2.
     "timing": "devices",
-    "stage1.memory": "errors devices model.language_model store",
+    "stage1.memory": "errors devices once model.language_model store",
     "stage1.windows": "attention blocks model.rope model.language_model store",
     "stage1.encoding": (
         "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory stage1.windows"
@@ -82,8 +83,7 @@ MAY_IMPORT = {
     "stage2.label_scores": "",
     "stage2.trie": "prompt",
     "stage2.step": (
-        "attention devices prompt store model.compiled model.hook model.language_model model.rope stage2.prefix "
-        "stage2.trie"
+        "attention devices prompt store model.hook model.language_model model.rope stage2.prefix stage2.trie"
     ),
     "stage2.steps": (
         "attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step stage2.trie"

@@ -33,6 +33,11 @@ class LayerOptions:
     sinks: torch.Tensor | None = None
     """One learnt score per head [heads] that takes part in the softmax without a value (gpt-oss)."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a softmax over all keys, and nothing else."""
+        return self.sliding_window is None and self.softcap is None and self.sinks is None
+
 
 class Attention(Protocol):
     """One set of queries over one set of keys, of which they see what `sees` says; the window of `options` is the

@@ -20,6 +20,7 @@ from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import knows_log_sum_exp, sdpa_attention
 from dbsa_core.attention.stretches import Stretches, stretches_attention
 from dbsa_core.attention.visibility import Visibility
+from dbsa_core.once import say_once
 
 if TYPE_CHECKING:
     from dbsa_core.attention import Attention, LayerOptions
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 """Each [batch, kv_heads, keys, head_dim]."""
 
-_said: set[str] = set()
-
 
 def choose(options: LayerOptions, query: torch.Tensor | None = None) -> Attention:
     """PyTorch's SDPA where the layer allows it, the plain reference where it does not; says so once.
@@ -38,11 +37,15 @@ def choose(options: LayerOptions, query: torch.Tensor | None = None) -> Attentio
     With `query`: for a part of its keys, whose log-sum-exp is needed.
     """
     if options.softcap is not None or options.sinks is not None:
-        _say("Attention with a softcap or sink scores: the reference implementation is used, SDPA has neither.")
+        say_once(
+            log, "Attention with a softcap or sink scores: the reference implementation is used, SDPA has neither."
+        )
         return reference_attention
     if query is not None and not knows_log_sum_exp(query):
         what = f"{query.dtype} and heads of {query.shape[3]} on {query.device}"
-        _say(f"No kernel returns a log-sum-exp for {what}: the reference implementation is used for parts of keys.")
+        say_once(
+            log, f"No kernel returns a log-sum-exp for {what}: the reference implementation is used for parts of keys."
+        )
         return reference_attention
     return sdpa_attention
 
@@ -73,7 +76,7 @@ def attend_behind(
 ) -> torch.Tensor:
     """The same where all queries also see stretches of a memory, keys and values [tokens, kv_heads, head_dim]: each by
     its own query of `turned` [stretches, heads, tokens, head_dim]. For layers without a window, softcap or sinks."""
-    assert (options.sliding_window, options.softcap, options.sinks) == (None, None, None)
+    assert options.plain
     seen = stretches_attention(turned, *memory, stretches, options, choose(options, query))
     return merge_entries(seen, _partials(query, parts, visibility, options))
 
@@ -106,9 +109,3 @@ def _side_by_side(parts: Sequence[KeysAndValues], firsts: Sequence[int]) -> Keys
     keys = [key[:, :, first:] for (key, _), first in zip(parts, firsts, strict=True)]
     values = [value[:, :, first:] for (_, value), first in zip(parts, firsts, strict=True)]
     return (keys[0], values[0]) if len(parts) == 1 else (torch.cat(keys, dim=2), torch.cat(values, dim=2))
-
-
-def _say(sentence: str) -> None:
-    if sentence not in _said:
-        _said.add(sentence)
-        log.info(sentence)

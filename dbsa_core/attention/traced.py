@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,8 +22,6 @@ from dbsa_core.devices import Kernels, policy_for
 
 if TYPE_CHECKING:
     from dbsa_core.attention import LayerOptions
-
-_Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @torch.library.custom_op("dbsa::stretches", mutates_args=())
@@ -59,17 +57,7 @@ def stretches_op(
 
 
 @stretches_op.register_fake
-def _(
-    rows: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    edges: torch.Tensor,
-    begins: torch.Tensor,
-    lengths: torch.Tensor,
-    max_rows: int,
-    max_keys: int,
-    scaling: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _(rows: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.empty_like(rows), rows.new_empty((rows.shape[1], rows.shape[0]), dtype=_wide(rows))
 
 
@@ -92,9 +80,7 @@ def biased_op(
 
 
 @biased_op.register_fake
-def _(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _(query: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return query.new_empty(query.shape), query.new_empty(query.shape[:3], dtype=_wide(query))
 
 
@@ -122,11 +108,10 @@ def turned_rows_op(
     Query and partner [1, heads, tokens, head_dim], cos and sin float32 [stretches, tokens, head_dim], count int32 [1].
     Rows of further stretches are left as memory was.
     """
-    size = len(cos) * query.shape[1] * query.shape[2] // kv_heads, kv_heads, query.shape[3]
     if has_triton(query):
         from dbsa_core.attention import triton_kernels
 
-        return triton_kernels.turned_rows(query, partner, cos, sin, count, query.new_empty(size))
+        return triton_kernels.turned_rows(query, partner, cos, sin, count, _empty_rows(query, cos, kv_heads))
     turned = query.to(cos.dtype) * cos[:, None] + partner.to(cos.dtype) * sin[:, None]
     turned[int(count) :] = torch.nan
     return as_rows(turned.to(query.dtype), kv_heads).contiguous()
@@ -141,7 +126,12 @@ def _(
     count: torch.Tensor,
     kv_heads: int,
 ) -> torch.Tensor:
-    return query.new_empty((cos.shape[0] * query.shape[1] * query.shape[2] // kv_heads, kv_heads, query.shape[3]))
+    return _empty_rows(query, cos, kv_heads)
+
+
+def _empty_rows(query: torch.Tensor, cos: torch.Tensor, kv_heads: int) -> torch.Tensor:
+    _, heads, tokens, head_dim = query.shape
+    return query.new_empty((cos.shape[0] * heads * tokens // kv_heads, kv_heads, head_dim))
 
 
 @torch.library.custom_op("dbsa::merged_rows", mutates_args=())
@@ -162,9 +152,7 @@ def merged_rows_op(
 
 
 @merged_rows_op.register_fake
-def _(
-    output: torch.Tensor, sums: torch.Tensor, own: torch.Tensor, own_sums: torch.Tensor, count: torch.Tensor
-) -> torch.Tensor:
+def _(output: torch.Tensor, sums: torch.Tensor, own: torch.Tensor, *_: Any) -> torch.Tensor:
     return own.new_empty((1, own.shape[2], own.shape[1], own.shape[3]))
 
 

@@ -37,16 +37,6 @@ def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def attention_modules(model: PreTrainedModel) -> dict[int, nn.Module]:
-    """The module that calls attention in each layer, by the layer's number."""
-    found = {}
-    for module in model.get_decoder().modules():
-        layer = getattr(module, "layer_idx", None)
-        if layer is not None and "ttention" in type(module).__name__:
-            found[int(layer)] = module
-    return found
-
-
 def _holds_attention(child: nn.Module) -> bool:
     return isinstance(child, nn.ModuleList) and any(hasattr(m, "layer_idx") for m in child.modules())
 

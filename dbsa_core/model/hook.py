@@ -154,9 +154,7 @@ def _registered(stock: str) -> str:
     def attention(module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
         stage: Stage | ModuleStage | None = options.pop(KEYWORD, None)
         if isinstance(stage, ModuleStage):
-            scaling = options.get("scaling")
-            factor = query.shape[-1] ** -0.5 if scaling is None else scaling
-            return stage.attend_in(module, query, key, value, factor), None
+            return stage.attend_in(module, query, key, value, _scaling(query, options)), None
         if stage is None:
             return _stock_attention(module, stock)(module, query, key, value, attention_mask, **options)
         return _staged_attention(module, stage, query, key, value, options), None
@@ -172,6 +170,12 @@ def _stock_attention(module: nn.Module, stock: str) -> Callable[..., Any]:
     return AttentionInterface()[stock]  # type: ignore[no-any-return]
 
 
+def _scaling(query: torch.Tensor, options: dict[str, Any]) -> float:
+    """The layer's own factor on the scores, or the usual one."""
+    given: float | None = options.get("scaling")
+    return query.shape[-1] ** -0.5 if given is None else given
+
+
 def _staged_attention(
     module: nn.Module,
     stage: Stage,
@@ -181,15 +185,24 @@ def _staged_attention(
     options: dict[str, Any],
 ) -> torch.Tensor:
     stop_if_cancelled()
-    scaling = options.get("scaling")
     asked = LayerOptions(
-        scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        scaling=_scaling(query, options),
         sliding_window=options.get("sliding_window"),
         softcap=options.get("softcap"),
         sinks=options.get("s_aux"),
     )
     layer: Any = module.layer_idx
     return stage.attend(layer, query, key, value, asked).transpose(1, 2).contiguous()
+
+
+def attention_modules(model: PreTrainedModel) -> dict[int, nn.Module]:
+    """The module that calls attention in each layer, by the layer's number."""
+    found: dict[int, nn.Module] = {}
+    for module in model.get_decoder().modules():
+        layer: Any = getattr(module, "layer_idx", None)
+        if layer is not None and "ttention" in type(module).__name__:
+            found.setdefault(int(layer), module)
+    return found
 
 
 def no_mask(device: torch.device) -> torch.Tensor:

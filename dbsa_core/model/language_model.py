@@ -20,7 +20,7 @@ from dbsa_core.attention import LayerOptions, Visibility, attend
 from dbsa_core.devices import placement
 from dbsa_core.errors import ModelError
 from dbsa_core.model import loading
-from dbsa_core.model.hook import KEYWORD, Hook, Stage, no_mask
+from dbsa_core.model.hook import KEYWORD, Hook, Stage, attention_modules, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
 
 TESTED_FAMILIES = frozenset(
@@ -252,10 +252,6 @@ class _Layer(NamedTuple):
     def sizes(self) -> tuple[int, int, int, int]:
         return self.heads, self.kv_heads, self.key_dim, self.value_dim
 
-    @property
-    def plain(self) -> bool:
-        return self.options.sliding_window is None and self.options.softcap is None and self.options.sinks is None
-
 
 @dataclass
 class _SurveyStage:
@@ -332,9 +328,8 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     first = found[0]
     if first.key_dim != first.value_dim:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
-    module = next(m for m in model.modules() if getattr(m, "layer_idx", None) == 0 and "ttention" in type(m).__name__)
-    rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.plain for seen in found)
-    return _Survey(type(module), rotates, plain, first.heads, first.kv_heads, first.key_dim)
+    rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.options.plain for seen in found)
+    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.heads, first.kv_heads, first.key_dim)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

@@ -14,23 +14,22 @@ import torch
 from dbsa_core.devices import policy_for
 from dbsa_core.errors import DataError
 from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.once import say_once
 from dbsa_core.store import Arena, BlockKV, KeyForm, with_spare
 
 log = logging.getLogger(__name__)
-
-_said: set[str] = set()
 
 
 def key_forms(model: LanguageModel) -> tuple[KeyForm, ...]:
     """For each layer, the form in which its keys are kept on the model's device: chosen here, and said once."""
     if not policy_for(model.device).reads_in_place:
         return (KeyForm.BEFORE_ROPE,) * model.shape.layers
-    if not all(model.movable) and model.signature not in _said:
-        _said.add(model.signature)
-        log.info(
+    if not all(model.movable):
+        say_once(
+            log,
             f"{model.name}: {model.movable.count(False)} of {len(model.movable)} layers have a sliding window, a "
             "softcap, sink scores or RoPE tables that depend on the length; their keys are gathered for each query, "
-            "the others' are read in place."
+            "the others' are read in place.",
         )
     return tuple(KeyForm.FROM_BLOCK_START if movable else KeyForm.BEFORE_ROPE for movable in model.movable)
 

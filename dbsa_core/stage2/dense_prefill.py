@@ -86,10 +86,9 @@ class _PrefillStage:
             return attend(placed, [seen], self._visible(first, [range(end)]), options)
         stretches = [range(start), range(start, end)] if start else [range(end)]
         parts = [(memory[0][:, :, one.start : one.stop], memory[1][:, :, one.start : one.stop]) for one in stretches]
-        pool = blocks.arena.keys[layer], blocks.arena.values[layer]
         turned = self.rotation.turned(layer, query)
-        visibility = self._visible(first, stretches)
-        return attend_behind(turned, pool, blocks.stretches, placed, parts, visibility, options)
+        behind = blocks.memory(layer), blocks.stretches, placed, parts, self._visible(first, stretches), options
+        return attend_behind(turned, *behind)
 
     def _visible(self, first: int, stretches: Sequence[range]) -> Visibility:
         """All of the stretches, places in a memory that begins at position `first`, and the last of them causally."""

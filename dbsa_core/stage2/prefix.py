@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import torch
 
-from dbsa_core.attention import Stretches
+from dbsa_core.attention import KeysAndValues, Stretches
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.store import Arena, KeyForm
@@ -28,6 +28,10 @@ class BlocksInPlace:
     """Where they stand in the arena, in the prefix's order."""
     firsts: tuple[int, ...]
     """The position in the prefix of each one's first token."""
+
+    def memory(self, layer: int) -> KeysAndValues:
+        """Keys and values of the layer, [tokens, kv_heads, head_dim]."""
+        return self.arena.keys[layer], self.arena.values[layer]
 
 
 @dataclass(frozen=True, eq=False)

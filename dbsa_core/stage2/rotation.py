@@ -45,18 +45,13 @@ class Rotation:
         return self.prefix.model.rope.rotate(for_each, self._made(layer, turned=True))
 
     def _made(self, layer: int, *, turned: bool) -> Tables:
-        rope, length = self.prefix.model.rope, self.prefix.rope_length
-        kind, dtype = rope.layer_types[layer], self.prefix.model.shape.dtype
+        """[1 or blocks, tokens, rotary_dim]: for positions counted from the prefix's start, or from each block's."""
+        model = self.prefix.model
+        kind = model.rope.layer_types[layer]
         if (kind, turned) not in self._tables:
-            at = self.positions
-            if turned:
-                assert self.prefix.blocks is not None
-                firsts = torch.tensor(self.prefix.blocks.firsts, device=at.device)
-                at = (at[None] - firsts[:, None]).flatten()
-            cos, sin = rope.tables(at, kind, length, dtype=dtype)
-            self._tables[kind, turned] = (
-                (cos.view(-1, len(self.positions), cos.shape[-1]), sin.view(-1, len(self.positions), sin.shape[-1]))
-                if turned
-                else (cos, sin)
-            )
+            counted_from = self.prefix.blocks.firsts if turned and self.prefix.blocks is not None else (0,)
+            at = self.positions - torch.tensor(counted_from, device=self.positions.device)[:, None]
+            tables = model.rope.tables(at.flatten(), kind, self.prefix.rope_length, dtype=model.shape.dtype)
+            cos, sin = (table.view(*at.shape, -1) for table in tables)
+            self._tables[kind, turned] = cos, sin
         return self._tables[kind, turned]

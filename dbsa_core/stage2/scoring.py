@@ -154,11 +154,8 @@ def _one_pass(walk: _Walk) -> _Found:
     nodes = list(range(len(trie)))
     for start in range(0, len(nodes), NODES_PER_FORWARD):
         walk.forward(nodes[start : start + NODES_PER_FORWARD])
-    path = np.zeros(len(trie))
-    for node in nodes:
-        parent = trie.parents[node]
-        path[node] = (path[parent] if parent >= 0 else 0.0) + walk.after(parent, node)
-    log_probs = np.array([path[end] + walk.after(end, None) for end in trie.ends])
+    behind_parents = [walk.after(trie.parents[node], node) for node in nodes]
+    log_probs = trie.label_log_probs(np.array([*behind_parents, *(walk.after(end, None) for end in trie.ends)]))
     return log_probs, int(log_probs.argmax()), []
 
 

@@ -21,8 +21,7 @@ from transformers import PreTrainedModel
 
 from dbsa_core.attention.traced import biased_op, merged_rows_op, stretches_op, turned_rows_op
 from dbsa_core.devices import policy_for
-from dbsa_core.model.compiled import attention_modules
-from dbsa_core.model.hook import KEYWORD, ModuleStage, no_mask
+from dbsa_core.model.hook import KEYWORD, ModuleStage, attention_modules, no_mask
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral
 from dbsa_core.prompt import Ids

@@ -1,7 +1,7 @@
 """Which queries are answered by a captured step, and how steps come to be: in the background, while others answer.
 
 Knows nothing about methods. A query of a new size is answered the plain way; meanwhile one thread captures the step for
-its size, first as the model is, then with compiled layers, which takes seconds once per process and size.
+its size, first as the model is, then with compiled layers, which takes seconds once for all sizes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from bisect import bisect_left
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -35,7 +36,7 @@ BLOCKS = (4, 8, 12, 16, 24, 32, 48, 64)
 LONGEST = tuple(2**i for i in range(7, 18))
 """Rooms of a step: a query takes the smallest that holds it, and the plain way where none does."""
 RECOMPILE_LIMIT = 64
-"""Sizes for which layers are compiled in one process; beyond, they run as they are."""
+"""How often layers may be compiled anew in one process, for other models and types; beyond, they run as they are."""
 KEPT_PER_POOL = 12
 """Steps that are kept, the longest unused goes first: each holds its activations."""
 
@@ -79,6 +80,7 @@ class Steps:
     _failed: set[Size] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
+    _possible: bool | None = None
 
     def find(self, prefix: Prefix, prompt: Ids, trie: LabelTrie) -> Found:
         """The step that answers this query; where there is none, or one with much more room, the right one is begun."""
@@ -102,11 +104,11 @@ class Steps:
 
     def _wanted(self, prefix: Prefix, prompt: Ids, trie: LabelTrie) -> tuple[Arena, Size] | None:
         model, blocks = prefix.model, prefix.blocks
-        if blocks is None or prefix.length > prefix.blocks_end or not all(model.movable):
+        if blocks is None or prefix.length > prefix.blocks_end or model.hook.closed:
             return None
-        if not policy_for(model.device).captures or len(set(model.rope.layer_types)) > 1 or model.hook.closed:
-            return None
-        if not knows_flash(torch.empty(1, model.shape.head_dim, dtype=model.shape.dtype, device=model.device)):
+        if self._possible is None:
+            self._possible = can_capture(model)
+        if not self._possible:
             return None
         size = size_for(len(prompt), len(trie), len(blocks.firsts), blocks.stretches.longest)
         return None if size is None else (blocks.arena, size)
@@ -137,8 +139,8 @@ class Steps:
 
     def _make(self, model: LanguageModel, arena: Arena, size: Size) -> None:
         """First as the model is, unless layers are compiled already."""
-        ways = [True] if self.compiles and any(done.compiled for done in self.warm_ups) else [False, True]
-        for compiled in ways if self.compiles else [False]:
+        already = self.compiles and any(done.compiled for done in self.warm_ups)
+        for compiled in [*([] if already else [False]), *([True] if self.compiles else [])]:
             begun = time.perf_counter()
             try:
                 self._keep(arena, size, captured(model, arena, size, compiled=compiled))
@@ -170,16 +172,27 @@ class Steps:
 
 def captured(model: LanguageModel, arena: Arena, size: Size, *, compiled: bool = False) -> QueryStep:
     """The step of a size, captured as a graph of kernels on a device that has such."""
-    step, policy = QueryStep(model, arena, size), policy_for(model.device)
-    if not compiled:
-        step.run = policy.capture(lambda: step.forward(step.stock, log_probs_of), model.device, model.lock)
-        return step
+    step = QueryStep(model, arena, size)
+    runner, score = _compiled_of(model) if compiled else (step.stock, log_probs_of)
+    with _recompiling() if compiled else nullcontext():
+        capture = policy_for(model.device).capture
+        step.run = capture(lambda: step.forward(runner, score), model.device, model.lock)
+    return step
+
+
+def _recompiling() -> AbstractContextManager[object]:
     from torch import _dynamo  # takes a second, which only those who compile should pay
 
-    runner, score = _compiled_of(model)
-    with _dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
-        step.run = policy.capture(lambda: step.forward(runner, score), model.device, model.lock)
-    return step
+    limit: AbstractContextManager[object] = _dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT)
+    return limit
+
+
+def can_capture(model: LanguageModel) -> bool:
+    """Whether the model's queries can be steps: all layers read in place with one kind of RoPE tables, on a device that
+    captures and has a flash kernel for them."""
+    heads = torch.empty(1, model.shape.head_dim, dtype=model.shape.dtype, device=model.device)
+    alike = all(model.movable) and len(set(model.rope.layer_types)) == 1
+    return alike and policy_for(model.device).captures and knows_flash(heads)
 
 
 _twins: weakref.WeakKeyDictionary[LanguageModel, tuple[PreTrainedModel, Score]] = weakref.WeakKeyDictionary()

@@ -102,8 +102,7 @@ class TailStage:
             if blocks is None or turned is None:
                 outputs.append(attend(placed[:, :, own], parts, visibility, options))
             else:
-                memory = blocks.arena.keys[layer], blocks.arena.values[layer]
-                behind = memory, blocks.stretches, placed[:, :, own], parts, visibility, options
+                behind = blocks.memory(layer), blocks.stretches, placed[:, :, own], parts, visibility, options
                 outputs.append(attend_behind(turned[:, :, own], *behind))
         if self.mass is not None:
             row = self.mass_row - self.start

@@ -89,5 +89,5 @@ class LabelTrie:
 
     def label_log_probs(self, found: np.ndarray) -> np.ndarray:
         """float64 [labels], of the log-probabilities of what is `asked`."""
-        nodes = len(self)
-        return np.asarray(self.sees[list(self.ends)] @ found[:nodes].astype(np.float64) + found[nodes:])
+        paths, ends = np.split(found.astype(np.float64), [len(self)])
+        return np.asarray(np.where(self.sees[list(self.ends)], paths, 0.0).sum(1) + ends)

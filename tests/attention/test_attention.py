@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Sees, choose, parts, reference_attention, sdpa_attention
+from dbsa_core import once
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Sees, choose, reference_attention, sdpa_attention
 from dbsa_core.attention.reference import attention_scores, probabilities_of
 from dbsa_core.attention.visibility import ROW_MULTIPLE, additive, causal_tail
 from dbsa_core.data import Pool
@@ -122,7 +123,7 @@ def test_probabilities_sum_to_1_unless_a_sink_takes_its_part() -> None:
 def test_a_softcap_or_sinks_fall_back_to_the_reference_which_is_said_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "_said", set())
+    monkeypatch.setattr(once, "_said", set())
     with caplog.at_level(logging.INFO, logger="dbsa_core.attention"):
         assert choose(LayerOptions(0.3)) is sdpa_attention
         assert choose(LayerOptions(0.3, sliding_window=4)) is sdpa_attention

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from dbsa_core import once
 from dbsa_core.attention import (
     ALL,
     CAUSAL,
@@ -21,7 +22,6 @@ from dbsa_core.attention import (
     causal,
     choose,
     merge,
-    parts,
     reference,
     reference_attention,
     sdpa,
@@ -267,7 +267,7 @@ def test_a_layer_with_a_window_reads_no_key_out_of_its_reach() -> None:
 def test_a_type_that_no_kernel_returns_a_log_sum_exp_for_goes_to_the_reference_which_is_said_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "_said", set())
+    monkeypatch.setattr(once, "_said", set())
     monkeypatch.setattr(sdpa, "policy_for", lambda device: replace(CPU, kernels=Kernels.CUDA))
     options, query = LayerOptions(0.3), tensors(3, 3)[0]
     with caplog.at_level(logging.INFO, logger="dbsa_core.attention"):

@@ -16,7 +16,7 @@ from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU
 from dbsa_core.methods import Setup, make_method
-from dbsa_core.model.compiled import attention_modules
+from dbsa_core.model.hook import attention_modules
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
