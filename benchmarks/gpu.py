@@ -6,7 +6,7 @@ Random weights of a model's shape, bfloat16, a pool of blocks of 1,280 tokens wh
 depends on neither. Correctness first, on a small model of the family. A query is measured from ids on the host to
 log-probabilities on the host. For each shape `gpu-<device>-<shape>.json` with rows of
 `{name, value, n, iqr, unit, target, stretch, floor}`; a floor is arithmetic: weights and selected keys read once at
-BANDWIDTH, or multiplied at FLOPS where that takes longer.
+BANDWIDTH, or multiplied at FLOPS where that takes longer. `profiles` tell where each query's time goes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import CONFIG_MAPPING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +54,12 @@ POOLS = {24: 7, 72: 22}
 POOL_SHARE = 0.5
 """Of the memory that the model leaves, what a pool may take."""
 REPEATS = 15
+PROFILED = 5
+"""Queries under the profiler."""
+KINDS = {"matrix products": ("nvjet", "gemm", "splitK"), "attention": ("_attention", "_merge", "flash", "fmha")}
+"""Kernels by parts of their names."""
+LARGEST = 5
+"""Kernels that are named."""
 
 
 def rope(theta: float, kind: str = "default", **more: Any) -> dict[str, Any]:
@@ -196,6 +203,26 @@ def timed(function: Callable[[], Any], repeats: int = REPEATS, warm: int = 3) ->
     return Sample.of(times[warm:])
 
 
+def profiled(query: str, ask: Callable[[], Any], wall_ms: float) -> dict[str, Any]:
+    """Milliseconds of a query in kernels, by kind, and what of `wall_ms` is left between them and on the host."""
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        for _ in range(PROFILED):
+            ask()
+        torch.cuda.synchronize()
+    kernels = [(e.key, e.self_device_time_total / 1e3 / PROFILED, e.count / PROFILED) for e in seen.key_averages()]
+    spent: dict[str, float] = dict.fromkeys([*KINDS, "other kernels"], 0.0)
+    for name, ms, _ in kernels:
+        spent[next((kind for kind, parts in KINDS.items() if any(p in name for p in parts)), "other kernels")] += ms
+    spent["between kernels"] = wall_ms - sum(spent.values())
+    largest = sorted(kernels, key=lambda kernel: -kernel[1])[:LARGEST]
+    return {
+        "query": query,
+        "ms": spent,
+        "launches": sum(count for *_, count in kernels),
+        "largest": [{"kernel": name[:100], "ms": ms, "count": count} for name, ms, count in largest],
+    }
+
+
 def floor_ms(model: LanguageModel, shape: Shape, rows: int, keys: int) -> float:
     """Layers, head and selected keys read once, or multiplied."""
     head = model.model.get_output_embeddings().weight.numel()
@@ -215,9 +242,9 @@ def row(name: str, sample: Sample, unit: str, **bounds: float | None) -> dict[st
     return {**found, **{kind: bounds.get(kind) for kind in ("target", "stretch", "floor")}}
 
 
-def measure(shape: Shape, *, targets: bool) -> list[dict[str, Any]]:
-    """`targets`: whether those of `CASES` are of this shape."""
-    model, rows, kept, first = random_model(shape.config(), torch.bfloat16), [], [], []
+def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and profiles; `targets`: whether those of `CASES` are of this shape."""
+    model, rows, kept, first, profiles = random_model(shape.config(), torch.bfloat16), [], [], [], []
     steps = steps_of(model)
     for blocks, chosen in POOLS.items():
         if blocks * BLOCK_TOKENS * model.shape.bytes_per_token > POOL_SHARE * free_memory(model.device):
@@ -244,6 +271,7 @@ def measure(shape: Shape, *, targets: bool) -> list[dict[str, Any]]:
             target, stretch = case.targets[blocks] if targets else (None, None)
             floor = floor_ms(model, shape, case.prompt + len(trie), keys)
             rows.append(row(f"query_{name}_{keys}_ms", answered, "ms", target=target, stretch=stretch, floor=floor))
+            profiles.append(profiled(f"query_{name}_{keys}", ask, answered.value))
             if name == "77_similar":
                 fewer = timed(queries(model, pool, pick(round(0.1 * blocks)), prompts, trie))
                 target = AT_RATIO_01[blocks] if targets else None
@@ -256,7 +284,7 @@ def measure(shape: Shape, *, targets: bool) -> list[dict[str, Any]]:
     rows.append(row("first_query_memory_mb", Sample(max(first)), "MB"))
     compiled, captured = ([w.seconds for w in steps.warm_ups if w.compiled is kind] for kind in (True, False))
     rows.append(row("warm_up_compile_s", Sample(sum(compiled)), "s"))
-    return [*rows, row("warm_up_capture_s", Sample(sum(captured)), "s")]
+    return [*rows, row("warm_up_capture_s", Sample(sum(captured)), "s")], profiles
 
 
 def beside_retrieval(
@@ -305,8 +333,9 @@ def main() -> None:
         rows = [row(f"error_{way}_over_stock", Sample(error), "ratio", target=1.5) for way, error in errors.items()]
         if any(error > 1.5 for error in errors.values()):
             raise SystemExit("The answers are farther from float32 than stock transformers' own; nothing is timed.")
-        rows += measure(shape, targets=name == "llama-3.1-8b")
-        found = {"device": device, "dtype": "bfloat16", "versions": versions(), "shape": name, "rows": rows}
+        measured, profiles = measure(shape, targets=name == "llama-3.1-8b")
+        found = {"device": device, "dtype": "bfloat16", "versions": versions(), "shape": name}
+        found |= {"rows": rows + measured, "profiles": profiles}
         arguments.out.mkdir(parents=True, exist_ok=True)
         file = arguments.out / f"gpu-{'-'.join(device.lower().split())}-{name}.json"
         file.write_text(json.dumps(found, indent=1) + "\n")

@@ -153,6 +153,24 @@ def gpu_section(found: list[dict[str, Any]]) -> list[str]:
         bounds = ["" if row[kind] is None else number(row[kind]) for kind in ("target", "stretch", "floor")]
         verdict = "" if row["target"] is None else ("met" if row["value"] <= row["target"] else "**missed**")
         lines.append(f"| {name} | {' | '.join(values)} | {' | '.join(bounds)} | {verdict} |")
+    return [*lines, "", *spent_table(first)]
+
+
+def spent_table(found: dict[str, Any]) -> list[str]:
+    """Where the time of each query goes."""
+    kinds = list(found["profiles"][0]["ms"])
+    lines = [
+        paragraph(
+            f"Where the time of {found['shape']} goes, ms; what lies between kernels holds the host's share too. The",
+            "largest kernels of each query are named in `benchmarks/results`.",
+        ),
+        "",
+        f"| | {' | '.join(kinds)} | kernels launched |",
+        "|---" * (len(kinds) + 2) + "|",
+    ]
+    for one in found["profiles"]:
+        spent = [f"{one['ms'][kind]:.2f}" for kind in kinds]
+        lines.append(f"| {one['query']} | {' | '.join(spent)} | {one['launches']:.0f} |")
     return lines
 
 

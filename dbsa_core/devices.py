@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import psutil
 import torch
@@ -147,6 +148,22 @@ def policy_for(device: torch.device) -> DevicePolicy:
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on the device, what PyTorch keeps for its next tensors included."""
     return policy_for(device).free_bytes(device)
+
+
+@dataclass(frozen=True)
+class GPU:
+    """What kernels of our own are launched by."""
+
+    processors: int
+    shared_bytes: int
+    """Shared memory that one program may take."""
+
+
+@cache
+def gpu_of(device: torch.device) -> GPU:
+    """Raises `RuntimeError` where the device is none of CUDA's interface."""
+    found: Any = torch.cuda.get_device_properties(device)
+    return GPU(found.multi_processor_count, found.shared_memory_per_block_optin)
 
 
 def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:

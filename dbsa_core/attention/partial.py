@@ -39,7 +39,9 @@ def merge(parts: Sequence[Partial]) -> torch.Tensor:
 def merge_entries(entries: Partial, others: Sequence[Partial]) -> torch.Tensor:
     """The same [1, heads, tokens, head_dim] where the entries of a batch are parts too."""
     parts = [entries, *others]
-    sums = torch.cat([part.log_sum_exp for part in parts if part.log_sum_exp is not None])
-    shares = sums.softmax(0)[..., None]
-    outputs = torch.cat([part.output for part in parts])
-    return (outputs.to(shares.dtype) * shares).sum(0, keepdim=True).to(outputs.dtype)
+    shares = torch.cat([part.log_sum_exp for part in parts if part.log_sum_exp is not None]).softmax(0)[..., None]
+    outputs = [output for part in parts for output in part.output]
+    total = torch.zeros_like(outputs[0], dtype=shares.dtype)
+    for output, share in zip(outputs, shares, strict=True):  # one by one: all of them in float32 would be large
+        total.addcmul_(output.to(shares.dtype), share)
+    return total[None].to(outputs[0].dtype)

@@ -108,8 +108,11 @@ def flash_stretches(
     max_keys: int,
     scaling: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flash attention of variable lengths, as `attention.traced.stretches_op` says: its keys are told by where they
-    begin and how many there are, so they may stand anywhere."""
+    """Rows edges[i]..edges[i + 1] of `rows` [rows, kv_heads, head_dim] over the keys and values [tokens, kv_heads,
+    head_dim] from begins[i] on, lengths[i] of them; `edges` and `begins` have one entry more, all int32.
+
+    Returns the output in the rows' shape, and the log-sum-exp, float32 [kv_heads, rows].
+    """
     found: tuple[torch.Tensor, ...] = torch.ops.aten._flash_attention_forward(
         rows, keys, values, edges, begins, max_rows, max_keys, 0.0, False, False, scale=scaling, seqused_k=lengths
     )

@@ -65,8 +65,6 @@ class LanguageModel:
     max_positions: int
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
-    heads: int
-    """Query heads of a layer."""
     movable: tuple[bool, ...]
     """For each layer, whether its keys may be kept rotated and be moved by rotating queries: its RoPE tables are the
     same at every length, and it has neither a sliding window nor a softcap nor sink scores."""
@@ -112,7 +110,7 @@ class LanguageModel:
             shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
             movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
             name = name or config.model_type
-            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, survey.heads, movable, hook)
+            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, movable, hook)
             made.probe()
         except BaseException:
             hook.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import accumulate, pairwise
+from math import gcd
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from dbsa_core.attention.traced import biased_op, merged_rows_op, stretches_op, turned_rows_op
+from dbsa_core.attention.query_attention import query_attention_op
 from dbsa_core.devices import policy_for
 from dbsa_core.model.hook import KEYWORD, ModuleStage, attention_modules, no_mask
 from dbsa_core.model.language_model import LanguageModel
@@ -69,7 +70,7 @@ class QueryStep(ModuleStage):
     def __init__(self, model: LanguageModel, arena: Arena, size: Size):
         # Not the model itself: it would live as long as the arena.
         self.stock, self.hook, self.rope, self.shape = model.model, model.hook, model.rope, model.shape
-        self.size, self._heads = size, model.heads
+        self.size = size
         self.arena = weakref.ref(arena)
         """Whose memory is read; whoever asks holds it."""
         tokens, device = size.tokens, model.device
@@ -78,8 +79,7 @@ class QueryStep(ModuleStage):
             "depths": tokens,
             "numbers": 3,
             "firsts": size.blocks,
-            "edges": size.blocks + 1,
-            "begins": size.blocks + 1,
+            "begins": size.blocks,
             "lengths": size.blocks,
             "rows": 2 * size.nodes,
             "asked": 2 * size.nodes,
@@ -96,9 +96,9 @@ class QueryStep(ModuleStage):
         self._row = torch.arange(tokens, device=device)
         self._kind = model.rope.layer_types[0]
         self._neutral, self._no_mask = Neutral(model.rope.rotary_dim), no_mask(device)
-        ones = torch.ones(size.blocks, tokens, model.shape.head_dim, device=device)
+        ones = torch.ones(size.blocks, model.shape.head_dim, device=device)
         self.unturned = ones, torch.zeros_like(ones)
-        """Tables of a layer that does not rotate."""
+        """What turns queries for each block in a layer that does not rotate."""
         self.run: Callable[[], torch.Tensor] = lambda: self.forward(self.stock, log_probs_of)
         """What a captured graph takes the place of: float32 [asked], log-probabilities of what the trie asks for."""
 
@@ -119,7 +119,6 @@ class QueryStep(ModuleStage):
         put["numbers"][:] = len(prompt), blocks.firsts[-1] + spans[-1, 1] - spans[-1, 0], count
         put["firsts"][:count], put["begins"][:count] = blocks.firsts, spans[:, 0]
         put["lengths"][:], put["lengths"][:count] = 1, spans[:, 1] - spans[:, 0]
-        put["edges"][:] = np.minimum(np.arange(self.size.blocks + 1), count) * self._rows_each
         rows, asked = trie.asked
         put["rows"][: len(rows)], put["asked"][: len(asked)] = rows, asked
         self._fields.copy_(self._host, non_blocking=True)
@@ -129,28 +128,19 @@ class QueryStep(ModuleStage):
             self._tree.copy_(torch.from_numpy(tree))
             self._trie = trie
 
-    @property
-    def _rows_each(self) -> int:
-        """Rows of a block: the tokens, for each of the query heads that share a key head."""
-        return self.size.tokens * self._heads // self.shape.kv_heads
-
     @torch.inference_mode()
     def forward(self, runner: PreTrainedModel, score: Score) -> torch.Tensor:
         """float32 [asked], by the model or its compiled twin; `score` is `log_probs_of` or that compiled."""
         field = {name: self._fields[span] for name, span in self._spans.items()}
         prompt, context, count = field["numbers"].unbind()
         self.count = count[None].int()
-        # Positions count from the prompt's first token for what new tokens see of one another, from a block's first
-        # token for what they see of it: scores depend on distances alone.
+        # Positions count from the prompt's first token for what new tokens see of one another. Blocks stand before it,
+        # each counted from its own first token: scores depend on distances alone.
         behind = torch.where(self._row < self.size.prompt, self._row, prompt + field["depths"])
-        from_block = (context - field["firsts"])[:, None] + behind
-        cos, sin = self.rope.tables(torch.cat([from_block.flatten(), behind]), self._kind)
-        split = len(self._row) * self.size.blocks
-        self.own = cos[:, split:], sin[:, split:]
-        turned = self.rope.elementwise((cos[:, :split], sin[:, :split]), self.shape.head_dim)
-        self.turned = tuple(table.view(self.size.blocks, self.size.tokens, -1) for table in turned)
-        self.edges, self.begins, self.lengths = (field[name].int() for name in ("edges", "begins", "lengths"))
-        self.bias = self._bias(prompt)
+        self.own = self.rope.tables(behind, self._kind)
+        self.turned = self.rope.elementwise(self.rope.moves(context - field["firsts"], self._kind), self.shape.head_dim)
+        self.begins, self.lengths = field["begins"].int(), field["lengths"].int()
+        self.seen = self._seen(prompt)
         first_node = self._row[self.size.prompt :]
         arguments: dict[str, Any] = {
             "input_ids": field["ids"][None],
@@ -164,15 +154,15 @@ class QueryStep(ModuleStage):
             logits = cast(Any, runner)(**arguments).logits[0]
         return score(logits, field["rows"], field["asked"])
 
-    def _bias(self, prompt: torch.Tensor) -> torch.Tensor:
-        """What hides new tokens from one another, [tokens, tokens]: a prompt's token sees those up to itself, a node
-        the prompt and its ancestors, a row that is not used itself."""
+    def _seen(self, prompt: torch.Tensor) -> torch.Tensor:
+        """Which new tokens see which, bool [tokens, tokens]: a prompt's token those up to itself, a node the prompt and
+        its ancestors, a row that is not used itself."""
         room = self.size.prompt
         sees = self._eye.clone()
         sees[:room, :room] = self._causal
         sees[room:, :room] = self._row[:room] < prompt
         sees[room:, room:] |= self._tree
-        return torch.zeros_like(sees, dtype=self.shape.dtype).masked_fill_(~sees, -torch.inf)
+        return sees
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
@@ -193,24 +183,37 @@ class QueryStep(ModuleStage):
     def attend_in(
         self, module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        heads, kv_heads = query.shape[1], key.shape[1]
-        turned, own = self.turned if getattr(module, ROTATES) else self.unturned, self.own
-        rows = turned_rows_op(query, self.rope.partner(query), *turned, self.count, kv_heads)
-        if getattr(module, ROTATES):
-            query, key = (self.rope.rotate_wide(states, own) for states in (query, key))
-        memory = getattr(module, KEYS), getattr(module, VALUES)
-        each, longest = query.shape[2] * heads // kv_heads, self.size.longest
-        output, sums = stretches_op(rows, *memory, self.edges, self.begins, self.lengths, each, longest, scaling)
-        key, value = (states.repeat_interleave(heads // kv_heads, dim=1) for states in (key, value))
-        new, new_sums = biased_op(query.contiguous(), key.contiguous(), value.contiguous(), self.bias, scaling)
-        found: torch.Tensor = merged_rows_op(output, sums, new, new_sums, self.count)
+        rotates = getattr(module, ROTATES)
+        query = query.to(torch.promote_types(query.dtype, torch.float32))
+        if rotates:
+            query, key = self.rope.rotate(query, self.own), self.rope.rotate_wide(key, self.own)
+        found: torch.Tensor = query_attention_op(
+            query,
+            self.rope.partner(query) if rotates else query,
+            key,
+            value,
+            self.seen,
+            getattr(module, KEYS),
+            getattr(module, VALUES),
+            *(self.turned if rotates else self.unturned),
+            self.begins,
+            self.lengths,
+            self.count,
+            scaling,
+        )
         return found
 
 
+VOCABULARY_PARTS = 64
+"""Into so many parts, where it divides, a row of logits is summed."""
 Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def log_probs_of(logits: torch.Tensor, rows: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
     """The log-probability of token asked[i] by the logits [rows, vocabulary] of row rows[i]: float32 [asked]."""
     wide = logits.float()
-    return wide[rows, asked] - wide.logsumexp(-1)[rows]
+    # In parts: a compiler gives each row to one program, and a vocabulary is long for one.
+    parts = gcd(wide.shape[1], VOCABULARY_PARTS)
+    sums = wide.reshape(len(wide), parts, -1).logsumexp(2).logsumexp(1)
+    found: torch.Tensor = wide[rows, asked] - sums[rows]
+    return found

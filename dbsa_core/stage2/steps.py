@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-from dbsa_core.attention.sdpa import knows_flash
+from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.devices import policy_for
 from dbsa_core.model.compiled import compiled_twin
 from dbsa_core.model.language_model import LanguageModel
@@ -189,10 +189,10 @@ def _recompiling() -> AbstractContextManager[object]:
 
 def can_capture(model: LanguageModel) -> bool:
     """Whether the model's queries can be steps: all layers read in place with one kind of RoPE tables, on a device that
-    captures and has a flash kernel for them."""
+    captures and has a kernel for them."""
     heads = torch.empty(1, model.shape.head_dim, dtype=model.shape.dtype, device=model.device)
     alike = all(model.movable) and len(set(model.rope.layer_types)) == 1
-    return alike and policy_for(model.device).captures and knows_flash(heads)
+    return alike and policy_for(model.device).captures and has_kernel(heads)
 
 
 _twins: weakref.WeakKeyDictionary[LanguageModel, tuple[PreTrainedModel, Score]] = weakref.WeakKeyDictionary()

@@ -21,7 +21,7 @@ from dbsa_core.attention import (
     reference_attention,
     sdpa,
 )
-from dbsa_core.attention.stretches import stretches_attention
+from dbsa_core.attention.stretches import as_rows, of_rows, stretches_attention
 from dbsa_core.devices import CPU, Kernels
 
 HEADS, KV_HEADS, HEAD, MEMORY = 6, 2, 16, 90
@@ -120,3 +120,11 @@ def test_a_layer_with_a_window_has_no_stretches() -> None:
     assert attend(queries, own, visibility, OPTIONS).isfinite().all()
     with pytest.raises(AssertionError):
         attend_behind(queries, (keys, values), stretches, queries, own, visibility, LayerOptions(0.3, sliding_window=4))
+
+
+def test_rows_and_heads_are_each_others_inverse() -> None:
+    queries, *_ = made([(0, 1)] * 3, 5, torch.float32, "cpu")
+    rows = as_rows(queries, KV_HEADS)
+    back, sums = of_rows(rows, rows[..., 0].transpose(0, 1).contiguous(), len(queries), HEADS)
+    assert torch.equal(back, queries)
+    assert torch.equal(sums, queries[..., 0])

@@ -98,7 +98,7 @@ def test_a_step_leaves_no_trace_in_the_model_even_where_it_fails(monkeypatch: py
     def fails(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(step_module, "stretches_op", fails)
+    monkeypatch.setattr(step_module, "query_attention_op", fails)
     with pytest.raises(ZeroDivisionError):
         asked(step, prefix, random_ids(5, 0), TRIES[0])
     assert {name: vars(module) for name, module in model.model.named_modules()} == before
@@ -121,7 +121,7 @@ def test_a_step_keeps_neither_the_pool_nor_the_model() -> None:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[LanguageModel]:
     monkeypatch.setattr(steps, "policy_for", lambda device: replace(CPU, captures=True))
-    monkeypatch.setattr(steps, "knows_flash", lambda query: True)
+    monkeypatch.setattr(steps, "has_kernel", lambda query: True)
     made = tiny_model("llama")
     steps_of(made).compiles = False
     yield made
@@ -209,7 +209,7 @@ def test_a_prompt_that_no_step_has_room_for_goes_the_plain_way(model: LanguageMo
 @pytest.mark.parametrize("family", ["gemma3", "mistral", "llama-dynamic"])
 def test_families_with_layers_that_gather_go_the_plain_way(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "policy_for", lambda device: replace(CPU, captures=True))
-    monkeypatch.setattr(steps, "knows_flash", lambda query: True)
+    monkeypatch.setattr(steps, "has_kernel", lambda query: True)
     model = tiny_model(family)
     length = model.rope.pinned_length(100, model.max_positions)
     pool = encode_blocks(

@@ -1,0 +1,89 @@
+"""The attention of a query step as one operator that a compiler and a CUDA graph take whole, with a plain twin.
+
+Knows nothing about models. Which stretches are read is told by tensors, so that a graph that was captured once serves
+every choice; where there is no kernel for a type or device, the twin loops over them on the host.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dbsa_core.attention.partial import merge
+from dbsa_core.attention.reference import reference_attention
+from dbsa_core.attention.sdpa import HALF, LARGEST_HEAD
+from dbsa_core.attention.visibility import ALL, Sees
+from dbsa_core.devices import Kernels, policy_for
+
+if TYPE_CHECKING:
+    from dbsa_core.attention import LayerOptions
+
+
+@torch.library.custom_op("dbsa::query_attention", mutates_args=())
+def query_attention_op(
+    query: torch.Tensor,
+    partner: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    seen: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    begins: torch.Tensor,
+    lengths: torch.Tensor,
+    count: torch.Tensor,
+    scaling: float,
+) -> torch.Tensor:
+    """One softmax of new tokens over one another, and over stretches of a memory that all of them see whole.
+
+    `query` and `partner` [1, heads, tokens, head_dim], float32 or wider, are rotated for what the tokens see of one
+    another; stretch i is asked by `query * cos[i] + partner * sin[i]`, cos and sin [stretches, head_dim]. `key` and
+    `value` [1, kv_heads, tokens, head_dim] are the tokens' own, bool `seen` [tokens, tokens] says which of them a token
+    sees. `keys` and `values` [memory, kv_heads, head_dim] are read from begins[i] on, lengths[i] of them, for the first
+    `count` [1] stretches, all int32. Queries are rounded to the keys' type when they are turned.
+
+    Returns [1, tokens, heads, head_dim] in the keys' type. What no stretch names may hold anything.
+    """
+    if has_kernel(key):
+        from dbsa_core.attention import query_kernels
+
+        return query_kernels.run_attention(
+            query, partner, key, value, seen, keys, values, cos, sin, begins, lengths, count, scaling
+        )
+    options, parts = _plain(scaling), []
+    for stretch in range(int(count)):
+        turned = (query * cos[stretch] + partner * sin[stretch]).to(key.dtype)
+        first, tokens = int(begins[stretch]), int(lengths[stretch])
+        read, found = (memory[None, first : first + tokens].transpose(1, 2) for memory in (keys, values))
+        parts.append(reference_attention(turned, read, found, ALL, options, log_sum_exp=True))
+    parts.append(reference_attention(query.to(key.dtype), key, value, Sees(seen), options, log_sum_exp=True))
+    return merge(parts).transpose(1, 2).contiguous()
+
+
+@query_attention_op.register_fake
+def _(query: torch.Tensor, partner: torch.Tensor, key: torch.Tensor, *_: Any) -> torch.Tensor:
+    return key.new_empty((1, query.shape[2], query.shape[1], query.shape[3]))
+
+
+def _plain(scaling: float) -> LayerOptions:
+    from dbsa_core.attention import LayerOptions  # the package imports this module
+
+    return LayerOptions(scaling)
+
+
+def has_kernel(states: torch.Tensor) -> bool:
+    """Whether there is a kernel for keys of this device, type and head size."""
+    cuda = policy_for(states.device).kernels is Kernels.CUDA and _triton_found()
+    return cuda and states.dtype in HALF and states.shape[-1] <= LARGEST_HEAD
+
+
+@cache
+def _triton_found() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+__all__ = ["has_kernel", "query_attention_op"]

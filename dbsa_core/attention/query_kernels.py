@@ -1,0 +1,284 @@
+"""The attention of a query step as one kernel for CUDA, and the merge of its splits.
+
+Knows nothing about models. The operator of `attention.query_attention` says what is computed, and holds the plain twin.
+Keys are read in tiles. The tiles of all stretches and of the own tokens are dealt out evenly to the splits, whatever
+the stretches' lengths, so that few query rows keep the whole device busy; how many stretches there are is read on the
+device, so that a captured graph does no work for those that a query does not have.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+
+from dbsa_core.devices import gpu_of
+
+LOG2_E = math.log2(math.e)
+MERGED_ROWS = 8
+"""Of one program of the merge."""
+SPLIT_COST = 0.02
+"""What a split costs beside its tiles, as a share of all tiles of one program: it reads and turns its queries."""
+
+
+@triton.jit
+def _read(q, acc, highest, total, key, value, there, sees, scale, WHOLE: tl.constexpr):
+    """The softmax of `q` over one tile of keys more. WHOLE: every key is there and seen, and heads fill the tile."""
+    if WHOLE:
+        k, v = tl.load(key), tl.load(value)
+    else:
+        k, v = tl.load(key, tl.trans(there), other=0.0), tl.load(value, there, other=0.0)
+    scores = tl.dot(q, k)
+    if WHOLE:
+        now = tl.maximum(highest, tl.max(scores, 1) * scale)
+        base = now
+    else:
+        scores = tl.where(sees, scores, float("-inf"))
+        now = tl.maximum(highest, tl.max(scores, 1) * scale)
+        base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
+    weights = tl.exp2(scores * scale - base[:, None])
+    before = tl.exp2(highest - base)
+    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
+    return acc, now, total * before + tl.sum(weights, 1)
+
+
+@triton.jit
+def _attention(
+    query,
+    partner,
+    key,
+    value,
+    seen,
+    keys,
+    values,
+    cos,
+    sin,
+    begins,
+    lengths,
+    count,
+    output,
+    sums,
+    tokens,
+    group,
+    head_dim,
+    scale,
+    query_heads,
+    query_tokens,
+    key_heads,
+    key_tokens,
+    value_heads,
+    value_tokens,
+    ROWS: tl.constexpr,
+    KEYS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    STRETCHES: tl.constexpr,
+    WHOLE: tl.constexpr,
+):
+    kv_head, kv_heads = tl.program_id(1), tl.num_programs(1)
+    split, splits = tl.program_id(2), tl.num_programs(2)
+    # The query heads of a key head are further rows.
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    head, token = kv_head * group + row // tokens, row % tokens
+    place, column = tl.arange(0, WIDTH), tl.arange(0, KEYS)
+    exists, inside = row < group * tokens, place < head_dim
+    filled = exists[:, None] & inside[None, :]
+    states = (head * query_heads + token * query_tokens)[:, None] + place[None, :]
+
+    # Which tiles are this split's, and in which stretch the first of them is.
+    stretches = tl.load(count)
+    each = tl.arange(0, STRETCHES)
+    tiles = (tl.load(lengths + each, each < stretches, other=0) + KEYS - 1) // KEYS
+    before_own = tl.sum(tiles)
+    all_tiles = before_own + (tokens + KEYS - 1) // KEYS
+    begin, end = split * all_tiles // splits, (split + 1) * all_tiles // splits
+    stretch = tl.sum(((tl.cumsum(tiles, 0) <= begin) & (each < stretches)).to(tl.int32))
+    passed = tl.sum(tl.where(each < stretch, tiles, 0))
+
+    highest = tl.full([ROWS], float("-inf"), tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    acc = tl.zeros([ROWS, WIDTH], tl.float32)
+    width = kv_heads * head_dim
+    while (stretch < stretches) & (passed < end):
+        turn = tl.load(cos + stretch * head_dim + place, inside, other=0.0)
+        swap = tl.load(sin + stretch * head_dim + place, inside, other=0.0)
+        # Read again for each stretch: kept, they would take the registers of the sums.
+        here = tl.load(query + states, filled, other=0.0) * turn[None, :]
+        q = (here + tl.load(partner + states, filled, other=0.0) * swap[None, :]).to(keys.dtype.element_ty)
+        length = tl.load(lengths + stretch)
+        start = tl.load(begins + stretch).to(tl.int64) * width + kv_head * head_dim
+        key_tile = keys + start + column[None, :] * width + place[:, None]
+        value_tile = values + start + column[:, None] * width + place[None, :]
+        every = column < KEYS
+        all_there = every[:, None] & inside[None, :]
+        last = tl.minimum(end - passed, (length + KEYS - 1) // KEYS)
+        full = tl.minimum(last, length // KEYS)
+        for tile in range(tl.maximum(begin - passed, 0), full):
+            at = tile * KEYS * width
+            acc, highest, total = _read(
+                q, acc, highest, total, key_tile + at, value_tile + at, all_there, every[None, :], scale, WHOLE
+            )
+        if last > full:
+            at = full * KEYS * width
+            real = full * KEYS + column < length
+            there, sees = real[:, None] & inside[None, :], real[None, :]
+            acc, highest, total = _read(
+                q, acc, highest, total, key_tile + at, value_tile + at, there, sees, scale, False
+            )
+        passed += (length + KEYS - 1) // KEYS
+        stretch += 1
+
+    if end > before_own:
+        q = tl.load(query + states, filled, other=0.0).to(keys.dtype.element_ty)
+        for tile in range(tl.maximum(begin - before_own, 0), end - before_own):
+            own = tile * KEYS + column
+            real = own < tokens
+            allowed = tl.load(seen + token[:, None] * tokens + own[None, :], exists[:, None] & real[None, :], other=0)
+            key_tile = key + kv_head * key_heads + own[None, :] * key_tokens + place[:, None]
+            value_tile = value + kv_head * value_heads + own[:, None] * value_tokens + place[None, :]
+            there = real[:, None] & inside[None, :]
+            acc, highest, total = _read(q, acc, highest, total, key_tile, value_tile, there, allowed != 0, scale, False)
+
+    divisor = tl.where(total > 0, total, 1.0)
+    at_row = (split * tokens + token) * kv_heads * group + head
+    target = output + at_row.to(tl.int64)[:, None] * head_dim + place[None, :]
+    tl.store(target, (acc / divisor[:, None]).to(output.dtype.element_ty), filled)
+    if splits > 1:
+        tl.store(sums + at_row, tl.where(total > 0, highest + tl.log2(divisor), float("-inf")), exists)
+
+
+@triton.jit
+def _merge(output, sums, made, rows, head_dim, splits, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    place = tl.arange(0, WIDTH)
+    exists = row < rows
+    there = exists[:, None] & (place[None, :] < head_dim)
+    highest = tl.full([ROWS], float("-inf"), tl.float32)
+    for split in range(splits):
+        highest = tl.maximum(highest, tl.load(sums + split * rows + row, exists, other=0.0))
+    total = tl.zeros([ROWS], tl.float32)
+    acc = tl.zeros([ROWS, WIDTH], tl.float32)
+    for split in range(splits):
+        share = tl.exp2(tl.load(sums + split * rows + row, exists, other=0.0) - highest)
+        part = output + (split * rows + row).to(tl.int64)[:, None] * head_dim + place[None, :]
+        acc += share[:, None] * tl.load(part, there, other=0.0).to(tl.float32)
+        total += share
+    target = made + row.to(tl.int64)[:, None] * head_dim + place[None, :]
+    tl.store(target, (acc / total[:, None]).to(made.dtype.element_ty), there)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a kernel is compiled: tiles of so many query rows and keys, in whose shared memory `stages` tiles of keys
+    wait."""
+
+    rows: int
+    keys: int
+    warps: int
+    stages: int
+
+    def shared_bytes(self, width: int) -> int:
+        """For heads of `width` numbers of two bytes: the queries, and keys and values."""
+        return 2 * width * (self.rows + 2 * self.stages * self.keys)
+
+
+LAUNCHES = (Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2), Launch(32, 32, 4, 1))
+"""The fastest first, as measured on an H100 with heads of 128."""
+SHARED_MARGIN = 1.3
+"""The compiler takes more than the tiles."""
+WIDEST_OF_MANY_ROWS = 128
+"""Numbers of a head whose sums fit the registers beside 128 rows."""
+
+
+@cache
+def launch_for(rows: int, width: int, device: torch.device) -> Launch:
+    """The fastest for so many query rows of a key head that the device has the shared memory for."""
+    limit = gpu_of(device).shared_bytes
+    fitting = [one for one in LAUNCHES if SHARED_MARGIN * one.shared_bytes(width) <= limit]
+    small = rows <= LAUNCHES[1].rows or width > WIDEST_OF_MANY_ROWS
+    return next((one for one in fitting if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
+
+
+@cache
+def splits_for(programs: int, processors: int) -> int:
+    """Into how many splits to deal the tiles of so many programs, that all processors work until the end."""
+
+    def cost(splits: int) -> float:
+        return math.ceil(programs * splits / processors) * (1 / splits + SPLIT_COST)
+
+    return min(range(1, processors + 1), key=cost)
+
+
+def run_attention(
+    query: torch.Tensor,
+    partner: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    seen: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    begins: torch.Tensor,
+    lengths: torch.Tensor,
+    count: torch.Tensor,
+    scaling: float,
+    launch: Launch | None = None,
+    splits: int | None = None,
+) -> torch.Tensor:
+    """As the operator says; `launch` and `splits` are chosen for the device where they are left out."""
+    _, heads, tokens, head_dim = query.shape
+    kv_heads, width = keys.shape[1], max(16, triton.next_power_of_2(head_dim))
+    group, device = heads // kv_heads, query.device
+    launch = launch or launch_for(group * tokens, width, device)
+    row_tiles = triton.cdiv(group * tokens, launch.rows)
+    if splits is None:
+        splits = splits_for(row_tiles * kv_heads, gpu_of(device).processors)
+    if query.stride() != partner.stride() or query.stride(3) != 1:
+        query, partner = query.contiguous(), partner.contiguous()
+    key, value = (states if states.stride(3) == 1 else states.contiguous() for states in (key, value))
+    output = key.new_empty(splits, tokens, heads, head_dim)
+    sums = query.new_empty(splits, tokens, heads)
+    _attention[(row_tiles, kv_heads, splits)](
+        query,
+        partner,
+        key,
+        value,
+        seen.contiguous(),
+        keys,
+        values,
+        cos.contiguous(),
+        sin.contiguous(),
+        begins,
+        lengths,
+        count,
+        output,
+        sums,
+        tokens,
+        group,
+        head_dim,
+        scaling * LOG2_E,
+        query.stride(1),
+        query.stride(2),
+        key.stride(1),
+        key.stride(2),
+        value.stride(1),
+        value.stride(2),
+        ROWS=launch.rows,
+        KEYS=launch.keys,
+        WIDTH=width,
+        STRETCHES=triton.next_power_of_2(len(lengths)),
+        WHOLE=width == head_dim,
+        num_warps=launch.warps,
+        num_stages=launch.stages,
+    )
+    if splits == 1:
+        return output
+    made, rows = key.new_empty(1, tokens, heads, head_dim), tokens * heads
+    _merge[(triton.cdiv(rows, MERGED_ROWS),)](
+        output, sums, made, rows, head_dim, splits, ROWS=MERGED_ROWS, WIDTH=width, num_warps=4
+    )
+    return made

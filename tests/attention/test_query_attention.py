@@ -1,0 +1,146 @@
+"""What holds for the attention of a query step: kernel and plain twin compute what is written out here, and touch
+nothing that is not told to be there."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+
+from dbsa_core.attention.query_attention import has_kernel, query_attention_op
+from dbsa_core.devices import gpu_of
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
+"""Relative RMS against float64."""
+SHAPES = {"grouped": (6, 2, 16), "one key head": (4, 1, 64), "a key head each": (3, 3, 24), "wide": (2, 1, 256)}
+"""Query heads, key heads, numbers of a head."""
+TOKENS, MEMORY, SCALING = 21, 190, 0.3
+BEGINS, LENGTHS = (140, 0, 33, 0, 7), (50, 129, 7, 1, 64)
+"""Shorter than a tile of keys, of several tiles, and of whole tiles; they overlap."""
+
+Shape = tuple[int, int, int]
+each_case = [
+    pytest.mark.parametrize("device", DEVICES),
+    pytest.mark.parametrize("dtype", ALLOWED, ids=str),
+    pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES),
+]
+
+
+def random(*size: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+def case(shape: Shape, dtype: torch.dtype, device: str, used: int, tokens: int = TOKENS) -> dict[str, Any]:
+    """Queries and keys as a layer hands them over: views of [tokens, heads * head_dim]. What is not used is NaN."""
+    heads, kv_heads, head_dim = shape
+    query, partner = (random(1, tokens, heads, head_dim, seed=s).to(device).transpose(1, 2) for s in (1, 2))
+    key, value = (random(1, tokens, kv_heads, head_dim, seed=s).to(device, dtype).transpose(1, 2) for s in (3, 4))
+    memory = random(2, MEMORY, kv_heads, head_dim, seed=5).to(device, dtype)
+    named = [range(a, a + n) for a, n in zip(BEGINS[:used], LENGTHS[:used], strict=True)]
+    memory[:, [i for i in range(MEMORY) if not any(i in one for one in named)]] = torch.nan
+    angles = random(len(BEGINS), head_dim, seed=6).to(device)
+    angles[used:] = torch.nan
+    seen = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
+    seen[tokens // 2 :, 1 : tokens // 3] = False
+    whole = {"begins": BEGINS, "lengths": LENGTHS, "count": (used,)}
+    ints = {name: torch.tensor(numbers, dtype=torch.int32, device=device) for name, numbers in whole.items()}
+    tables = {"cos": angles.cos(), "sin": angles.sin()}
+    given = {"query": query, "partner": partner, "key": key, "value": value, "seen": seen}
+    return {**given, "keys": memory[0], "values": memory[1], **tables, **ints, "scaling": SCALING}
+
+
+def exact(given: dict[str, Any]) -> torch.Tensor:
+    """float64: all keys side by side, one softmax."""
+    query, partner, key, value = (given[name][0].double() for name in ("query", "partner", "key", "value"))
+    group = query.shape[0] // key.shape[0]
+    scores = [(query @ key.repeat_interleave(group, 0).mT).masked_fill(~given["seen"], -torch.inf)]
+    held = [value.repeat_interleave(group, 0)]
+    for stretch in range(int(given["count"])):
+        part = slice(BEGINS[stretch], BEGINS[stretch] + LENGTHS[stretch])
+        keys, values = (
+            given[name][part].double().transpose(0, 1).repeat_interleave(group, 0) for name in ("keys", "values")
+        )
+        turned = query * given["cos"][stretch].double() + partner * given["sin"][stretch].double()
+        scores.append(turned @ keys.mT)
+        held.append(values)
+    return (SCALING * torch.cat(scores, -1)).softmax(-1) @ torch.cat(held, 1)
+
+
+def error(ours: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Relative RMS of [1, tokens, heads, head_dim] against [heads, tokens, head_dim]."""
+    ours = ours[0].transpose(0, 1).double()
+    assert ours.shape == wanted.shape
+    return float((ours - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
+
+
+def parametrized(function: Any) -> Any:
+    for mark in each_case:
+        function = mark(function)
+    return function
+
+
+@parametrized
+@pytest.mark.parametrize("used", [0, 1, 3, 5])
+def test_stretches_and_own_keys_are_one_softmax(shape: Shape, dtype: torch.dtype, device: str, used: int) -> None:
+    given = case(shape, dtype, device, used)
+    found = query_attention_op(**given)
+    assert found.dtype == dtype
+    assert found.is_contiguous()
+    assert error(found, exact(given)) < ALLOWED[dtype]
+
+
+@parametrized
+def test_what_a_compiler_is_told_is_what_comes(shape: Shape, dtype: torch.dtype, device: str) -> None:
+    """Sizes and types of results, without running."""
+    given = case(shape, dtype, device, 3)
+    torch.library.opcheck(query_attention_op, (), given, test_utils=("test_schema", "test_faketensor"))
+
+
+@parametrized
+def test_a_gpu_has_a_kernel_for_half_precision(shape: Shape, dtype: torch.dtype, device: str) -> None:
+    keys = torch.empty(1, shape[2], dtype=dtype, device=device)
+    assert has_kernel(keys) == (device == "cuda" and dtype is not torch.float32)
+    assert not has_kernel(torch.empty(1, 512, dtype=dtype, device=device)), "wider than any kernel takes"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("tokens", [1, TOKENS, 130])
+def test_every_launch_and_any_number_of_splits_compute_the_same(shape: Shape, tokens: int) -> None:
+    """Also more splits than there are tiles: some have nothing to do."""
+    from dbsa_core.attention import query_kernels as kernels
+
+    given = case(shape, torch.bfloat16, "cuda", 5, tokens)
+    wanted = exact(given)
+    limit = gpu_of(torch.device("cuda", 0)).shared_bytes
+    launches = [one for one in kernels.LAUNCHES if 1.3 * one.shared_bytes(max(16, shape[2])) < limit]
+    for launch, splits in product(launches, (1, 2, 7, 40)):
+        found = kernels.run_attention(**given, launch=launch, splits=splits)
+        assert error(found, wanted) < ALLOWED[torch.bfloat16], (launch, splits)
+
+
+@pytest.mark.gpu
+def test_the_whole_device_is_busy_until_the_end() -> None:
+    from dbsa_core.attention.query_kernels import splits_for
+
+    for programs in (1, 6, 16, 64, 88, 192, 500):
+        splits = splits_for(programs, 132)
+        waves = -(-programs * splits // 132)
+        assert programs * splits / (132 * waves) > 0.75
+    assert splits_for(132, 132) == 1
+    assert splits_for(5000, 132) == 1
+
+
+@pytest.mark.gpu
+def test_a_launch_fits_the_device() -> None:
+    from dbsa_core.attention.query_kernels import LAUNCHES, launch_for
+
+    device = torch.device("cuda", 0)
+    limit = gpu_of(device).shared_bytes
+    for rows, width in product((1, 64, 65, 4000), (16, 64, 128, 256)):
+        assert launch_for(rows, width, device).shared_bytes(width) <= limit
+    assert launch_for(64, 128, device).rows <= 64
+    assert launch_for(4000, 64, device) == LAUNCHES[0]
