@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.methods.base import fitted
 from dbsa_core.methods.dense import answer_densely
@@ -41,7 +43,9 @@ class RetrievalIcl:
         setup = fitted(self._setup, self.name)
 
         def find(text: str) -> list[int]:
-            drawn, budget = set(setup.rows), matched_budget(setup, self.settings.ratio)
-            return [row for row in setup.task.row_index.rank(text).order if row in drawn][:budget][::-1]
+            ranking = setup.task.row_index.rank(text)
+            drawn = np.zeros(len(ranking.scores), bool)
+            drawn[list(setup.rows)] = True
+            return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]
 
         return answer_densely(self.name, setup, self.settings, query, find=find)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
@@ -24,20 +24,31 @@ __all__ = [
     "make_retriever",
     "nearest_of",
     "nearest_rows",
-    "order_of",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All documents in the order of their likeness to one query."""
+    """How much each document is like one query."""
 
     scores: NDArray[np.float64]
     """`[documents]`, larger is more alike; 0 is nothing in common. Comparable within one ranking only."""
-    order: tuple[int, ...]
-    """Indices of all documents, the best first; of equal scores the lower index first."""
-    matched: tuple[dict[str, float], ...] | None = None
-    """Per document what `Retriever.matched_words` gives, or None where that is asked for one document at a time."""
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Indices of all documents, the best first; of equal scores the lower index first."""
+        return tuple(_order_of(self.scores).tolist())
+
+    def best(self, count: int, among: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
+        """The first `count` of `order`, or of those for which `among` `[documents]` is true."""
+        asked = np.arange(len(self.scores)) if among is None else np.flatnonzero(among)
+        if (count := min(count, len(asked))) <= 0:
+            return ()
+        alike = asked[self.scores[asked] > 0]
+        if count <= len(alike):  # mostly few: what has nothing in common is not looked at again
+            least = np.partition(self.scores[alike], -count)[-count]
+            asked = alike[self.scores[alike] >= least]
+        return tuple(asked[_order_of(self.scores[asked])][:count].tolist())
 
 
 class Retriever(Protocol):
@@ -62,9 +73,8 @@ class RetrieverFactory(Protocol):
     def __call__(self, documents: Sequence[str], *, seed: int = 0) -> Retriever: ...
 
 
-def order_of(scores: NDArray[np.float64]) -> tuple[int, ...]:
-    """Indices by falling score `[documents]`, of equal scores the lower index first."""
-    return tuple(np.argsort(-scores, kind="stable").tolist())
+def _order_of(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    return np.argsort(-scores, kind="stable")
 
 
 # The factories import on use, because the modules of the retrievers import `Ranking` from here.
@@ -114,7 +124,6 @@ def nearest_rows(retriever: Retriever, query: str, count: int, *, exclude: Colle
 
 def nearest_of(ranking: Ranking, count: int, *, exclude: Collection[int] = ()) -> tuple[int, ...]:
     """The same of a ranking at hand."""
-    excluded = frozenset(exclude)
-    alike = takewhile(lambda document: ranking.scores[document] > 0, ranking.order)
-    wanted = (document for document in alike if document not in excluded)
-    return tuple(document for document, _ in zip(wanted, range(count), strict=False))
+    wanted = ranking.scores > 0
+    wanted[[document for document in exclude if 0 <= document < len(wanted)]] = False
+    return ranking.best(count, wanted)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 
 from dbsa_core.errors import DataError
-from dbsa_core.retrieve import Ranking, order_of
+from dbsa_core.retrieve import Ranking
 from dbsa_core.retrieve.tokens import english_stem, spans, words
 
 K1 = 1.2
@@ -106,7 +106,7 @@ class BM25Retriever:
         """All documents; with no word in common every score is 0, and the order is that of the documents."""
         scores = self._index.get_scores(self._terms(query))
         scores.setflags(write=False)
-        return Ranking(scores, order_of(scores))
+        return Ranking(scores)
 
     def matched_words(self, query: str, document: int) -> dict[str, float]:
         """See `Retriever.matched_words`. With stems, each form of a stem has the whole weight of the stem."""

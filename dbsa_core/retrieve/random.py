@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dbsa_core.errors import DataError
-from dbsa_core.retrieve import Ranking, order_of
+from dbsa_core.retrieve import Ranking
 
 
 class RandomRetriever:
@@ -33,7 +33,7 @@ class RandomRetriever:
         generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
         scores = 1.0 - generator.random(self._num_documents)
         scores.setflags(write=False)
-        return Ranking(scores, order_of(scores))
+        return Ranking(scores)
 
     def matched_words(self, query: str, document: int) -> dict[str, float]:
         return {}
