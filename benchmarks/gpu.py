@@ -166,7 +166,7 @@ def check(shape: Shape) -> dict[str, float]:
         name = str(dtype).removeprefix("torch.")
         found[f"{name}_plain"] = rms(plain, expected) / least
         for compiled in () if dtype is torch.float32 else (False, True):
-            size = size_for(len(prompts[0]), len(trie), len(blocks), max(lengths))
+            size = size_for(len(prompts[0]), len(trie), len(blocks))
             assert size is not None
             assert prefix.blocks is not None
             step = captured(model, pool.store, size, compiled=compiled)

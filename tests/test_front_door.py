@@ -189,6 +189,19 @@ def test_a_pool_shorter_than_where_tables_switch_has_those_of_its_queries(device
         check(case.answer(name, ratio=1.0), case.oracle([*ids, QUERY_IDS]))
 
 
+def test_a_short_dense_prompt_has_the_tables_of_the_pools_length(device: str) -> None:
+    """Retrieval ICL's few rows are fewer tokens than those where longrope's tables switch."""
+    pairs = [(text, "xy"[i % 2]) for i, text in enumerate("abcdefgh")]
+    task = Task(tiny_model("phi3-longrope", device=device), Pool.of(pairs), TEMPLATE)
+    case = Case(Setup.of(task, EncodeSettings(pool_tokens=90, block_size=1, window=1)))
+    found = make_method("retrieval_icl", QuerySettings(ratio=0.01)).fit(case.setup).predict("z")
+    rows = [bytes_of(f"T {pairs[row][0]}\nL {pairs[row][1]}\n=\n") for row in found.demonstration_rows]
+    prompt = [[BOS], *rows, bytes_of("T z\nL")]
+    assert rows
+    assert sum(map(len, prompt)) + len(" x\n") < (case.model.rope.switch_length or 0) < case.setup.plan.tokens
+    check(found, case.oracle(prompt))
+
+
 def test_the_tables_of_this_file_do_switch() -> None:
     """Else the laws above would hold for a plan that pins no length."""
     case = case_of("phi3-longrope", "cpu")

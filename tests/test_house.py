@@ -79,7 +79,9 @@ MAY_IMPORT = {
     "stage2.prefix": "attention store model.language_model stage1.encoding",
     "stage2.rotation": "model.rope stage2.prefix",
     "stage2.tail": "attention stage2.prefix stage2.rotation",
-    "stage2.dense_prefill": "devices attention model.language_model stage2.prefix stage2.rotation",
+    "stage2.dense_prefill": (
+        "devices attention store model.language_model stage1.memory stage2.prefix stage2.rotation"
+    ),
     "stage2.label_scores": "",
     "stage2.trie": "prompt",
     "stage2.step": (

@@ -17,9 +17,10 @@ from dbsa_core.timing import Stopwatch
 
 
 def answer_densely(
-    name: str, setup: Setup, settings: QuerySettings, query: str, *, find: Callable[[str], list[int]]
+    name: str, setup: Setup, settings: QuerySettings, query: str, nothing: Prefix, *, find: Callable[[str], list[int]]
 ) -> Prediction:
-    """Classify behind the rows that `find` names for the text (nearest last), all encoded in one forward with it."""
+    """Classify behind the rows that `find` names for the text (nearest last), all encoded in one forward with it;
+    `nothing` is an empty prefix."""
     task = setup.task
     watch = Stopwatch(task.model.device)
     text, query_ids = task.query(query)
@@ -33,7 +34,6 @@ def answer_densely(
     prompt = (*start, *(token for row in rows for token in setup.row_ids(row)), *query_ids)
     advice = "choose a lower ratio" if rows else "shorten the query"
     with query_memory(task, len(prompt), advice), watch.phase("forward"):
-        nothing = Prefix.empty(task.model, setup.plan.rope_length)
         scores = score_labels(nothing, prompt, task.trie, decode=settings.decode)
     note = f"{left_out} of {len(found)} demonstrations did not fit the model's {positions:,} positions."
     return Prediction(
@@ -42,7 +42,7 @@ def answer_densely(
         scores=scores,
         context_tokens=len(prompt),
         seconds=watch.finish(),
-        cold=task.model.first_of(WHOLE_PROMPT if rows else QUERY_ALONE),
+        cold=task.model.first_of(WHOLE_PROMPT if rows else QUERY_ALONE) or scores.warming_up,
         demonstration_rows=tuple(rows),
         equal_rows=task.rows_equal_to(text),
         notes=(note,) if left_out else (),

@@ -13,7 +13,7 @@ from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
-from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.dense_prefill import prefill_block
 from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
@@ -41,7 +41,7 @@ class FixedIcl:
             )
         needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
         with memory_told(task.model.device, needs):
-            self._prefix = prefill(Prefix.empty(task.model, setup.plan.rope_length), token_ids)
+            self._prefix = prefill_block(task.model, token_ids, setup.plan.rope_length)
         self._setup = setup
         return self
 
@@ -62,6 +62,6 @@ class FixedIcl:
             scores=scores,
             context_tokens=tokens,
             seconds=watch.finish(),
-            cold=task.model.first_of(CACHED_CONTEXT),
+            cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
             equal_rows=task.rows_equal_to(text),
         )

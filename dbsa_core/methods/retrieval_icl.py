@@ -15,6 +15,7 @@ from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
+from dbsa_core.stage2.prefix import Prefix
 
 
 def matched_budget(setup: Setup, ratio: float) -> int:
@@ -48,4 +49,5 @@ class RetrievalIcl:
             drawn[list(setup.rows)] = True
             return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]
 
-        return answer_densely(self.name, setup, self.settings, query, find=find)
+        nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)
+        return answer_densely(self.name, setup, self.settings, query, nothing, find=find)

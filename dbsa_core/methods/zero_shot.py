@@ -12,6 +12,8 @@ from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
+from dbsa_core.stage2.dense_prefill import prefill_block
+from dbsa_core.stage2.prefix import Prefix
 
 
 @dataclass
@@ -22,13 +24,17 @@ class ZeroShot:
     name: str = "zero_shot"
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
+    _nothing: Prefix | None = field(default=None, repr=False)
+    """An empty prefix, the same for all queries, so that they may be captured."""
 
     def fit(self, setup: Setup) -> ZeroShot:
         """Nothing is encoded."""
+        self._nothing = prefill_block(setup.task.model, (), setup.plan.rope_length)
         self._setup = setup
         return self
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Score the labels behind the query."""
         setup = fitted(self._setup, self.name)
-        return answer_densely(self.name, setup, self.settings, query, find=lambda _: [])
+        assert self._nothing is not None
+        return answer_densely(self.name, setup, self.settings, query, self._nothing, find=lambda _: [])

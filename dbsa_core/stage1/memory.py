@@ -34,10 +34,13 @@ def key_forms(model: LanguageModel) -> tuple[KeyForm, ...]:
     return tuple(KeyForm.FROM_BLOCK_START if movable else KeyForm.BEFORE_ROPE for movable in model.movable)
 
 
-def arena_for(model: LanguageModel, tokens: int, forms: Sequence[KeyForm] | None = None) -> Arena:
-    """Memory for a pool of so many tokens, and some to spare; `forms` are those of `key_forms` by default."""
+def arena_for(
+    model: LanguageModel, tokens: int, forms: Sequence[KeyForm] | None = None, *, grows: bool = True
+) -> Arena:
+    """Memory for a pool of so many tokens, and some to spare where it `grows`; `forms` are those of `key_forms` by
+    default."""
     shape = model.shape
-    size = (shape.layers, with_spare(tokens), shape.kv_heads, shape.head_dim)
+    size = (shape.layers, with_spare(tokens) if grows else tokens, shape.kv_heads, shape.head_dim)
     keys = torch.empty(size, dtype=shape.dtype, device=model.device)
     return Arena(keys, torch.empty_like(keys), forms or key_forms(model))
 

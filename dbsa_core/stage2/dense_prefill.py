@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Visibility, attend, attend_behind
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Stretches, Visibility, attend, attend_behind
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.stage2.prefix import PerLayer, Prefix, reserve
+from dbsa_core.stage1.memory import arena_for, key_forms
+from dbsa_core.stage2.prefix import BlocksInPlace, PerLayer, Prefix, reserve
 from dbsa_core.stage2.rotation import Rotation
+from dbsa_core.store import KeyForm
 
 PART_TOKENS = 4096
 """Tokens of one forward: activations stay bounded, however long the prompt."""
@@ -43,18 +45,39 @@ def prefill(prefix: Prefix, token_ids: Sequence[int], part_tokens: int | None = 
 
     `part_tokens` go through the model in one forward; by default as many as `tokens_at_once` says.
     """
-    model, before = prefix.model, prefix.length
-    keys, values = reserve(model, [key.shape[1] + len(token_ids) for key in prefix.keys])
+    keys, values = reserve(prefix.model, [key.shape[1] + len(token_ids) for key in prefix.keys])
     with torch.inference_mode():
         for layer, (key, value) in enumerate(zip(prefix.keys, prefix.values, strict=True)):
             keys[layer][:, : key.shape[1]], values[layer][:, : key.shape[1]] = key, value
-    at_once = part_tokens or tokens_at_once(prefix, len(token_ids))
-    for start in range(0, len(token_ids), at_once):
+    _run(prefix, token_ids, keys, values, part_tokens or tokens_at_once(prefix, len(token_ids)))
+    return replace(prefix, length=prefix.length + len(token_ids), keys=keys, values=values)
+
+
+def prefill_block(model: LanguageModel, token_ids: Sequence[int], rope_length: int | None = None) -> Prefix:
+    """`token_ids`, or nothing, as a prefix of one block. It is read in place where all layers are, so that queries
+    behind it may be captured; else it is as `prefill` makes it."""
+    nothing = Prefix.empty(model, rope_length)
+    if set(key_forms(model)) != {KeyForm.FROM_BLOCK_START}:
+        return prefill(nothing, token_ids)
+    lengths = [len(token_ids)] if token_ids else []
+    arena = arena_for(model, len(token_ids), grows=False).extended(0, lengths)
+    # A dense prefill rotates by positions from 0, which is the block's start.
+    keys, values = (tuple(layer.transpose(0, 1) for layer in memory) for memory in (arena.keys, arena.values))
+    _run(nothing, token_ids, keys, values, tokens_at_once(nothing, len(token_ids)))
+    spans = [arena.span(block) for block in range(len(arena))]
+    blocks = BlocksInPlace(arena, Stretches(tuple(spans), model.device), tuple(start for start, _ in spans))
+    spans_here = tuple((block, *span) for block, span in enumerate(spans))
+    return replace(nothing, length=len(token_ids), block_spans=spans_here, blocks=blocks)
+
+
+def _run(prefix: Prefix, token_ids: Sequence[int], keys: PerLayer, values: PerLayer, at_once: int) -> None:
+    """Write keys and values behind those of the prefix, for each layer [kv_heads, tokens, head_dim]."""
+    model, before = prefix.model, prefix.length
+    for start in range(0, len(token_ids), at_once or 1):
         part = token_ids[start : start + at_once]
         positions = torch.arange(before + start, before + start + len(part), device=model.device)
         stage = _PrefillStage(Rotation(prefix, positions), keys, values, before + start)
         model.run(model.ids(part), positions, stage, deferred=stage.rotation.deferred, rope_length=prefix.rope_length)
-    return replace(prefix, length=before + len(token_ids), keys=keys, values=values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,8 +63,9 @@ class Prefix:
 
     def in_place(self, layer: int) -> BlocksInPlace | None:
         """The blocks that a layer reads where they stand, if it does; they come before its `keys`."""
-        reads = self.blocks is not None and self.blocks.arena.forms[layer] is KeyForm.FROM_BLOCK_START
-        return self.blocks if reads else None
+        if self.blocks is None or not self.blocks.firsts:
+            return None
+        return self.blocks if self.blocks.arena.forms[layer] is KeyForm.FROM_BLOCK_START else None
 
 
 def reserve(model: LanguageModel, tokens: Sequence[int]) -> tuple[PerLayer, PerLayer]:

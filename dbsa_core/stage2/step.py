@@ -45,8 +45,6 @@ class Size:
     """Nodes of the trie."""
     blocks: int
     """Blocks that are read."""
-    longest: int
-    """Tokens of a block."""
 
     @property
     def tokens(self) -> int:
@@ -115,8 +113,8 @@ class QueryStep(ModuleStage):
         self._host.zero_()
         put["ids"][: len(prompt)], put["ids"][room : room + nodes] = prompt, trie.tokens
         put["depths"][room : room + nodes] = trie.depths
-        spans = np.array(blocks.stretches.spans)
-        put["numbers"][:] = len(prompt), blocks.firsts[-1] + spans[-1, 1] - spans[-1, 0], count
+        spans = np.array(blocks.stretches.spans).reshape(count, 2)
+        put["numbers"][:] = len(prompt), (spans[:, 1] - spans[:, 0]).sum(), count
         put["firsts"][:count], put["begins"][:count] = blocks.firsts, spans[:, 0]
         put["lengths"][:], put["lengths"][:count] = 1, spans[:, 1] - spans[:, 0]
         rows, asked = trie.asked

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 PROMPTS = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 NODES = (32, 64, 96, 128, 192, 256, 320, 384, 512)
 BLOCKS = (4, 8, 12, 16, 24, 32, 48, 64)
-LONGEST = tuple(2**i for i in range(7, 18))
 """Rooms of a step: a query takes the smallest that holds it, and the plain way where none does."""
 RECOMPILE_LIMIT = 64
 """How often layers may be compiled anew in one process, for other models and types; beyond, they run as they are."""
@@ -41,9 +40,9 @@ KEPT_PER_POOL = 12
 """Steps that are kept, the longest unused goes first: each holds its activations."""
 
 
-def size_for(prompt: int, nodes: int, blocks: int, longest: int) -> Size | None:
+def size_for(prompt: int, nodes: int, blocks: int) -> Size | None:
     """The room for a query, if there is one."""
-    wanted = zip((PROMPTS, NODES, BLOCKS, LONGEST), (prompt, nodes, blocks, longest), strict=True)
+    wanted = zip((PROMPTS, NODES, BLOCKS), (prompt, nodes, blocks), strict=True)
     found = [rooms[at] if (at := bisect_left(rooms, count)) < len(rooms) else None for rooms, count in wanted]
     return None if None in found else Size(*found)  # type: ignore[arg-type]
 
@@ -110,7 +109,7 @@ class Steps:
             self._possible = can_capture(model)
         if not self._possible:
             return None
-        size = size_for(len(prompt), len(trie), len(blocks.firsts), blocks.stretches.longest)
+        size = size_for(len(prompt), len(trie), len(blocks.firsts))
         return None if size is None else (blocks.arena, size)
 
     def _ask(self, arena: Arena, size: Size) -> None:

@@ -24,7 +24,7 @@ from dbsa_core.stage1 import memory
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage2 import step as step_module
 from dbsa_core.stage2 import steps
-from dbsa_core.stage2.dense_prefill import prefill
+from dbsa_core.stage2.dense_prefill import prefill, prefill_block
 from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.stage2.step import KEYS, QueryStep, Size
@@ -43,7 +43,7 @@ TRIES = (
     LabelTrie.of_ids("xy", ((3,), (4, 4)), 11),
     LabelTrie.of_ids([str(i) for i in range(64)], [(i,) for i in range(64)], 10),
 )
-SIZE = Size(prompt=32, nodes=64, blocks=8, longest=16)
+SIZE = Size(prompt=32, nodes=64, blocks=8)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,30 @@ def test_a_step_answers_every_query_as_the_plain_way_does(family: str, device: s
         prefix, prompt, trie = assemble(model, pool, chosen), random_ids(length, length), TRIES[which]
         ours, theirs = asked(step, prefix, prompt, trie), plain(prefix, prompt, trie)
         assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("family", WHOLLY)
+@pytest.mark.parametrize("tokens", [0, 1, 40])
+def test_a_dense_prefix_is_a_block_too(tokens: int, family: str, device: str) -> None:
+    """Fixed ICL's pool, and the nothing that zero-shot reads."""
+    model, ids = tiny_model(family, device=device), random_ids(tokens, 7)
+    dense, block = prefill(Prefix.empty(model), ids), prefill_block(model, ids)
+    assert block.blocks is not None
+    assert block.blocks.arena.capacity == tokens
+    assert (block.length, block.blocks_end, len(block.keys[0][0])) == (tokens, tokens, 0)
+    step = QueryStep(model, block.blocks.arena, SIZE)
+    for length, trie in ((6, TRIES[0]), (32, TRIES[2]), (1, TRIES[1])):
+        wanted = plain(dense, random_ids(length, length), trie)
+        for ours in (
+            asked(step, block, random_ids(length, length), trie),
+            plain(block, random_ids(length, length), trie),
+        ):
+            assert np.abs(ours - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_a_dense_prefix_is_gathered_where_a_layer_needs_that() -> None:
+    assert prefill_block(tiny_model("gemma3"), random_ids(9, 0)).blocks is None
 
 
 def test_a_step_leaves_no_trace_in_the_model_even_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,12 +157,12 @@ def sizes(model: LanguageModel) -> list[tuple[int, int, int]]:
 
 
 def test_rooms_hold_what_they_are_for() -> None:
-    assert size_for(30, 18, 7, 1280) == Size(32, 32, 8, 2048)
-    assert size_for(32, 32, 8, 2048) == Size(32, 32, 8, 2048)
-    assert size_for(33, 33, 9, 2049) == Size(64, 64, 12, 4096)
-    assert size_for(PROMPTS[-1], NODES[-1], BLOCKS[-1], 10) is not None
+    assert size_for(30, 18, 7) == Size(32, 32, 8)
+    assert size_for(32, 32, 8) == Size(32, 32, 8)
+    assert size_for(33, 33, 9) == Size(64, 64, 12)
+    assert size_for(PROMPTS[-1], NODES[-1], BLOCKS[-1]) is not None
     for too_many in ((PROMPTS[-1] + 1, 1, 1), (1, NODES[-1] + 1, 1), (1, 1, BLOCKS[-1] + 1)):
-        assert size_for(*too_many, 10) is None
+        assert size_for(*too_many) is None
     assert all(prompt % 8 == 0 for prompt in (*PROMPTS, *NODES)), "kernels take rows that begin at multiples of eight"
 
 
@@ -296,7 +320,7 @@ def test_where_layers_cannot_be_compiled_the_captured_step_stays(
 def test_methods_answer_by_steps_and_tell_when_they_are_not_there_yet(model: LanguageModel) -> None:
     pairs = [(f"text number {i}", "xy"[i % 2]) for i in range(12)]
     setup = Setup.of(Task(model, Pool.of(pairs)), EncodeSettings(pool_tokens=400, block_size=2)).encode()
-    for name in ("dbsa", "dbsa_fresh"):
+    for name in ("dbsa", "dbsa_fresh", "fixed_icl", "zero_shot"):
         method = make_method(name, QuerySettings(ratio=0.5, fresh_demonstrations=2 if name == "dbsa_fresh" else 0))
         method.fit(setup)
         slow = method.predict("text number 3")
@@ -306,7 +330,7 @@ def test_methods_answer_by_steps_and_tell_when_they_are_not_there_yet(model: Lan
         assert not quick.cold
         assert quick.label == slow.label
         assert np.allclose(quick.scores.log_probs, slow.scores.log_probs, rtol=1e-5)
-    assert len(sizes(model)) == 2
+    assert len(sizes(model)) == 4
 
 
 def test_a_closed_model_is_not_answered_for(model: LanguageModel) -> None:
