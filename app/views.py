@@ -351,7 +351,10 @@ def latency_table(predictions: Sequence[Prediction], titles: Sequence[str]) -> s
     sentences = [_ratio(predictions[0], titles[0], *other) for other in zip(predictions[1:], titles[1:], strict=True)]
     cold = [title for prediction, title in zip(predictions, titles, strict=True) if prediction.cold]
     if cold:
-        sentences.append(f"First use of {', '.join(cold)}: warm-up is included, so ask again for a fair comparison.")
+        sentences.append(
+            f"First use of {', '.join(cold)}: a warm-up is included or still going on, so ask again for a fair "
+            "comparison."
+        )
     if any(prediction.selection for prediction in predictions):
         sentences.append("Encoding the blocks, done once for all queries, is not part of these times.")
     return view("latency", f'<div class="dbsa-scroll">{table}</div>', _notes(sentences))

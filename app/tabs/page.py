@@ -20,6 +20,7 @@ from dbsa_core import DBSAError
 from dbsa_core.devices import unused_gpu
 from dbsa_core.model.loading import EMBEDDED_NAME
 from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage2.steps import steps_of
 
 PULSE_SECONDS = 0.8
 _DISMISS = """
@@ -203,6 +204,8 @@ def header_view(workspace: Workspace, session: Session) -> str:
         "Data": session.data.name if session.data else "none",
         "Encoded pool": pool_state(workspace, session),
     }
+    if model is not None and (told := steps_of(model).warm_up):
+        facts["Warm-up, once"] = told
     if unused := unused_gpu():
         facts["Device"] = unused
     pairs = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())

@@ -36,6 +36,7 @@ from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
 from dbsa_core.stage1.encoding import EncodedPool
+from dbsa_core.stage2.steps import steps_of
 from dbsa_core.task import Task
 
 BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
@@ -182,6 +183,12 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
         elif args.query:
             console.result("\n".join([answers[0].query, *(answer.as_text() for answer in answers)]))
     _report(args, queries, failed, console)
+    _report_warm_up(setup, console)
+
+
+def _report_warm_up(setup: Setup, console: Console) -> None:
+    if told := steps_of(setup.task.model).warm_up:
+        console.say(f"Warm-up, once in a process: {told}.")
 
 
 def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
@@ -257,6 +264,7 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
             console.say(f"Stopped after {stop.results[0].n:,} of {len(test):,} test rows; the results are of those.")
         raise
     _show(found, args, console)
+    _report_warm_up(setup, console)
 
 
 def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Console) -> None:

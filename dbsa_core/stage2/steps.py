@@ -101,6 +101,15 @@ class Steps:
         """Return when all that was asked for is captured and compiled, or failed."""
         self._work.join()
 
+    @property
+    def warm_up(self) -> str:
+        """What has been prepared in this process, in words; "" where nothing was asked for."""
+        if not self.warm_ups and not self._work.unfinished_tasks:
+            return ""
+        seconds, sizes = sum(done.seconds for done in self.warm_ups), len({done.size for done in self.warm_ups})
+        told = f"{seconds:.1f} s for {sizes} {'size' if sizes == 1 else 'sizes'} of queries"
+        return f"{told}, going on" if self._work.unfinished_tasks else told
+
     def _wanted(self, prefix: Prefix, prompt: Ids, trie: LabelTrie) -> tuple[Arena, Size] | None:
         model, blocks = prefix.model, prefix.blocks
         if blocks is None or prefix.length > prefix.blocks_end or model.hook.closed:

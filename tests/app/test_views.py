@@ -24,6 +24,8 @@ from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage1.encoding import Progress
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
+from dbsa_core.stage2.step import Size
+from dbsa_core.stage2.steps import WarmUp, steps_of
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
 
@@ -441,3 +443,12 @@ def test_the_header_names_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch) 
     assert "Device" not in text_of(header_view(workspace, session))
     monkeypatch.setattr("app.tabs.page.unused_gpu", lambda: "GPU found, but idle")
     assert "GPU found, but idle" in text_of(header_view(workspace, session))
+
+
+def test_the_header_tells_what_a_warm_up_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace()
+    session, model = workspace.session(None), tiny_model("llama")
+    monkeypatch.setattr(workspace, "loaded", lambda source: model)
+    assert "Warm-up" not in text_of(header_view(workspace, session))
+    steps_of(model).warm_ups.append(WarmUp(Size(32, 64, 4), compiled=True, seconds=7.41))
+    assert "Warm-up, once 7.4 s for 1 size of queries" in text_of(header_view(workspace, session))

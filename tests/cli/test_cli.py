@@ -32,6 +32,7 @@ from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage2.steps import Steps
 from tests.tiny import stock_model
 
 LABELS = ("lamp", "pump", "=door")
@@ -573,3 +574,13 @@ def test_an_output_that_nobody_reads_ends_quietly(model_folder: Path, data: Path
     assert process.wait(timeout=60) == 141
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
+
+
+@pytest.mark.parametrize("command", ["classify", "evaluate"])
+def test_a_warm_up_is_told_at_the_end(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU captures nothing by itself."""
+    asked = ("--query", "bad light") if command == "classify" else ("--limit", "3")
+    options = (*asked, "--method", "zero_shot")
+    assert "Warm-up" not in run(command, *options).err
+    monkeypatch.setattr(Steps, "warm_up", "7.4 s for 1 size of queries")
+    assert run(command, *options).err.endswith("Warm-up, once in a process: 7.4 s for 1 size of queries.\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import re
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -179,6 +181,22 @@ def test_the_first_query_of_a_size_is_answered_the_plain_way_and_the_next_by_its
     assert (first.label, first.way, first.forwards, first.tokens) == (
         (second.label, second.way, second.forwards, second.tokens)
     )
+
+
+def test_a_warm_up_is_told_while_it_goes_on_and_after(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, capture, go = steps_of(model), steps.captured, threading.Event()
+
+    def waits(*given: Any, **how: Any) -> QueryStep:
+        assert go.wait(20)
+        return capture(*given, **how)
+
+    monkeypatch.setattr(steps, "captured", waits)
+    assert made.warm_up == ""
+    score_labels(assemble(model, pool_of(model), (0, 3, 1)), random_ids(9, 1), TRIES[0])
+    assert made.warm_up == "0.0 s for 0 sizes of queries, going on"
+    go.set()
+    made.wait()
+    assert re.fullmatch(r"\d+\.\d s for 1 size of queries", made.warm_up)
 
 
 def test_other_queries_that_fit_need_no_new_step(model: LanguageModel) -> None:
