@@ -43,7 +43,7 @@ from dbsa_core.store import KeyForm  # noqa: E402
 
 POOL_TOKENS = 4000
 RATIOS = {1200: 0.3, 2000: 0.5}
-TARGETS = {1200: 0.12, 2000: 0.08}
+TARGETS = {1200: 0.09, 2000: 0.05}
 METHODS = ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "zero_shot")
 REPEATS = 5
 QUERIES = 20

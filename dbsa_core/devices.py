@@ -112,7 +112,7 @@ CPU = DevicePolicy(
     step_tokens=512,
     whole_prompt_tokens=0,
     nodes_at_once=8,
-    # Both ways take the same time here (benchmarks/cpu.py), so keys stay as the paper keeps them.
+    # Gathering is no slower here (benchmarks/cpu.py), so keys stay as the paper keeps them.
     reads_in_place=False,
     captures=False,
     capture=_as_it_is,
