@@ -170,7 +170,7 @@ def check(shape: Shape) -> dict[str, float]:
             assert size is not None
             assert prefix.blocks is not None
             step = captured(model, pool.store, size, compiled=compiled)
-            ours = [step.answer(prompt, trie, prefix.blocks) for prompt in prompts]
+            ours = [trie.label_log_probs(step.answer(prompt, trie.whole, prefix.blocks)) for prompt in prompts]
             found[f"{name}_{'compiled' if compiled else 'captured'}"] = rms(ours, expected) / least
     return found
 

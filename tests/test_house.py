@@ -87,11 +87,11 @@ MAY_IMPORT = {
     "stage2.step": (
         "attention devices prompt store model.hook model.language_model model.rope stage2.prefix stage2.trie"
     ),
-    "stage2.steps": (
-        "attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step stage2.trie"
-    ),
+    "stage2.steps": ("attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step"),
+    "stage2.walks": "devices prompt stage2.prefix stage2.step stage2.tail stage2.trie",
     "stage2.scoring": (
-        "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps"
+        "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps "
+        "stage2.walks"
     ),
     # What a user decides and gets.
     "settings": "errors blocks retrieve",

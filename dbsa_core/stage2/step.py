@@ -1,8 +1,8 @@
 """One query as one forward of a fixed size, every input in device memory: what a CUDA graph replays.
 
-Knows nothing about when it is worth it. The new tokens are a prompt, padded to `Size.prompt`, and all nodes of a label
+Knows nothing about when it is worth it. The new tokens are a prompt, padded to `Size.prompt`, and nodes of a label
 trie, padded to `Size.nodes`; they read up to `Size.blocks` blocks where those stand in an arena. Another choice of
-blocks, another prompt or another trie is other numbers in the same memory. Every layer must read in place.
+blocks, another prompt or other nodes are other numbers in the same memory. Every layer must read in place.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.prefix import BlocksInPlace
-from dbsa_core.stage2.trie import LabelTrie
+from dbsa_core.stage2.trie import Nodes
 from dbsa_core.store import Arena
 
+ASKED = 2048
+"""Log-probabilities that any step has room for: a node has its children."""
 KEYS, VALUES, ROTATES = "dbsa_keys", "dbsa_values", "dbsa_rotates"
 """Attributes of an attention module while a step runs its layers: the arena's part for the layer, and whether it
 rotates."""
@@ -79,15 +81,15 @@ class QueryStep(ModuleStage):
             "firsts": size.blocks,
             "begins": size.blocks,
             "lengths": size.blocks,
-            "rows": 2 * size.nodes,
-            "asked": 2 * size.nodes,
+            "rows": max(ASKED, 2 * size.nodes),
+            "asked": max(ASKED, 2 * size.nodes),
         }
         ends = [0, *accumulate(lengths.values())]
         self._spans = {name: slice(*span) for name, span in zip(lengths, pairwise(ends), strict=True)}
         self._host = torch.zeros(ends[-1], dtype=torch.long, pin_memory=policy_for(device).captures)
         self._fields = torch.zeros(ends[-1], dtype=torch.long, device=device)
         """All inputs but the tree, in one copy."""
-        self._trie: LabelTrie | None = None
+        self._nodes: Nodes | None = None
         self._tree = torch.zeros(size.nodes, size.nodes, dtype=torch.bool, device=device)
         self._causal = torch.ones(size.prompt, size.prompt, dtype=torch.bool, device=device).tril()
         self._eye = torch.eye(tokens, dtype=torch.bool, device=device)
@@ -98,33 +100,31 @@ class QueryStep(ModuleStage):
         self.unturned = ones, torch.zeros_like(ones)
         """What turns queries for each block in a layer that does not rotate."""
         self.run: Callable[[], torch.Tensor] = lambda: self.forward(self.stock, log_probs_of)
-        """What a captured graph takes the place of: float32 [asked], log-probabilities of what the trie asks for."""
+        """What a captured graph takes the place of: float32 [asked], log-probabilities of what the nodes ask for."""
 
-    def answer(self, prompt: Ids, trie: LabelTrie, blocks: BlocksInPlace) -> np.ndarray:
-        """Log-probabilities float64 [labels] behind the blocks and the prompt."""
+    def answer(self, prompt: Ids, nodes: Nodes, blocks: BlocksInPlace) -> np.ndarray:
+        """float32 [asked], log-probabilities of what the nodes ask for, behind the blocks and the prompt."""
         assert blocks.arena is self.arena()
-        self._load(prompt, trie, blocks)
-        found = self.run().cpu().numpy()
-        return trie.label_log_probs(found[: len(trie.asked[0])])
+        self._load(prompt, nodes, blocks)
+        return self.run()[: len(nodes.asked)].cpu().numpy()
 
-    def _load(self, prompt: Ids, trie: LabelTrie, blocks: BlocksInPlace) -> None:
+    def _load(self, prompt: Ids, nodes: Nodes, blocks: BlocksInPlace) -> None:
         put = {name: self._host.numpy()[span] for name, span in self._spans.items()}
-        room, nodes, count = self.size.prompt, len(trie), len(blocks.firsts)
+        room, many, count = self.size.prompt, len(nodes.tokens), len(blocks.firsts)
         self._host.zero_()
-        put["ids"][: len(prompt)], put["ids"][room : room + nodes] = prompt, trie.tokens
-        put["depths"][room : room + nodes] = trie.depths
+        put["ids"][: len(prompt)], put["ids"][room : room + many] = prompt, nodes.tokens
+        put["depths"][room : room + many] = nodes.depths
         spans = np.array(blocks.stretches.spans).reshape(count, 2)
         put["numbers"][:] = len(prompt), (spans[:, 1] - spans[:, 0]).sum(), count
         put["firsts"][:count], put["begins"][:count] = blocks.firsts, spans[:, 0]
         put["lengths"][:], put["lengths"][:count] = 1, spans[:, 1] - spans[:, 0]
-        rows, asked = trie.asked
-        put["rows"][: len(rows)], put["asked"][: len(asked)] = rows, asked
+        put["rows"][: len(nodes.rows)], put["asked"][: len(nodes.asked)] = nodes.rows, nodes.asked
         self._fields.copy_(self._host, non_blocking=True)
-        if self._trie is not trie:
+        if self._nodes is not nodes:
             tree = np.zeros((self.size.nodes, self.size.nodes), bool)
-            tree[:nodes, :nodes] = trie.sees
+            tree[:many, :many] = nodes.sees
             self._tree.copy_(torch.from_numpy(tree))
-            self._trie = trie
+            self._nodes = nodes
 
     @torch.inference_mode()
     def forward(self, runner: PreTrainedModel, score: Score) -> torch.Tensor:

@@ -25,7 +25,6 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.step import QueryStep, Score, Size, log_probs_of
-from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.store import Arena
 
 log = logging.getLogger(__name__)
@@ -81,9 +80,10 @@ class Steps:
     _thread: threading.Thread | None = None
     _possible: bool | None = None
 
-    def find(self, prefix: Prefix, prompt: Ids, trie: LabelTrie) -> Found:
-        """The step that answers this query; where there is none, or one with much more room, the right one is begun."""
-        wanted = self._wanted(prefix, prompt, trie)
+    def find(self, prefix: Prefix, prompt: Ids, nodes: int) -> Found:
+        """The step that answers this query with so many nodes; where there is none, or one with much more room, the
+        right one is begun."""
+        wanted = self._wanted(prefix, prompt, nodes)
         if wanted is None:
             return Found()
         arena, size = wanted
@@ -110,7 +110,7 @@ class Steps:
         told = f"{seconds:.1f} s for {sizes} {'size' if sizes == 1 else 'sizes'} of queries"
         return f"{told}, going on" if self._work.unfinished_tasks else told
 
-    def _wanted(self, prefix: Prefix, prompt: Ids, trie: LabelTrie) -> tuple[Arena, Size] | None:
+    def _wanted(self, prefix: Prefix, prompt: Ids, nodes: int) -> tuple[Arena, Size] | None:
         model, blocks = prefix.model, prefix.blocks
         if blocks is None or prefix.length > prefix.blocks_end or model.hook.closed:
             return None
@@ -118,7 +118,7 @@ class Steps:
             self._possible = can_capture(model)
         if not self._possible:
             return None
-        size = size_for(len(prompt), len(trie), len(blocks.firsts))
+        size = size_for(len(prompt), nodes, len(blocks.firsts))
         return None if size is None else (blocks.arena, size)
 
     def _ask(self, arena: Arena, size: Size) -> None:

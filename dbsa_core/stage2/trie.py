@@ -5,7 +5,7 @@ Knows nothing about models. A label's probability is that of its path and then o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,22 +72,56 @@ class LabelTrie:
         return tuple(sorted(found))
 
     @cached_property
-    def sees(self) -> np.ndarray:
-        """bool [nodes, nodes]: each node's ancestors and itself."""
-        seen = np.eye(len(self), dtype=bool)
-        for node, parent in enumerate(self.parents):
-            if parent >= 0:
-                seen[node] |= seen[parent]
-        return seen
-
-    @cached_property
-    def asked(self) -> tuple[np.ndarray, np.ndarray]:
-        """What one pass over all nodes is asked for, int64 [nodes + labels]: the row of logits, the root's being 0 and
-        a node's 1 + its number, and the token. First each node behind its parent, then each label's end."""
+    def whole(self) -> Nodes:
+        """All nodes in one pass. Asked for: each node behind its parent, then each label's end."""
         rows = [1 + parent for parent in self.parents] + [1 + end for end in self.ends]
-        return np.array(rows), np.array([*self.tokens, *[self.terminator_id] * len(self.ends)])
+        asked = [*self.tokens, *[self.terminator_id] * len(self.ends)]
+        return Nodes(self.tokens, self.depths, _sees(self.parents), np.array(rows), np.array(asked))
+
+    def behind(self, nodes: Sequence[int]) -> Nodes:
+        """These nodes (-1: the root) and their ancestors. Asked for, of one after the other: its children, and the
+        terminator."""
+        held = sorted({above for node in nodes for above in self.ancestors(node)})
+        places = {node: place for place, node in enumerate(held)} | {-1: -1}
+        follow = [[*(self.tokens[child] for child in self.children[node]), self.terminator_id] for node in nodes]
+        rows = [1 + places[node] for node, tokens in zip(nodes, follow, strict=True) for _ in tokens]
+        return Nodes(
+            tuple(self.tokens[node] for node in held),
+            tuple(self.depths[node] for node in held),
+            _sees([places[self.parents[node]] for node in held]),
+            np.array(rows),
+            np.array([token for tokens in follow for token in tokens]),
+        )
+
+    def ancestors(self, node: int) -> Iterator[int]:
+        """The node itself (none for -1, the root), its parent, and so on."""
+        while node >= 0:
+            yield node
+            node = self.parents[node]
 
     def label_log_probs(self, found: np.ndarray) -> np.ndarray:
-        """float64 [labels], of the log-probabilities of what is `asked`."""
+        """float64 [labels], of the log-probabilities that `whole` asks for."""
         paths, ends = np.split(found.astype(np.float64), [len(self)])
-        return np.asarray(np.where(self.sees[list(self.ends)], paths, 0.0).sum(1) + ends)
+        return np.asarray(np.where(self.whole.sees[list(self.ends)], paths, 0.0).sum(1) + ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Nodes of a trie that are read in one pass behind a prompt, and what that is asked for."""
+
+    tokens: tuple[int, ...]
+    depths: tuple[int, ...]
+    sees: np.ndarray
+    """bool [nodes, nodes]: each node's ancestors and itself."""
+    rows: np.ndarray
+    """int64 [asked]: whose logits are read, 0 being those behind the prompt and 1 + i those behind node i."""
+    asked: np.ndarray
+    """int64 [asked]: the token whose log-probability is read there."""
+
+
+def _sees(parents: Sequence[int]) -> np.ndarray:
+    seen = np.eye(len(parents), dtype=bool)
+    for node, parent in enumerate(parents):
+        if parent >= 0:
+            seen[node] |= seen[parent]
+    return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_a_captured_step_is_as_near_to_float32_as_stock_is(family: str, compiled
             output.fill_(torch.nan)
         blocks = assemble(half, pool, chosen).blocks
         assert blocks is not None
-        return step.answer(prompt, trie, blocks)
+        return trie.label_log_probs(step.answer(prompt, trie.whole, blocks))
 
     everything, pool_ids = range(len(BLOCKS_HELD)), [token for block in BLOCKS_HELD for token in block.token_ids]
     expected, stock = ([stock_scores(m, [*pool_ids, *prompt]) for prompt in PROMPTS] for m in (exact, half))
@@ -153,6 +154,19 @@ def test_methods_answer_alike_before_and_after(name: str) -> None:
     if method.reads_blocks:
         looked = method.predict("apples number 3", attention=True)
         assert looked.attention is not None, "the plain way, which tells where the query looked"
+
+
+@pytest.mark.parametrize("what", [{"way": "best_first"}, {"decode": "greedy"}], ids=str)
+def test_ways_of_several_passes_go_by_a_captured_step(what: dict[str, Any]) -> None:
+    model = tiny_model("llama", device="cuda", dtype=torch.bfloat16, **WIDER)
+    prefix, prompt, trie = assemble(model, pool_of(model), (0, 3, 1)), random_ids(9, 1), TRIES[0]
+    slow = score_labels(prefix, prompt, trie, **what)
+    steps_of(model).wait()
+    quick = score_labels(prefix, prompt, trie, **what)
+    assert (slow.warming_up, quick.warming_up) == (True, False)
+    read = np.isfinite(slow.log_probs) & np.isfinite(quick.log_probs)
+    assert read.any()
+    assert np.abs(slow.log_probs - quick.log_probs)[read].max() < 0.1 * np.abs(slow.log_probs[read]).max()
 
 
 def test_a_block_and_a_label_of_many_tokens_fit_too() -> None:

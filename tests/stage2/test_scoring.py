@@ -21,8 +21,9 @@ from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
 from dbsa_core.stage2.prefix import Prefix
-from dbsa_core.stage2.scoring import NODES_PER_FORWARD, choose_way, score_labels
+from dbsa_core.stage2.scoring import choose_way, score_labels
 from dbsa_core.stage2.trie import LabelTrie
+from dbsa_core.stage2.walks import NODES_PER_FORWARD
 from dbsa_core.task import Task
 from tests.tiny import ByteTokenizer, stock_model, tiny_model
 

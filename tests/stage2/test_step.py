@@ -25,7 +25,7 @@ from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage1 import memory
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage2 import step as step_module
-from dbsa_core.stage2 import steps
+from dbsa_core.stage2 import steps, walks
 from dbsa_core.stage2.dense_prefill import prefill, prefill_block
 from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import score_labels
@@ -68,7 +68,7 @@ def pool_of(model: LanguageModel, blocks: tuple[Block, ...] = BLOCKS_HELD) -> En
 
 def asked(step: QueryStep, prefix: Prefix, prompt: tuple[int, ...], trie: LabelTrie) -> np.ndarray:
     assert prefix.blocks is not None
-    return step.answer(prompt, trie, prefix.blocks)
+    return trie.label_log_probs(step.answer(prompt, trie.whole, prefix.blocks))
 
 
 def plain(prefix: Prefix, prompt: tuple[int, ...], trie: LabelTrie) -> np.ndarray:
@@ -213,11 +213,11 @@ def test_a_query_with_much_less_is_answered_by_a_large_step_until_its_own_is_the
     prefix = assemble(model, pool, (0, 3))
     score_labels(prefix, random_ids(300, 0), TRIES[2])
     steps_of(model).wait()
-    found = steps_of(model).find(prefix, random_ids(10, 0), TRIES[1])
+    found = steps_of(model).find(prefix, random_ids(10, 0), len(TRIES[1]))
     assert found.step is not None
     assert found.step.size.prompt == 320
     steps_of(model).wait()
-    found = steps_of(model).find(prefix, random_ids(10, 0), TRIES[1])
+    found = steps_of(model).find(prefix, random_ids(10, 0), len(TRIES[1]))
     assert found.step is not None
     assert (found.step.size.prompt, found.warming_up) == (32, False)
 
@@ -225,8 +225,6 @@ def test_a_query_with_much_less_is_answered_by_a_large_step_until_its_own_is_the
 @pytest.mark.parametrize(
     "what",
     [
-        {"way": "best_first"},
-        {"decode": "greedy"},
         {"spans": ((0, 3),)},
         {"prefilled": 3},
         {"empty": True},
@@ -243,9 +241,47 @@ def test_what_no_step_does_goes_the_plain_way(model: LanguageModel, what: dict[s
     assert sizes(model) == []
 
 
+@pytest.mark.parametrize("roomy", [True, False], ids=["roomy", "narrow"])
+@pytest.mark.parametrize("what", [{"way": "best_first"}, {"decode": "greedy"}], ids=str)
+@pytest.mark.parametrize("trie", TRIES, ids=lambda trie: f"{len(trie)} nodes")
+def test_ways_of_several_passes_go_by_one_step(
+    model: LanguageModel, trie: LabelTrie, what: dict[str, Any], roomy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little each pass has room for; what they leave open is the same too."""
+    widest, asked, answer = max(map(len, trie.children)) + 1, [], QueryStep.answer
+
+    def spy(step: QueryStep, prompt: Any, nodes: Any, blocks: Any) -> np.ndarray:
+        asked.append(len(nodes.asked))
+        return answer(step, prompt, nodes, blocks)
+
+    if not roomy:
+        monkeypatch.setattr(walks, "ASKED", widest)
+    monkeypatch.setattr(QueryStep, "answer", spy)
+    prefix, prompt = assemble(model, pool_of(model), (0, 3, 1)), random_ids(9, 1)
+    slow = score_labels(prefix, prompt, trie, **what)
+    assert slow.warming_up
+    steps_of(model).wait()
+    quick = score_labels(prefix, prompt, trie, **what)
+    assert not quick.warming_up
+    assert (quick.label, quick.way, quick.forwards) == (slow.label, slow.way, len(asked))
+    assert np.allclose(quick.log_probs, slow.log_probs, rtol=1e-5)
+    assert [left.labels for left in quick.open] == [left.labels for left in slow.open]
+    assert np.allclose([left.log_mass for left in quick.open], [left.log_mass for left in slow.open], rtol=1e-5)
+    assert len(sizes(model)) == 1
+    assert max(asked) <= widest or roomy
+
+
+def test_a_node_with_more_children_than_a_step_reads_goes_the_plain_way(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walks, "ASKED", 64)
+    prefix = assemble(model, pool_of(model), (0, 3, 1))
+    assert not score_labels(prefix, random_ids(9, 1), TRIES[2], way="best_first").warming_up
+
+
 def test_a_prompt_that_no_step_has_room_for_goes_the_plain_way(model: LanguageModel) -> None:
     prefix = assemble(model, pool_of(model), (0, 1))
-    assert steps_of(model).find(prefix, random_ids(PROMPTS[-1] + 1, 0), TRIES[0]) == steps.Found()
+    assert steps_of(model).find(prefix, random_ids(PROMPTS[-1] + 1, 0), len(TRIES[0])) == steps.Found()
 
 
 @pytest.mark.parametrize("family", ["gemma3", "mistral", "llama-dynamic"])
@@ -284,9 +320,9 @@ def test_steps_go_with_their_pool_and_the_longest_unused_first(
     pool, made = pool_of(model), steps_of(model)
     prefix = assemble(model, pool, (0, 3))
     for prompt in (10, 60, 90):
-        made.find(prefix, random_ids(prompt, 0), TRIES[1])
+        made.find(prefix, random_ids(prompt, 0), len(TRIES[1]))
         made.wait()
-        made.find(prefix, random_ids(10, 0), TRIES[1])  # used again and again
+        made.find(prefix, random_ids(10, 0), len(TRIES[1]))  # used again and again
         made.wait()
     held = [size.prompt for size in made._ready[pool.store]]
     assert sorted(held) == [32, 96]
@@ -330,7 +366,7 @@ def test_where_layers_cannot_be_compiled_the_captured_step_stays(
     for prompt in (5, 60):
         score_labels(prefix, random_ids(prompt, 0), TRIES[0])
         steps_of(model).wait()
-        assert steps_of(model).find(prefix, random_ids(prompt, 0), TRIES[0]).step is not None
+        assert steps_of(model).find(prefix, random_ids(prompt, 0), len(TRIES[0])).step is not None
     assert caplog.text.count("Layers are not compiled: ImportError: no compiler") == 1
     assert [warm_up.compiled for warm_up in steps_of(model).warm_ups] == [False, False]
 
@@ -356,7 +392,7 @@ def test_a_closed_model_is_not_answered_for(model: LanguageModel) -> None:
     score_labels(prefix, random_ids(5, 0), TRIES[0])
     steps_of(model).wait()
     model.close()
-    assert steps_of(model).find(prefix, random_ids(5, 0), TRIES[0]) == steps.Found()
+    assert steps_of(model).find(prefix, random_ids(5, 0), len(TRIES[0])) == steps.Found()
 
 
 def test_a_models_steps_are_its_own(model: LanguageModel) -> None:
