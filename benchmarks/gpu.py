@@ -35,8 +35,10 @@ from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.blocks import Block, BlockPattern  # noqa: E402
 from dbsa_core.data import Pool  # noqa: E402
 from dbsa_core.devices import free_memory  # noqa: E402
+from dbsa_core.methods import Setup, make_method  # noqa: E402
 from dbsa_core.model.language_model import LanguageModel  # noqa: E402
 from dbsa_core.prompt import PromptTemplate  # noqa: E402
+from dbsa_core.settings import EncodeSettings, QuerySettings  # noqa: E402
 from dbsa_core.stage1.encoding import EncodedPool, encode_blocks  # noqa: E402
 from dbsa_core.stage1.memory import arena_for  # noqa: E402
 from dbsa_core.stage2.label_scores import LabelScores  # noqa: E402
@@ -44,6 +46,7 @@ from dbsa_core.stage2.prefix import Prefix, assemble  # noqa: E402
 from dbsa_core.stage2.scoring import score_labels  # noqa: E402
 from dbsa_core.stage2.steps import captured, size_for, steps_of  # noqa: E402
 from dbsa_core.stage2.trie import LabelTrie  # noqa: E402
+from dbsa_core.task import Task  # noqa: E402
 from dbsa_core.timing import now  # noqa: E402
 
 BANDWIDTH, FLOPS = 3.0e12, 790e12
@@ -60,6 +63,8 @@ KINDS = {"matrix products": ("nvjet", "gemm", "splitK"), "attention": ("_attenti
 """Kernels by parts of their names."""
 LARGEST = 5
 """Kernels that are named."""
+TEXTS, TEXT_TOKENS = 10_000, 9_000
+"""Rows of a file, and the tokens of the pool that is encoded of it, for what is measured from a text."""
 
 
 def rope(theta: float, kind: str = "default", **more: Any) -> dict[str, Any]:
@@ -279,6 +284,7 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
             if name == "6":
                 rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
         del pool
+    rows += from_text(model, targets=targets)
     memory = MEMORY_MB if targets else None
     rows.append(row("query_memory_mb", Sample(max(kept)), "MB", target=memory))
     rows.append(row("first_query_memory_mb", Sample(max(first)), "MB"))
@@ -297,6 +303,26 @@ def beside_retrieval(
     return [
         row(f"retrieval_icl_6_{keys}_ms", theirs, "ms"),
         row(f"query_6_{keys}_over_retrieval", ratio, "ratio", target=target),
+    ]
+
+
+def from_text(model: LanguageModel, *, targets: bool) -> list[dict[str, Any]]:
+    """What `predict` takes beside the forward, from a text to a `Prediction`; tokens are bytes."""
+    rng = np.random.default_rng(3)
+    words = [f"word{i}" for i in range(2000)]
+    pairs = [(" ".join(rng.choice(words, 10)), f"label {i % 12}") for i in range(TEXTS)]
+    setup = Setup.of(Task(model, Pool.of(pairs)), EncodeSettings(pool_tokens=TEXT_TOKENS, block_size=10))
+    method, seconds = make_method("dbsa", QuerySettings(ratio=0.3)).fit(setup), []
+    for repeat in range(3 + REPEATS):
+        found = method.predict(pairs[-1 - repeat][0])
+        steps_of(model).wait()
+        seconds.append(found.seconds)
+    assert not found.cold
+    beside = [1e3 * (s["total"] - s["forward"] - s["retrieve"]) for s in seconds[3:]]
+    retrieve = [1e3 * s["retrieve"] for s in seconds[3:]]
+    return [
+        row("predict_beside_forward_ms", Sample.of(beside), "ms", target=1.5 if targets else None),
+        row("predict_retrieve_blocks_ms", Sample.of(retrieve), "ms", target=1.0 if targets else None),
     ]
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from dbsa_core.model.language_model import LanguageModel
 
 
-class _NoTokenizer:
-    """Prompts are ids here."""
-
-    def __len__(self) -> int:
-        return 0
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A real tokenizer whose tokens are single bytes."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 def random_model(config: Any, dtype: torch.dtype, device: str = "cuda") -> LanguageModel:
@@ -29,7 +31,7 @@ def random_model(config: Any, dtype: torch.dtype, device: str = "cuda") -> Langu
         for weight in model.parameters():
             if weight.ndim > 1:  # the usual start is so small that every logit is nearly the same
                 weight.normal_(std=weight.shape[-1] ** -0.5)
-    return LanguageModel.of(model, _NoTokenizer(), config.model_type)
+    return LanguageModel.of(model, byte_tokenizer(), config.model_type)
 
 
 def random_ids(vocabulary: int, tokens: int, seed: int) -> tuple[int, ...]:
