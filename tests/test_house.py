@@ -88,7 +88,7 @@ MAY_IMPORT = {
         "attention devices prompt store model.hook model.language_model model.rope stage2.prefix stage2.trie"
     ),
     "stage2.steps": ("attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step"),
-    "stage2.walks": "devices prompt stage2.prefix stage2.step stage2.tail stage2.trie",
+    "stage2.walks": "prompt stage2.prefix stage2.step stage2.tail stage2.trie",
     "stage2.scoring": (
         "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps "
         "stage2.walks"

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from dbsa_core.attention import LayerOptions
 from dbsa_core.attention.partial import merge
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import HALF, LARGEST_HEAD
 from dbsa_core.attention.visibility import ALL, Sees
 from dbsa_core.devices import Kernels, policy_for
-
-if TYPE_CHECKING:
-    from dbsa_core.attention import LayerOptions
 
 
 @torch.library.custom_op("dbsa::query_attention", mutates_args=())
@@ -54,7 +52,7 @@ def query_attention_op(
         return query_kernels.run_attention(
             query, partner, key, value, seen, keys, values, cos, sin, begins, lengths, count, scaling
         )
-    options, parts = _plain(scaling), []
+    options, parts = LayerOptions(scaling), []
     for stretch in range(int(count)):
         turned = (query * cos[stretch] + partner * sin[stretch]).to(key.dtype)
         first, tokens = int(begins[stretch]), int(lengths[stretch])
@@ -69,12 +67,6 @@ def _(query: torch.Tensor, partner: torch.Tensor, key: torch.Tensor, *_: Any) ->
     return key.new_empty((1, query.shape[2], query.shape[1], query.shape[3]))
 
 
-def _plain(scaling: float) -> LayerOptions:
-    from dbsa_core.attention import LayerOptions  # the package imports this module
-
-    return LayerOptions(scaling)
-
-
 def has_kernel(states: torch.Tensor) -> bool:
     """Whether there is a kernel for keys of this device, type and head size."""
     cuda = policy_for(states.device).kernels is Kernels.CUDA and _triton_found()
@@ -84,6 +76,3 @@ def has_kernel(states: torch.Tensor) -> bool:
 @cache
 def _triton_found() -> bool:
     return importlib.util.find_spec("triton") is not None
-
-
-__all__ = ["has_kernel", "query_attention_op"]

@@ -73,10 +73,24 @@ def stretches_attention(
 def _by_one_kernel(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, stretches: Stretches, scaling: float
 ) -> Partial:
+    """Flash attention of variable lengths: keys are told by where they begin and how many there are, so they may stand
+    anywhere."""
     each = queries.shape[2] * queries.shape[1] // keys.shape[1]
     edges = torch.arange(0, (len(stretches) + 1) * each, each, dtype=torch.int32, device=queries.device)
-    told = edges, stretches.begins, stretches.lengths, each, stretches.longest
-    output, sums = flash_stretches(as_rows(queries, keys.shape[1]), keys, values, *told, scaling)
+    output, sums, *_ = torch.ops.aten._flash_attention_forward(
+        as_rows(queries, keys.shape[1]),
+        keys,
+        values,
+        edges,
+        stretches.begins,
+        each,
+        stretches.longest,
+        0.0,
+        False,
+        False,
+        scale=scaling,
+        seqused_k=stretches.lengths,
+    )
     return Partial(*of_rows(output, sums, len(queries), queries.shape[1]))
 
 
@@ -95,25 +109,3 @@ def of_rows(output: torch.Tensor, sums: torch.Tensor, stretches: int, heads: int
         by_head.reshape(stretches, heads, tokens, head_dim),
         sums.view(kv_heads, stretches, -1).transpose(0, 1).reshape(stretches, heads, tokens),
     )
-
-
-def flash_stretches(
-    rows: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    edges: torch.Tensor,
-    begins: torch.Tensor,
-    lengths: torch.Tensor,
-    max_rows: int,
-    max_keys: int,
-    scaling: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows edges[i]..edges[i + 1] of `rows` [rows, kv_heads, head_dim] over the keys and values [tokens, kv_heads,
-    head_dim] from begins[i] on, lengths[i] of them; `edges` and `begins` have one entry more, all int32.
-
-    Returns the output in the rows' shape, and the log-sum-exp, float32 [kv_heads, rows].
-    """
-    found: tuple[torch.Tensor, ...] = torch.ops.aten._flash_attention_forward(
-        rows, keys, values, edges, begins, max_rows, max_keys, 0.0, False, False, scale=scaling, seqused_k=lengths
-    )
-    return found[0], found[1]

@@ -231,7 +231,6 @@ class _Survey:
     rotates: tuple[bool, ...] = ()
     plain: tuple[bool, ...] = ()
     """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
-    heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
 
@@ -327,7 +326,7 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     if first.key_dim != first.value_dim:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
     rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.options.plain for seen in found)
-    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.heads, first.kv_heads, first.key_dim)
+    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.kv_heads, first.key_dim)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

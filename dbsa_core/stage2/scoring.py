@@ -58,9 +58,8 @@ def score_labels(
     with prefix.model.lock:
         found = _step_for(prefix, prompt, trie, chosen) if mass is None else Found()
         walk: Walk
-        if found.step is not None and prefix.blocks is not None:
-            at_once = policy_for(prefix.model.device).nodes_at_once
-            walk, before = StepWalk(found.step, prefix.blocks, prompt, trie, at_once), 0
+        if found.step is not None:
+            walk, before = StepWalk(prefix, prompt, trie, found.step), 0
         else:
             before = max(0, len(prompt) - tokens_at_once(prefix, len(prompt)))
             walk = TailWalk(prefill(prefix, prompt[:before]) if before else prefix, prompt[before:], trie, mass)
@@ -90,6 +89,7 @@ def _one_pass(walk: Walk) -> _Found:
 def _best_first(walk: Walk) -> _Found:
     """Expand the likeliest beginnings until the best labels are proven and what is left open weighs next to nothing."""
     trie = walk.trie
+    at_once = policy_for(walk.prefix.model.device).nodes_at_once
     log_probs = np.full(len(trie.labels), -np.inf)
     walk.forward([])
     frontier = [(-walk.after(-1, child), child) for child in trie.children[-1]]
@@ -99,7 +99,7 @@ def _best_first(walk: Walk) -> _Found:
         threshold = np.partition(log_probs, -proven)[-proven]
         if threshold > -frontier[0][0] and _next_to_nothing(frontier, log_probs):
             break
-        batch = [heapq.heappop(frontier) for _ in range(min(walk.at_once, len(frontier)))]
+        batch = [heapq.heappop(frontier) for _ in range(min(at_once, len(frontier)))]
         walk.forward([node for _, node in batch])
         for cost, node in batch:
             for child in trie.children[node]:

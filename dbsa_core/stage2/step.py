@@ -87,6 +87,7 @@ class QueryStep(ModuleStage):
         ends = [0, *accumulate(lengths.values())]
         self._spans = {name: slice(*span) for name, span in zip(lengths, pairwise(ends), strict=True)}
         self._host = torch.zeros(ends[-1], dtype=torch.long, pin_memory=policy_for(device).captures)
+        self._put = {name: self._host.numpy()[span] for name, span in self._spans.items()}
         self._fields = torch.zeros(ends[-1], dtype=torch.long, device=device)
         """All inputs but the tree, in one copy."""
         self._nodes: Nodes | None = None
@@ -109,15 +110,14 @@ class QueryStep(ModuleStage):
         return self.run()[: len(nodes.asked)].cpu().numpy()
 
     def _load(self, prompt: Ids, nodes: Nodes, blocks: BlocksInPlace) -> None:
-        put = {name: self._host.numpy()[span] for name, span in self._spans.items()}
-        room, many, count = self.size.prompt, len(nodes.tokens), len(blocks.firsts)
+        put, room, many, count = self._put, self.size.prompt, len(nodes.tokens), len(blocks.firsts)
         self._host.zero_()
         put["ids"][: len(prompt)], put["ids"][room : room + many] = prompt, nodes.tokens
         put["depths"][room : room + many] = nodes.depths
-        spans = np.array(blocks.stretches.spans).reshape(count, 2)
-        put["numbers"][:] = len(prompt), (spans[:, 1] - spans[:, 0]).sum(), count
-        put["firsts"][:count], put["begins"][:count] = blocks.firsts, spans[:, 0]
-        put["lengths"][:], put["lengths"][:count] = 1, spans[:, 1] - spans[:, 0]
+        begins, ends = np.array(blocks.stretches.spans).reshape(count, 2).T
+        put["numbers"][:] = len(prompt), (ends - begins).sum(), count
+        put["firsts"][:count], put["begins"][:count] = blocks.firsts, begins
+        put["lengths"][:], put["lengths"][:count] = 1, ends - begins
         put["rows"][: len(nodes.rows)], put["asked"][: len(nodes.asked)] = nodes.rows, nodes.asked
         self._fields.copy_(self._host, non_blocking=True)
         if self._nodes is not nodes:

@@ -78,12 +78,15 @@ class LabelTrie:
         asked = [*self.tokens, *[self.terminator_id] * len(self.ends)]
         return Nodes(self.tokens, self.depths, _sees(self.parents), np.array(rows), np.array(asked))
 
+    def following(self, node: int) -> list[int]:
+        """The tokens that may stand behind a node (-1: the root): those of its children, then the terminator."""
+        return [*(self.tokens[child] for child in self.children[node]), self.terminator_id]
+
     def behind(self, nodes: Sequence[int]) -> Nodes:
-        """These nodes (-1: the root) and their ancestors. Asked for, of one after the other: its children, and the
-        terminator."""
+        """These nodes (-1: the root) and their ancestors. Asked for, of one after the other: what is `following`."""
         held = sorted({above for node in nodes for above in self.ancestors(node)})
         places = {node: place for place, node in enumerate(held)} | {-1: -1}
-        follow = [[*(self.tokens[child] for child in self.children[node]), self.terminator_id] for node in nodes]
+        follow = [self.following(node) for node in nodes]
         rows = [1 + places[node] for node, tokens in zip(nodes, follow, strict=True) for _ in tokens]
         return Nodes(
             tuple(self.tokens[node] for node in held),

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from dbsa_core.devices import policy_for
 from dbsa_core.prompt import Ids
-from dbsa_core.stage2.prefix import BlocksInPlace, Prefix
+from dbsa_core.stage2.prefix import Prefix
 from dbsa_core.stage2.step import ASKED, QueryStep
 from dbsa_core.stage2.tail import AttentionMass, Group, Tail, TailStage, groups_behind, groups_with
 from dbsa_core.stage2.trie import LabelTrie, Nodes
@@ -25,53 +23,45 @@ STEP_NODES = 128
 """Of a step that reads a trie in parts: those that are asked at once, and their ancestors."""
 
 
-class Walk(Protocol):
-    """What is known so far of one query's trie."""
-
-    @property
-    def trie(self) -> LabelTrie: ...
-
-    @property
-    def at_once(self) -> int:
-        """Nodes that are best asked together."""
-
-    @property
-    def forwards(self) -> int: ...
-
-    @property
-    def tokens(self) -> int:
-        """New tokens of all forwards."""
-
-    def forward(self, nodes: Sequence[int]) -> None:
-        """Learn what follows these nodes, whose parents were asked before; the first time also what follows the
-        prompt."""
-
-    def after(self, node: int, child: int | None) -> float:
-        """Log-probability of a child, or of the terminator (None), behind a node (-1: the root)."""
-
-    def every(self) -> np.ndarray:
-        """Log-probabilities [asked] of all that `LabelTrie.whole` asks for."""
-
-
 @dataclass
-class TailWalk:
-    """The tokens behind a prefix so far: the prompt, then nodes, each forward behind those before."""
+class Walk:
+    """What is known so far of one query's trie."""
 
     prefix: Prefix
     prompt: Ids
     trie: LabelTrie
+    log_probs: dict[int, np.ndarray] = field(default_factory=dict, init=False)
+    """Node (-1: root) -> float64, of what is `LabelTrie.following`."""
+    forwards: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    """New tokens of all forwards."""
+
+    def forward(self, nodes: Sequence[int]) -> None:
+        """Learn what follows these nodes, whose parents were asked before; the first time also what follows the
+        prompt."""
+        raise NotImplementedError
+
+    def every(self) -> np.ndarray:
+        """Log-probabilities [asked] of all that `LabelTrie.whole` asks for."""
+        raise NotImplementedError
+
+    def after(self, node: int, child: int | None) -> float:
+        """Log-probability of a child, or of the terminator (None), behind a node (-1: the root)."""
+        place = -1 if child is None else self.trie.children[node].index(child)
+        return float(self.log_probs[node][place])
+
+
+@dataclass
+class TailWalk(Walk):
+    """The tokens behind a prefix so far: the prompt, then nodes, each forward behind those before."""
+
     mass: AttentionMass | None = None
-    node_slots: dict[int, int] = field(default_factory=dict)
+    node_slots: dict[int, int] = field(default_factory=dict, init=False)
     """Node that was asked -> its place among them."""
-    log_probs: dict[int, torch.Tensor] = field(default_factory=dict)
-    """Node (-1: root) -> float [children + terminator]: log-probabilities behind it."""
-    forwards: int = 0
-    tokens: int = 0
 
     def __post_init__(self) -> None:
         self.tail = Tail(self.prefix, len(self.prompt) + len(self.trie))
         self.model = self.prefix.model
-        self.at_once = policy_for(self.model.device).nodes_at_once
 
     def forward(self, nodes: Sequence[int]) -> None:
         """One forward of the prompt (the first time) and of `nodes`, parents before children."""
@@ -102,24 +92,19 @@ class TailWalk:
         """Every node sees the prompt, its ancestors and itself."""
         tree = torch.zeros(len(nodes), len(self.node_slots), dtype=torch.bool)
         for row, node in enumerate(nodes):
-            while node >= 0:
-                tree[row, self.node_slots[node]] = True
-                node = self.trie.parents[node]
+            tree[row, [self.node_slots[above] for above in self.trie.ancestors(node)]] = True
         if prompt:
             return groups_with(len(prompt), tree, self.prefix)
         return groups_behind(len(self.prompt), tree, self.model.device)
 
     def _keep(self, logits: torch.Tensor, nodes: list[int]) -> None:
         normalizers = logits.logsumexp(-1, keepdim=True)
-        wanted = [[*(self.trie.tokens[c] for c in self.trie.children[n]), self.trie.terminator_id] for n in nodes]
+        wanted = [self.trie.following(node) for node in nodes]
         widest = max(map(len, wanted))
         padded = self.model.ids([t for row in wanted for t in (*row, *[0] * (widest - len(row)))]).view(-1, widest)
-        log_probs = (logits.gather(1, padded) - normalizers).double().cpu()
+        log_probs = (logits.gather(1, padded) - normalizers).double().cpu().numpy()
         for node, row, found in zip(nodes, wanted, log_probs, strict=True):
             self.log_probs[node] = found[: len(row)]
-
-    def after(self, node: int, child: int | None) -> float:
-        return float(self.log_probs[node][_place(self.trie, node, child)])
 
     def every(self) -> np.ndarray:
         nodes = range(len(self.trie))
@@ -130,18 +115,11 @@ class TailWalk:
 
 
 @dataclass
-class StepWalk:
+class StepWalk(Walk):
     """The same by a step, which keeps nothing: each pass reads the prompt anew, and the ancestors of what it is asked
     for."""
 
     step: QueryStep
-    blocks: BlocksInPlace
-    prompt: Ids
-    trie: LabelTrie
-    at_once: int
-    forwards: int = 0
-    tokens: int = 0
-    _log_probs: dict[int, np.ndarray] = field(default_factory=dict)
 
     def forward(self, nodes: Sequence[int]) -> None:
         """As many passes as the step's room makes of it."""
@@ -157,7 +135,7 @@ class StepWalk:
         asked = 0
         for count, node in enumerate(nodes):
             held |= set(self.trie.ancestors(node))
-            asked += len(self.trie.children[node]) + 1
+            asked += len(self.trie.following(node))
             if len(held) > self.step.size.nodes or asked > ASKED:
                 return count
         return len(nodes)
@@ -166,17 +144,15 @@ class StepWalk:
         asked = self.trie.behind(nodes)
         found, at = self._answer(asked), 0
         for node in nodes:
-            many = len(self.trie.children[node]) + 1
-            self._log_probs[node] = found[at : at + many]
+            many = len(self.trie.following(node))
+            self.log_probs[node] = found[at : at + many]
             at += many
 
     def _answer(self, nodes: Nodes) -> np.ndarray:
+        assert self.prefix.blocks is not None
         self.forwards += 1
         self.tokens += len(self.prompt) + len(nodes.tokens)
-        return self.step.answer(self.prompt, nodes, self.blocks).astype(np.float64)
-
-    def after(self, node: int, child: int | None) -> float:
-        return float(self._log_probs[node][_place(self.trie, node, child)])
+        return self.step.answer(self.prompt, nodes, self.prefix.blocks).astype(np.float64)
 
     def every(self) -> np.ndarray:
         return self._answer(self.trie.whole)
@@ -186,7 +162,3 @@ def step_nodes(trie: LabelTrie) -> int | None:
     """The nodes of a step that reads the trie in parts; None where one node alone may be too much for any."""
     widest, deepest = max(map(len, trie.children)) + 1, max(trie.depths) + 1
     return min(len(trie), STEP_NODES) if widest <= ASKED and deepest <= STEP_NODES else None
-
-
-def _place(trie: LabelTrie, node: int, child: int | None) -> int:
-    return -1 if child is None else trie.children[node].index(child)

@@ -19,9 +19,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
+from benchmarks.random_model import byte_tokenizer
 from dbsa_core.cli.commands import main
 from dbsa_core.cli.files import EXAMPLE
 from dbsa_core.cli.output import Console, csv_line, header
@@ -74,11 +73,7 @@ def _one_thread() -> Iterator[None]:
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers with a real tokenizer of single bytes, as `save_pretrained` leaves them."""
     folder = tmp_path_factory.mktemp("model")
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
     stock_model("llama", num_hidden_layers=2, max_position_embeddings=2048).save_pretrained(folder)
     return folder
 
