@@ -117,12 +117,12 @@ def _attention(
         last = tl.minimum(end - passed, (length + KEYS - 1) // KEYS)
         full = tl.minimum(last, length // KEYS)
         for tile in range(tl.maximum(begin - passed, 0), full):
-            at = tile * KEYS * width
+            at = tl.cast(tile, tl.int64) * (KEYS * width)
             acc, highest, total = _read(
                 q, acc, highest, total, key_tile + at, value_tile + at, all_there, every[None, :], scale, WHOLE
             )
         if last > full:
-            at = full * KEYS * width
+            at = tl.cast(full, tl.int64) * (KEYS * width)
             real = full * KEYS + column < length
             there, sees = real[:, None] & inside[None, :], real[None, :]
             acc, highest, total = _read(
