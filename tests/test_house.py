@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "interrupt": "errors",
     "devices": "errors",
     "once": "",
+    "background": "",
     # Files to demonstrations.
     "files.encodings": "",
     "files.layout": "",
@@ -87,7 +88,9 @@ MAY_IMPORT = {
     "stage2.step": (
         "attention devices prompt store model.hook model.language_model model.rope stage2.prefix stage2.trie"
     ),
-    "stage2.steps": ("attention devices prompt store model.compiled model.language_model stage2.prefix stage2.step"),
+    "stage2.steps": (
+        "attention background devices prompt store model.compiled model.language_model stage2.prefix stage2.step"
+    ),
     "stage2.walks": "prompt stage2.prefix stage2.step stage2.tail stage2.trie",
     "stage2.scoring": (
         "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps "

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dbsa_core import background
 from dbsa_core.errors import Cancelled, CapacityError, DBSAError
 
 log = logging.getLogger(__name__)
@@ -106,8 +107,7 @@ class JobRegistry:
                 raise CapacityError(f"{waiting} jobs are waiting already; try again when some of them are done.")
             self._jobs[job.id] = job
             if self._worker is None:
-                self._worker = threading.Thread(target=self._run, name="dbsa-jobs", daemon=True)
-                self._worker.start()
+                self._worker = background.start("dbsa-jobs", self._run, self._stop)
         self._waiting.put((job, work))
         return job
 
@@ -138,13 +138,16 @@ class JobRegistry:
 
     def close(self, seconds: float = 5.0) -> None:
         """Ask every job to stop and wait for the worker's end."""
+        self._stop()
+        if self._worker is not None:
+            self._worker.join(seconds)
+
+    def _stop(self) -> None:
         with self._lock:
-            jobs, worker = list(self._jobs.values()), self._worker
+            jobs = list(self._jobs.values())
         for job in jobs:
             job.cancel()
         self._waiting.put(None)
-        if worker is not None:
-            worker.join(seconds)
 
     def _forget_old(self) -> None:
         oldest = time.monotonic() - self._kept_seconds

@@ -37,7 +37,7 @@ from dbsa_core import (
 )
 from dbsa_core.data import read_queries
 from dbsa_core.errors import CapacityError, DataError, ModelError
-from dbsa_core.files.tables import Table
+from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.methods import Method
 from dbsa_core.methods.retrieval_icl import matched_budget
@@ -156,6 +156,12 @@ class Workspace:
                 session.settings = replace(session.settings, pool_tokens=None, block_size=None)
             session.data = data
         return data
+
+    def read_file(self, session: Session, path: str, **how: Any) -> None:
+        """Read a file by `read_table`'s options, and make it the data; one that its columns are not known of waits."""
+        with session.lock:  # a page may ask twice at once
+            session.file, session.table = path, read_table(path, **how)
+            self.set_data(session, session.table)
 
     def use_example(self, session: Session) -> None:
         """Go back to the bundled example and its settings."""

@@ -18,7 +18,7 @@ from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import pool_summary, problems_view
 from dbsa_core.data import clean_text
 from dbsa_core.errors import DataError
-from dbsa_core.files.tables import Table, read_table, shortened
+from dbsa_core.files.tables import Table, shortened
 
 PREVIEW_ROWS = 8
 PREVIEW_COLUMNS = 12
@@ -61,11 +61,8 @@ def create_data_tab(page: Page) -> None:
 
     def read(session: Session, path: str | None, *how: str) -> list[Any]:
         """Read the uploaded file; where its columns cannot be guessed they can be named."""
-        if path is None:
-            return []
-        session.file = path
-        session.table = read_table(path, **options(*how))
-        page.workspace.set_data(session, session.table)
+        if path is not None:
+            page.workspace.read_file(session, path, **options(*how))
         return []
 
     def use_names(session: Session, names: Sequence[Sequence[str]]) -> list[Any]:
@@ -96,7 +93,8 @@ def create_data_tab(page: Page) -> None:
 
 def render_data(session: Session) -> Sequence[Any]:
     """The session's data; of a file whose columns are not known yet, the columns to choose from."""
-    data, table = session.data, session.table
+    with session.lock:
+        data, table = session.data, session.table
     if table is None or (data is not None and table is data.table):
         if data is None:
             return [gr.Dropdown(choices=[], value=None)] * 2 + ["", "", "", []]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
+from dbsa_core import background
 from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.devices import policy_for
 from dbsa_core.model.compiled import compiled_twin
@@ -74,7 +75,7 @@ class Steps:
     """Whether layers are compiled; becomes False where that failed."""
     _ready: weakref.WeakKeyDictionary[Arena, dict[Size, QueryStep]] = field(default_factory=weakref.WeakKeyDictionary)
     _asked: weakref.WeakKeyDictionary[Arena, set[Size]] = field(default_factory=weakref.WeakKeyDictionary)
-    _work: queue.Queue[tuple[weakref.ref[Arena], Size]] = field(default_factory=queue.Queue)
+    _work: queue.Queue[tuple[weakref.ref[Arena], Size] | None] = field(default_factory=queue.Queue)
     _failed: set[Size] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
@@ -128,12 +129,11 @@ class Steps:
         asked.add(size)
         self._work.put((weakref.ref(arena), size))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="dbsa-steps", daemon=True)
-            self._thread.start()
+            self._thread = background.start("dbsa-steps", self._run, lambda: self._work.put(None))
 
     def _run(self) -> None:
-        while True:
-            ref, size = self._work.get()
+        while (item := self._work.get()) is not None:
+            ref, size = item
             arena, model = ref(), self.model()
             try:
                 if arena is not None and model is not None:

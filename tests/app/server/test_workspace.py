@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from app.server.batch import with_answers
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
-from app.tabs.data import label_rows
+from app.tabs.data import label_rows, render_data
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
 from dbsa_core.files.spreadsheet import restored
@@ -229,6 +230,31 @@ def test_a_bad_file_leaves_the_data_alone(workspace: Workspace, session: Session
     with pytest.raises(DataError, match="one class"):
         workspace.set_data(session, one_class, "text", "label")
     assert session.data is before
+
+
+def test_files_of_one_session_are_read_one_after_another(
+    workspace: Workspace, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both or neither of `table` and `data` are of a file: a page asks twice at once when a dropdown says so twice.
+    both, together = threading.Barrier(2), []
+
+    def read(path: str) -> Table:
+        with suppress(threading.BrokenBarrierError):
+            together.append(both.wait(timeout=0.3))
+        return read_table(path)
+
+    monkeypatch.setattr("app.server.workspace.read_table", read)
+    file = str(write_csv(tmp_path / "mine.csv", ROWS[:24]))
+    threads = [threading.Thread(target=workspace.read_file, args=(session, file)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    shown = render_data(session)[0].value
+    for thread in threads:
+        thread.join(SOON)
+    assert together == []
+    assert shown == "text"
+    assert session.data is not None
+    assert session.table is session.data.table
 
 
 def test_where_one_column_is_named_the_other_is_guessed(workspace: Workspace, session: Session, tmp_path: Path) -> None:
