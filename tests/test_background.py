@@ -48,13 +48,9 @@ def test_work_that_does_not_heed_is_broken_off_in_python() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "asked to stop\n", "")
 
 
-def test_a_program_ends_while_a_job_runs_and_another_waits() -> None:
-    done = ended(ENDLESS + "jobs = JobRegistry()\nfor _ in '12': jobs.submit('me', 'endless', work)\nbegun.wait()")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_an_error_of_the_program_stays_its_exit_status() -> None:
-    done = ended(ENDLESS + "background.start('endless', work, print)\nbegun.wait()\nraise SystemExit('no such file')")
+def test_a_program_ends_with_its_own_status_while_a_job_runs_and_another_waits() -> None:
+    jobs = "jobs = JobRegistry()\nfor _ in '12': jobs.submit('me', 'endless', work)\nbegun.wait()\n"
+    done = ended(ENDLESS + jobs + "raise SystemExit('no such file')")
     assert (done.returncode, done.stderr) == (1, "no such file\n")
 
 
