@@ -208,8 +208,9 @@ def timed(function: Callable[[], Any], repeats: int = REPEATS, warm: int = 3) ->
     return Sample.of(times[warm:])
 
 
-def profiled(query: str, ask: Callable[[], Any], wall_ms: float) -> dict[str, Any]:
-    """Milliseconds of a query in kernels, by kind, and what of `wall_ms` is left between them and on the host."""
+def profiled(query: str, ask: Callable[[], Any], wall_ms: float, replay_ms: float) -> dict[str, Any]:
+    """Milliseconds of a query in kernels, by kind, between them (the rest of `replay_ms`, which the graph takes alone)
+    and around it: the host's work, and inputs and outputs on their way (the rest of `wall_ms`)."""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         for _ in range(PROFILED):
             ask()
@@ -218,7 +219,8 @@ def profiled(query: str, ask: Callable[[], Any], wall_ms: float) -> dict[str, An
     spent: dict[str, float] = dict.fromkeys([*KINDS, "other kernels"], 0.0)
     for name, ms, _ in kernels:
         spent[next((kind for kind, parts in KINDS.items() if any(p in name for p in parts)), "other kernels")] += ms
-    spent["between kernels"] = wall_ms - sum(spent.values())
+    spent["between kernels"] = replay_ms - sum(spent.values())
+    spent["around the graph"] = wall_ms - replay_ms
     largest = sorted(kernels, key=lambda kernel: -kernel[1])[:LARGEST]
     return {
         "query": query,
@@ -264,7 +266,8 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
         for name, case in CASES.items():
             trie = trie_of(case, shape.vocabulary)
             prompts = [random_ids(shape.vocabulary, case.prompt, 200 + i) for i in range(8)]
-            ask = queries(model, pool, pick(chosen), prompts, trie)
+            choices = pick(chosen)
+            ask = queries(model, pool, choices, prompts, trie)
             before = settled()
             plain = ask()
             first.append((torch.cuda.max_memory_reserved() - before) / 1e6)
@@ -276,7 +279,9 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
             target, stretch = case.targets[blocks] if targets else (None, None)
             floor = floor_ms(model, shape, case.prompt + len(trie), keys)
             rows.append(row(f"query_{name}_{keys}_ms", answered, "ms", target=target, stretch=stretch, floor=floor))
-            profiles.append(profiled(f"query_{name}_{keys}", ask, answered.value))
+            step = steps.find(assemble(model, pool, choices[0]), prompts[0], len(trie)).step
+            assert step is not None
+            profiles.append(profiled(f"query_{name}_{keys}", ask, answered.value, timed(step.run).value))
             if name == "77_similar":
                 fewer = timed(queries(model, pool, pick(round(0.1 * blocks)), prompts, trie))
                 target = AT_RATIO_01[blocks] if targets else None

@@ -161,8 +161,8 @@ def spent_table(found: dict[str, Any]) -> list[str]:
     kinds = list(found["profiles"][0]["ms"])
     lines = [
         paragraph(
-            f"Where the time of {found['shape']} goes, ms; what lies between kernels holds the host's share too. The",
-            "largest kernels of each query are named in `benchmarks/results`.",
+            f"Where the time of {found['shape']} goes, ms. Around the graph: the host's work before and after, which",
+            "differs from machine to machine. The largest kernels of each query are named in `benchmarks/results`.",
         ),
         "",
         f"| | {' | '.join(kinds)} | kernels launched |",

@@ -100,16 +100,18 @@ def _gathered(
 ) -> tuple[PerLayer, PerLayer]:
     """For each layer keys and values [kv_heads, length, head_dim] at positions 0.., and none in layers but these."""
     shape, every = model.shape, len(layers) == model.shape.layers
+    nothing = encoded.store.keys[0, :0].transpose(0, 1)
+    if not layers:
+        return (nothing,) * shape.layers, (nothing,) * shape.layers
     size = (len(layers), shape.kv_heads, length, shape.head_dim)
     keys = torch.empty(size, dtype=shape.dtype, device=model.device)
     values = torch.empty_like(keys)
-    for block_id, start, end in spans if layers else ():
+    for block_id, start, end in spans:
         kv = encoded.store.get(block_id)
         held = (kv.keys, kv.values) if every else (kv.keys[layers], kv.values[layers])
         values[:, :, start:end] = held[1]
         _rotate_into(keys[:, :, start:end], held[0], model, layers, start, encoded.rope_length)
     places = {layer: place for place, layer in enumerate(layers)}
-    nothing = keys.new_empty(shape.kv_heads, 0, shape.head_dim)
 
     def by_layer(found: torch.Tensor) -> PerLayer:
         return tuple(found[places[layer]] if layer in places else nothing for layer in range(shape.layers))

@@ -78,6 +78,11 @@ class LabelTrie:
         asked = [*self.tokens, *[self.terminator_id] * len(self.ends)]
         return Nodes(self.tokens, self.depths, _sees(self.parents), np.array(rows), np.array(asked))
 
+    @cached_property
+    def _on_path(self) -> np.ndarray:
+        """bool [labels, nodes]."""
+        return self.whole.sees[list(self.ends)]
+
     def following(self, node: int) -> list[int]:
         """The tokens that may stand behind a node (-1: the root): those of its children, then the terminator."""
         return [*(self.tokens[child] for child in self.children[node]), self.terminator_id]
@@ -105,7 +110,7 @@ class LabelTrie:
     def label_log_probs(self, found: np.ndarray) -> np.ndarray:
         """float64 [labels], of the log-probabilities that `whole` asks for."""
         paths, ends = np.split(found.astype(np.float64), [len(self)])
-        return np.asarray(np.where(self.whole.sees[list(self.ends)], paths, 0.0).sum(1) + ends)
+        return np.asarray(np.where(self._on_path, paths, 0.0).sum(1) + ends)
 
 
 @dataclass(frozen=True, eq=False)
