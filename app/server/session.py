@@ -84,7 +84,6 @@ class Session:
     id: str
     model_source: str
     data: Data | None = None
-    file: str | None = None
     table: Table | None = None
     """The file that was uploaded last, which becomes `data` once its columns are known."""
     settings: EncodeSettings = field(default_factory=EncodeSettings)

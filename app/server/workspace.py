@@ -158,9 +158,9 @@ class Workspace:
         return data
 
     def read_file(self, session: Session, path: str, **how: Any) -> None:
-        """Read a file by `read_table`'s options, and make it the data; one that its columns are not known of waits."""
+        """Read a file by `read_table`'s options, and make it the data; it waits where its columns cannot be guessed."""
         with session.lock:  # a page may ask twice at once
-            session.file, session.table = path, read_table(path, **how)
+            session.table = read_table(path, **how)
             self.set_data(session, session.table)
 
     def use_example(self, session: Session) -> None:
@@ -169,7 +169,7 @@ class Workspace:
             raise DataError("This server has no bundled example; upload a file.")
         with session.lock:
             session.data, session.settings, session.encoded = self.example.data, self.example.settings, None
-            session.table, session.file, session.template, session.evicted = None, None, PromptTemplate(), False
+            session.table, session.template, session.evicted = None, PromptTemplate(), False
             session._methods = {}
 
     def task(self, session: Session) -> Task:

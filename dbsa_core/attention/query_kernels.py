@@ -47,6 +47,22 @@ def _read(q, acc, highest, total, key, value, there, sees, scale, WHOLE: tl.cons
 
 
 @triton.jit
+def _share(lengths, count, tokens, KEYS: tl.constexpr, STRETCHES: tl.constexpr):
+    """Which tiles are this split's: how many stretches there are, and of how many tiles all of them are, the first tile
+    and the one behind the last, the stretch in which the first is, and how many tiles come before that."""
+    split, splits = tl.program_id(2), tl.num_programs(2)
+    stretches = tl.load(count)
+    each = tl.arange(0, STRETCHES)
+    tiles = (tl.load(lengths + each, each < stretches, other=0) + KEYS - 1) // KEYS
+    before_own = tl.sum(tiles)
+    all_tiles = before_own + (tokens + KEYS - 1) // KEYS
+    begin, end = split * all_tiles // splits, (split + 1) * all_tiles // splits
+    stretch = tl.sum(((tl.cumsum(tiles, 0) <= begin) & (each < stretches)).to(tl.int32))
+    passed = tl.sum(tl.where(each < stretch, tiles, 0))
+    return stretches, before_own, begin, end, stretch, passed
+
+
+@triton.jit
 def _attention(
     query,
     partner,
@@ -88,16 +104,7 @@ def _attention(
     filled = exists[:, None] & inside[None, :]
     states = (head * query_heads + token * query_tokens)[:, None] + place[None, :]
 
-    # Which tiles are this split's, and in which stretch the first of them is.
-    stretches = tl.load(count)
-    each = tl.arange(0, STRETCHES)
-    tiles = (tl.load(lengths + each, each < stretches, other=0) + KEYS - 1) // KEYS
-    before_own = tl.sum(tiles)
-    all_tiles = before_own + (tokens + KEYS - 1) // KEYS
-    begin, end = split * all_tiles // splits, (split + 1) * all_tiles // splits
-    stretch = tl.sum(((tl.cumsum(tiles, 0) <= begin) & (each < stretches)).to(tl.int32))
-    passed = tl.sum(tl.where(each < stretch, tiles, 0))
-
+    stretches, before_own, begin, end, stretch, passed = _share(lengths, count, tokens, KEYS, STRETCHES)
     highest = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, WIDTH], tl.float32)
@@ -193,13 +200,18 @@ WIDEST_OF_MANY_ROWS = 128
 """Numbers of a head whose sums fit the registers beside 128 rows."""
 
 
+def launches_that_fit(width: int, device: torch.device) -> list[Launch]:
+    """Those that the device has the shared memory for, with heads of `width` numbers."""
+    limit = gpu_of(device).shared_bytes
+    return [one for one in LAUNCHES if SHARED_MARGIN * one.shared_bytes(width) <= limit]
+
+
 @cache
 def launch_for(rows: int, width: int, device: torch.device) -> Launch:
-    """The fastest for so many query rows of a key head that the device has the shared memory for."""
-    limit = gpu_of(device).shared_bytes
-    fitting = [one for one in LAUNCHES if SHARED_MARGIN * one.shared_bytes(width) <= limit]
+    """The fastest for so many query rows of a key head that fits the device."""
     small = rows <= LAUNCHES[1].rows or width > WIDEST_OF_MANY_ROWS
-    return next((one for one in fitting if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
+    fit = launches_that_fit(width, device)
+    return next((one for one in fit if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
 
 
 @cache

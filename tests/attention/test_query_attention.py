@@ -115,8 +115,7 @@ def test_every_launch_and_any_number_of_splits_compute_the_same(shape: Shape, to
 
     given = case(shape, torch.bfloat16, "cuda", 5, tokens)
     wanted = exact(given)
-    limit = gpu_of(torch.device("cuda", 0)).shared_bytes
-    launches = [one for one in kernels.LAUNCHES if 1.3 * one.shared_bytes(max(16, shape[2])) < limit]
+    launches = kernels.launches_that_fit(max(16, shape[2]), torch.device("cuda", 0))
     for launch, splits in product(launches, (1, 2, 7, 40)):
         found = kernels.run_attention(**given, launch=launch, splits=splits)
         assert error(found, wanted) < ALLOWED[torch.bfloat16], (launch, splits)
