@@ -27,6 +27,7 @@ NAMES = {
     "dbsa_fresh": "DBSA + 8 similar examples",
     "fixed_icl": "Fixed ICL",
     "retrieval_icl": "Retrieval ICL, from the pool",
+    "nearest": "8 similar examples alone",
     "zero_shot": "Zero-shot",
 }
 SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}

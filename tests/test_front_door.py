@@ -175,6 +175,13 @@ def test_retrieval_icl_is_one_dense_forward_of_the_nearest_rows_nearest_last(cas
     check(found, case.oracle([[BOS], *map(row_ids, rows), QUERY_IDS]))
 
 
+def test_nearest_is_one_dense_forward_of_the_files_nearest_rows_encoded_or_not(case: Case) -> None:
+    rows, found = case.by_likeness()[-7:], case.answer("nearest", fresh_demonstrations=7)
+    assert set(rows) - set(case.setup.rows), "some of them are not encoded"
+    assert list(found.demonstration_rows) == rows
+    check(found, case.oracle([[BOS], *map(row_ids, rows), QUERY_IDS]))
+
+
 def test_zero_shot_is_one_dense_forward_of_the_query(case: Case) -> None:
     """Shorter than where longrope's tables switch: they are those of the pool's length all the same."""
     check(case.answer("zero_shot"), case.oracle([[BOS], QUERY_IDS]))
@@ -189,15 +196,17 @@ def test_a_pool_shorter_than_where_tables_switch_has_those_of_its_queries(device
         check(case.answer(name, ratio=1.0), case.oracle([*ids, QUERY_IDS]))
 
 
-def test_a_short_dense_prompt_has_the_tables_of_the_pools_length(device: str) -> None:
-    """Retrieval ICL's few rows are fewer tokens than those where longrope's tables switch."""
+@pytest.mark.parametrize("name", ["retrieval_icl", "nearest"])
+def test_a_short_dense_prompt_has_the_tables_of_the_pools_length(device: str, name: str) -> None:
+    """Two rows are fewer tokens than those where longrope's tables switch."""
     pairs = [(text, "xy"[i % 2]) for i, text in enumerate("abcdefgh")]
     task = Task(tiny_model("phi3-longrope", device=device), Pool.of(pairs), TEMPLATE)
     case = Case(Setup.of(task, EncodeSettings(pool_tokens=90, block_size=1, window=1)))
-    found = make_method("retrieval_icl", QuerySettings(ratio=0.01)).fit(case.setup).predict("z")
+    few = QuerySettings(ratio=0.01, fresh_demonstrations=2)
+    found = make_method(name, few).fit(case.setup).predict("z")
     rows = [bytes_of(f"T {pairs[row][0]}\nL {pairs[row][1]}\n=\n") for row in found.demonstration_rows]
     prompt = [[BOS], *rows, bytes_of("T z\nL")]
-    assert rows
+    assert len(rows) == 2
     assert sum(map(len, prompt)) + len(" x\n") < (case.model.rope.switch_length or 0) < case.setup.plan.tokens
     check(found, case.oracle(prompt))
 

@@ -80,7 +80,7 @@ def test_the_context_holds_what_the_method_says_it_reads(setup: Setup, name: str
     blocks = sum(len(setup.plan.blocks[b]) for b in chosen)
     before = {"fixed_icl": setup.plan.tokens}.get(name, blocks or 1)  # without blocks the BOS stands alone
     assert prediction.context_tokens == before + added + query
-    rows = {"dbsa_fresh": 3, "retrieval_icl": len(chosen_for(setup, 0.4)) * 4}
+    rows = {"dbsa_fresh": 3, "nearest": 3, "retrieval_icl": len(chosen_for(setup, 0.4)) * 4}
     assert len(prediction.demonstration_rows) == rows.get(name, 0)
     assert bool(chosen) == name.startswith("dbsa")
 
@@ -101,6 +101,7 @@ def test_seconds_are_given_by_phase(setup: Setup, name: str) -> None:
 def test_the_first_forward_of_each_kind_is_cold_and_a_new_method_is_not() -> None:
     setup = setup_of(tiny_model("llama", max_position_embeddings=WIDE))
     kinds = {"dbsa": True, "dbsa_fresh": False, "fixed_icl": False, "retrieval_icl": True, "zero_shot": True}
+    kinds |= {"nearest": False}  # a prompt of demonstrations and query, like Retrieval ICL's
     for name, first in kinds.items():
         assert answer(setup, name, "apple").cold == first, name
         assert not answer(setup, name, "apple").cold, f"{name}, made and fitted anew"
@@ -287,7 +288,7 @@ def test_a_query_that_is_too_long_is_refused_with_what_it_needs(narrow: Language
     with pytest.raises(QueryError, match=f"needs [0-9,]+ positions, and tiny-llama has {NARROW}. Shorten the query"):
         answer(setup, name, "x" * NARROW)
     longest = NARROW - setup.task.longest_label - len(setup.task.prompter.query("")) - 1
-    if name in ("retrieval_icl", "zero_shot"):  # they need nothing before the query but the BOS
+    if name in ("retrieval_icl", "nearest", "zero_shot"):  # they need nothing before the query but the BOS
         assert answer(setup, name, "x" * longest).demonstration_rows == ()
         with pytest.raises(QueryError):
             answer(setup, name, "x" * (longest + 1))
@@ -353,7 +354,7 @@ def test_the_longest_query_that_fits_is_answered_and_one_token_more_is_refused(
 ) -> None:
     """What must stand before a query: the sink blocks of DBSA, the pool of Fixed ICL, the BOS of the others."""
     setup = setup_of(narrow, pool_tokens=300, block_size=2, sink_blocks=sink_blocks).encode()
-    before = {"fixed_icl": setup.plan.tokens, "retrieval_icl": 1, "zero_shot": 1}
+    before = {"fixed_icl": setup.plan.tokens, "retrieval_icl": 1, "nearest": 1, "zero_shot": 1}
     sinks = sum(len(block) for block in setup.blocks[:sink_blocks])
     room = NARROW - before.get(name, sinks) - setup.task.longest_label - len("Text: \nLabel:")
     method = make_method(name, QuerySettings(ratio=1.0)).fit(setup)
@@ -361,6 +362,29 @@ def test_the_longest_query_that_fits_is_answered_and_one_token_more_is_refused(
     assert found.context_tokens + setup.task.longest_label == NARROW
     with pytest.raises(QueryError, match=rf"needs {NARROW + 1} positions, and tiny-llama has {NARROW}\."):
         method.predict("x" * (room + 1))
+
+
+def test_nearest_reads_rows_of_the_whole_file_and_nothing_is_encoded(wide: LanguageModel) -> None:
+    setup = setup_of(wide, pool_tokens=150)
+    found = answer(setup, "nearest", "apple red old")
+    assert setup.encoded is None
+    assert len(found.demonstration_rows) == 8, "unless told otherwise"
+    assert set(found.demonstration_rows) - set(setup.rows), "rows that are not to be encoded, too"
+    assert found.selection is None
+    ranked = setup.task.row_index.rank("apple red old").order
+    assert found.demonstration_rows == ranked[:8][::-1]
+    assert len(answer(setup, "nearest", "qqq", fresh_demonstrations=5).demonstration_rows) == 5, "unlike any row"
+
+
+def test_nearest_leaves_out_or_cuts_the_rows_that_the_plan_does(wide: LanguageModel) -> None:
+    long = ("apple red old " + "apple " * 60, "tool")
+    for long_rows in ("exclude", "truncate"):
+        setup = setup_of(wide, [*PAIRS, long], pool_tokens=300, block_size=2, long_rows=long_rows)
+        assert setup.plan.too_long == (len(PAIRS),)
+        found = answer(setup, "nearest", "apple red old", fresh_demonstrations=3)
+        assert (len(PAIRS) in found.demonstration_rows) == (long_rows == "truncate")
+        tokens = sum(len(setup.row_ids(row)) for row in found.demonstration_rows)
+        assert found.context_tokens == 1 + tokens + len(setup.task.prompter.query("apple red old"))
 
 
 def test_fixed_icl_refuses_instead_of_dropping(narrow: LanguageModel) -> None:
@@ -536,7 +560,7 @@ OUT_OF_MEMORY = [
 @pytest.mark.parametrize(("name", "advice"), [
     ("dbsa", "choose a lower ratio or fewer similar"), ("dbsa_fresh", "choose a lower ratio or fewer similar"),
     ("fixed_icl", "choose fewer pool tokens"), ("retrieval_icl", "choose a lower ratio"),
-    ("zero_shot", "shorten the query"),
+    ("nearest", "choose fewer similar examples"), ("zero_shot", "shorten the query"),
 ])  # fmt: skip
 def test_running_out_of_memory_over_a_query_says_what_to_do_and_keeps_the_pool(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, name: str, advice: str, error: Exception

@@ -129,7 +129,7 @@ def test_a_prefix_of_two_tokens_stands_once_before_everything_that_a_method_read
     assert first.token_ids[:2] == prefix
     rest = [*first.token_ids[2:], *(token for block in others for token in block.token_ids)]
     assert not set(prefix) & set(rest)
-    for name in ("dbsa", "retrieval_icl", "zero_shot"):
+    for name in ("dbsa", "retrieval_icl", "nearest", "zero_shot"):
         answer = make_method(name, QuerySettings(ratio=0.6)).fit(setup).predict("word3 <|im_start|>")
         assert answer.label in "xy"
 

@@ -111,7 +111,7 @@ def test_bos_stands_once_at_the_very_start_of_every_method_and_only_with_a_bos_t
         return run(self, token_ids, positions, *args, **kwargs)
 
     monkeypatch.setattr(type(model), "run", spy)
-    for name in ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "zero_shot"):
+    for name in ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "nearest", "zero_shot"):
         seen.clear()
         make_method(name, QuerySettings(ratio=0.6)).fit(setup).predict("word3 is it")
         placed = [place for tokens, positions in seen for token, place in zip(tokens, positions, strict=True)

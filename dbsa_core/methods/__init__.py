@@ -14,6 +14,7 @@ from dbsa_core.methods.base import Method
 from dbsa_core.methods.dbsa import Dbsa
 from dbsa_core.methods.fitting import Fitted, OnRefused, fit_methods
 from dbsa_core.methods.fixed_icl import FixedIcl
+from dbsa_core.methods.nearest import Nearest
 from dbsa_core.methods.retrieval_icl import RetrievalIcl
 from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.settings import QuerySettings
@@ -27,8 +28,15 @@ def _paper(settings: QuerySettings) -> Method:
 
 
 def _fresh(settings: QuerySettings) -> Method:
-    fresh = settings.fresh_demonstrations or DEFAULT_FRESH
-    return Dbsa(replace(settings, fresh_demonstrations=fresh), name="dbsa_fresh")
+    return Dbsa(_with_similar(settings), name="dbsa_fresh")
+
+
+def _nearest(settings: QuerySettings) -> Method:
+    return Nearest(_with_similar(settings))
+
+
+def _with_similar(settings: QuerySettings) -> QuerySettings:
+    return replace(settings, fresh_demonstrations=settings.fresh_demonstrations or DEFAULT_FRESH)
 
 
 METHODS: Mapping[str, Callable[[QuerySettings], Method]] = MappingProxyType(
@@ -37,11 +45,12 @@ METHODS: Mapping[str, Callable[[QuerySettings], Method]] = MappingProxyType(
         "dbsa_fresh": _fresh,
         "fixed_icl": FixedIcl,
         "retrieval_icl": RetrievalIcl,
+        "nearest": _nearest,
         "zero_shot": ZeroShot,
     }
 )
 """`dbsa` is the paper's; `dbsa_fresh` (ours) adds the demonstrations most similar to the query, 8 unless told
-otherwise."""
+otherwise, and `nearest` reads those alone."""
 
 
 def make_method(name: str, settings: QuerySettings | None = None) -> Method:

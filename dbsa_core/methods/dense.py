@@ -17,10 +17,17 @@ from dbsa_core.timing import Stopwatch
 
 
 def answer_densely(
-    name: str, setup: Setup, settings: QuerySettings, query: str, nothing: Prefix, *, find: Callable[[str], list[int]]
+    name: str,
+    setup: Setup,
+    settings: QuerySettings,
+    query: str,
+    nothing: Prefix,
+    *,
+    find: Callable[[str], list[int]],
+    fewer: str = "choose a lower ratio",
 ) -> Prediction:
     """Classify behind the rows that `find` names for the text (nearest last), all encoded in one forward with it;
-    `nothing` is an empty prefix."""
+    `nothing` is an empty prefix, and `fewer` how a user has fewer rows read."""
     task = setup.task
     watch = Stopwatch(task.model.device)
     text, query_ids = task.query(query)
@@ -32,7 +39,7 @@ def answer_densely(
         fixed = len(start) + len(query_ids) + task.longest_label
         rows, left_out = fit_rows(found, setup, positions, fixed)
     prompt = (*start, *(token for row in rows for token in setup.row_ids(row)), *query_ids)
-    advice = "choose a lower ratio" if rows else "shorten the query"
+    advice = fewer if rows else "shorten the query"
     with query_memory(task, len(prompt), advice), watch.phase("forward"):
         scores = score_labels(nothing, prompt, task.trie, decode=settings.decode)
     note = f"{left_out} of {len(found)} demonstrations did not fit the model's {positions:,} positions."

@@ -139,7 +139,7 @@ def test_queries_of_other_threads_are_answered_throughout() -> None:
     assert not score_labels(*queries[0]).warming_up
 
 
-@pytest.mark.parametrize("name", ["dbsa", "dbsa_fresh", "fixed_icl", "zero_shot"])
+@pytest.mark.parametrize("name", ["dbsa", "dbsa_fresh", "fixed_icl", "nearest", "zero_shot"])
 def test_methods_answer_alike_before_and_after(name: str) -> None:
     pairs = [(f"{'apples' if i % 2 else 'pears'} number {i}", "xy"[i % 2]) for i in range(30)]
     model = tiny_model("llama", device="cuda", dtype=torch.bfloat16, **WIDER)

@@ -1,0 +1,53 @@
+"""The most similar rows alone: those of the whole file that are nearest to the query, encoded with it; no pool is read.
+
+Knows nothing about caches. It is what can be answered before anything is encoded, and what DBSA's blocks add to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dbsa_core.methods.base import fitted
+from dbsa_core.methods.dense import answer_densely
+from dbsa_core.prediction import Prediction
+from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
+from dbsa_core.stage2.dense_prefill import prefill_block
+from dbsa_core.stage2.prefix import Prefix
+
+
+@dataclass
+class Nearest:
+    """`fresh_demonstrations` rows of the file and the query, in one dense forward."""
+
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    name: str = "nearest"
+    reads_blocks: bool = False
+    _setup: Setup | None = field(default=None, repr=False)
+    _nothing: Prefix | None = field(default=None, repr=False)
+    """An empty prefix, the same for all queries, so that they may be captured."""
+
+    def fit(self, setup: Setup) -> Nearest:
+        """Index the rows; nothing is encoded."""
+        _ = setup.task.row_index
+        self._nothing = prefill_block(setup.task.model, (), setup.plan.rope_length)
+        self._setup = setup
+        return self
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """Encode the nearest rows, nearest last, then the query and the labels. Rows that the plan leaves out for their
+        length are left out here too."""
+        setup = fitted(self._setup, self.name)
+        assert self._nothing is not None
+
+        def find(text: str) -> list[int]:
+            ranking = setup.task.row_index.rank(text)
+            read = np.ones(len(ranking.scores), bool)
+            if not setup.plan.cuts_long_rows:
+                read[list(setup.plan.too_long)] = False
+            return list(ranking.best(self.settings.fresh_demonstrations, read))[::-1]
+
+        fewer = "choose fewer similar examples"
+        return answer_densely(self.name, setup, self.settings, query, self._nothing, find=find, fewer=fewer)
