@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.ask.style import CSS as ASK_CSS
 from app.server.example import Example
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.api import create_api
@@ -33,13 +34,13 @@ def build(workspace: Workspace) -> gr.Blocks:
     """The page, not launched yet: `build(workspace).launch(**launch_options())`."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         page = create_page(workspace)
-        with gr.Tabs():
+        with page.tabs:
+            with gr.Tab("Ask", id="ask"):
+                create_ask_tab(page)
             with gr.Tab("Data", id="data"):
                 create_data_tab(page)
             with gr.Tab("Encode", id="encode"):
                 create_encode_tab(page)
-            with gr.Tab("Ask", id="ask"):
-                create_ask_tab(page)
             with gr.Tab("Classify a file", id="classify-file"):
                 create_classify_file_tab(page)
         page.bind_last()
@@ -70,7 +71,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS,
+        "css": CSS + PAGE_CSS + ASK_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

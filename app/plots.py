@@ -1,4 +1,4 @@
-"""The app's figures: the mask of stage 1, where a query looked, and seconds by phase, with words beside the mask.
+"""The app's larger figures: the mask of stage 1, with words beside it, and where a query looked, by layer.
 
 Pure functions of core values; knows nothing about Gradio. Text colours are the style sheet's (`app.theme`), so that one
 figure serves light and dark screens; hence transparent backgrounds and colours that read on both.
@@ -6,7 +6,6 @@ figure serves light and dark screens; hence transparent backgrounds and colours 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.views import PHASES, density_words, percent
+from app.ask.shown import ShownAttention
+from app.views import density_words
+from app.words import percent
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
-from dbsa_core.prediction import Prediction, QueryAttention
 
 MAX_CELLS = 512
 """Blocks that a mask figure draws one by one; of more, several share a cell."""
@@ -32,7 +32,6 @@ _CATEGORIES = (
 )
 _OUTLINE = "#d9480f"
 _GREY = "#7d8694"
-_PHASE_COLOURS = {"retrieve": "#f0c24b", "assemble": "#7fa8dc", "forward": "#2f66b5", "other": "#9aa1ab"}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _MODEBAR = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale"]
 
@@ -250,17 +249,17 @@ def _numbers(blocks: Sequence[int]) -> str:
 # --- where a query looked ---------------------------------------------------------------------------------------------
 
 
-def attention_figure(attention: QueryAttention, *, layer: int | None = None, head: int | None = None) -> go.Figure:
+def attention_figure(attention: ShownAttention, *, layer: int | None = None, head: int | None = None) -> go.Figure:
     """The attention of the query's last token by part of the context; `layer` and `head` from 0, None: the mean."""
     layers, heads, _ = attention.mass.shape
     mass = attention.mass[layer if layer is not None else slice(None)]
     mass = mass.reshape(-1, *attention.mass.shape[1:])[:, head if head is not None else slice(None)]
-    shares = mass.reshape(-1, len(attention.spans)).mean(axis=0).astype(np.float32)
+    shares = mass.reshape(-1, len(attention.names)).mean(axis=0).astype(np.float32)
     which = [
         f"Mean over {layers} layers" if layer is None else f"Layer {layer + 1} of {layers}",
         f"mean over {heads} heads" if head is None else f"head {head + 1} of {heads}",
     ]
-    names = _span_names(attention.spans)
+    names = attention.names
     widest = float(max(shares.max(), 0.01))
     figure = _figure(
         "Where the query looked",
@@ -290,69 +289,3 @@ def attention_figure(attention: QueryAttention, *, layer: int | None = None, hea
         )
     )
     return figure
-
-
-def _span_names(spans: Sequence[str]) -> list[str]:
-    """Names for people: blocks from 1, and the nearest similar example, which stands last, as the first."""
-    similar = sum(span.startswith("similar example ") for span in spans)
-
-    def shown(span: str) -> str:
-        if found := re.fullmatch(r"block (\d+)", span):
-            return f"block {int(found[1]) + 1}"
-        if found := re.fullmatch(r"similar example (\d+)", span):
-            number = similar + 1 - int(found[1])
-            return f"similar {number}{' (nearest)' if number == 1 else ''}"
-        return span
-
-    return [shown(span) for span in spans]
-
-
-# --- latency ----------------------------------------------------------------------------------------------------------
-
-
-def latency_figure(predictions: Sequence[Prediction], titles: Sequence[str]) -> go.Figure:
-    """Seconds by phase, one stacked bar per method."""
-    figure = _figure(
-        "Seconds per query",
-        "",
-        110 + 38 * len(predictions),
-        barmode="stack",
-        xaxis={
-            "ticksuffix": " s",
-            "gridcolor": "rgba(128,128,128,0.25)",
-            "zeroline": False,
-            "fixedrange": True,
-            "nticks": 6,
-        },
-        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True},
-        bargap=0.35,
-    )
-    figure.update_layout(legend={"y": -0.3, "traceorder": "normal"})
-    names = [_plain(title) for title in titles]
-    for phase, colour in _PHASE_COLOURS.items():
-        seconds = np.array([_seconds(prediction, phase) for prediction in predictions], dtype=np.float32)
-        if phase == "other" and not (seconds > 0.001).any():
-            continue
-        figure.add_trace(
-            go.Bar(
-                x=seconds,
-                y=names,
-                name=phase,
-                orientation="h",
-                marker={"color": colour, "line": {"width": 0}},
-                hovertemplate=f"%{{y}}, {phase}: %{{x:.3f}} s<extra></extra>",
-            )
-        )
-    return figure
-
-
-def _plain(text: str) -> str:
-    """Plotly reads tags in texts."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _seconds(prediction: Prediction, phase: str) -> float:
-    if phase != "other":
-        return prediction.seconds.get(phase, 0.0)
-    measured = sum(prediction.seconds.get(name, 0.0) for name in PHASES)
-    return max(0.0, prediction.seconds.get("total", measured) - measured)

@@ -9,6 +9,7 @@ import logging
 import time
 from pathlib import Path
 
+from app.ask import recorded
 from app.server.batch import encode_in_steps
 from app.server.jobs import Job
 from app.server.session import Data, Encoded
@@ -23,15 +24,17 @@ from dbsa_core.saved import load_pool, save_pool
 log = logging.getLogger(__name__)
 
 FILE = example_file("train.csv")
-NAME = "Support desk (bundled example)"
+NAME = "Support desk"
 POOL_TOKENS = 4_000
 OWNER = "app"
 """Owns the example's job; no session's id is so short."""
 QUERIES = (
     "The app says my robot is offline since I changed the router.",
-    "I sent the vacuum back three weeks ago and still have not seen my money.",
     "I forgot my password and the reset link never arrives.",
+    "Where can I buy a new filter?",
+    "What is the capital of France?",
 )
+"""The one whose answer is recorded; an easy one, one where methods differ, and one that no label fits."""
 
 
 class Example:
@@ -43,6 +46,8 @@ class Example:
         table = read_table(file)
         self.data = Data(table, "text", "label", build_pool(table, "text", "label"), NAME)
         self.settings = EncodeSettings(pool_tokens=tokens)
+        self.recorded = recorded.read(QUERIES[0], self.data.pool.fingerprint)
+        """An answer that is there before the model is; None for other data than those that were recorded."""
         self.task: Task | None = None
         self.encoded: Encoded | None = None
         self.job: Job | None = None

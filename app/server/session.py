@@ -5,6 +5,7 @@ Knows nothing about servers or screens; `workspace` fills these in.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,12 +70,20 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The last query: DBSA's prediction with the setup that it read, and how long a comparison would take."""
+    """The last query: its prediction with the setup that it read, and how long a comparison would take."""
 
     prediction: Prediction
     setup: Setup
     settings: QuerySettings
+    name: str
+    """Of the data."""
     compare_seconds: float
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def provisional(self) -> bool:
+        """Whether there was no pool to read."""
+        return self.setup.encoded is None
 
 
 @dataclass(eq=False)

@@ -19,31 +19,23 @@ from typing import Any
 
 import psutil
 
-from app.server.batch import Answers, classify_rows, encode_in_steps
+from app.server.batch import encode_in_steps
 from app.server.jobs import Job, JobRegistry, Turnstile
 from app.server.models import EMBEDDED, load_model
-from app.server.session import Answer, Data, Encoded, Session, changed_settings
+from app.server.session import Data, Encoded, Session, changed_settings
 from dbsa_core import (
     DBSAError,
     EncodedPool,
     LanguageModel,
-    Prediction,
     PromptTemplate,
-    QuerySettings,
     Setup,
     Task,
-    make_method,
     plan,
 )
-from dbsa_core.data import read_queries
 from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table, read_table
-from dbsa_core.interrupt import interruptible
-from dbsa_core.methods import Method
-from dbsa_core.methods.retrieval_icl import matched_budget
 from dbsa_core.model.loading import EMBEDDED_NAME
 from dbsa_core.planning import EncodingPlan
-from dbsa_core.speed import measured_speed
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +43,6 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
-COMPARE_AT_ONCE_SECONDS = 10.0
-"""A comparison of at most this estimate runs by itself."""
-WAIT_SECONDS = 180.0
-"""How long a query waits for the first blocks."""
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -204,24 +192,13 @@ class Workspace:
         same_model = session.model_source == self.default_model
         return self.example.encoded if same_model else None
 
-    def wait_for_blocks(self, session: Session) -> Encoded:
-        """`current`, waiting for the first blocks where they are on their way."""
-        until = time.monotonic() + WAIT_SECONDS
-        with self.changed:
-            while (found := self.current(session)) is None and time.monotonic() < until:
-                if not self._on_its_way(session):
-                    break
-                self.changed.wait(0.2)
-        if found is None:
-            why = "It was dropped to make room for others. " if session.evicted else ""
-            raise DataError(f"Nothing is encoded yet. {why}Press Encode on the Encode tab, then ask again.")
-        return found
-
-    def _on_its_way(self, session: Session) -> bool:
+    def encoding(self, session: Session) -> Job | None:
+        """The last encoding that concerns the session: its own, or the example's that it reads."""
         mine = self.job(session, "encode")
-        if mine is not None and mine.active:
-            return True
-        return self.example is not None and session.data is self.example.data and self.example.active
+        if mine is not None or self.example is None or session.data is not self.example.data:
+            return mine
+        found: Job | None = self.example.job if session.encoded is None else None
+        return found
 
     def stale_reasons(self, session: Session) -> list[str]:
         """How the session's data and settings differ from those of what queries read; empty where they agree."""
@@ -253,7 +230,7 @@ class Workspace:
         """The session's last job of a kind."""
         return self.jobs.get(session.id, session.jobs.get(kind, ""))
 
-    def _submit(self, session: Session, kind: str, work: Callable[[Job], Any]) -> Job:
+    def submit(self, session: Session, kind: str, work: Callable[[Job], Any]) -> Job:
         with session.lock:
             before = self.job(session, kind)
             if before is not None and before.active:
@@ -281,7 +258,7 @@ class Workspace:
             session.model_source = source
             return found
 
-        return self._submit(session, "model", work)
+        return self.submit(session, "model", work)
 
     def encode(self, session: Session) -> Job:
         """Encode after the session's plan. The old pool answers queries until the new one is done or stopped."""
@@ -312,7 +289,7 @@ class Workspace:
             publish(done)
             return done
 
-        return self._submit(session, "encode", work)
+        return self.submit(session, "encode", work)
 
     def _make_room(self, keep: Session) -> None:
         """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
@@ -325,71 +302,3 @@ class Workspace:
                 if session is not keep and session.encoded is not None:
                     used -= session.encoded.pool.num_bytes
                     session.encoded, session.answer, session._methods, session.evicted = None, None, {}, True
-
-    def method(self, session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
-        """The method, fitted once per encoded pool and settings."""
-        with session.lock:
-            found = session._methods.get(name)
-            if found is None or found[0] != (setup, settings):
-                session._methods[name] = found = (setup, settings), make_method(name, settings).fit(setup)
-            return found[1]
-
-    def ask(self, session: Session, query: str, *, compare: bool = True) -> Answer:
-        """Classify one text. What was being compared is given up, so that nothing stands in the way."""
-        self.stop(session, "compare")
-        encoded = self.wait_for_blocks(session)
-        encoded.setup.task.query(query)
-        method = self.method(session, session.method_name(), encoded.setup, session.query_settings)
-        with self.turnstile.person():
-            prediction = method.predict(query, attention=True)
-        setup, settings = encoded.setup, session.query_settings
-        session.answer = Answer(prediction, setup, settings, self._compare_seconds(setup, settings, prediction))
-        session.jobs.pop("compare", None)
-        if compare and session.answer.compare_seconds < COMPARE_AT_ONCE_SECONDS:
-            self.compare(session)
-        return session.answer
-
-    def _compare_seconds(self, setup: Setup, settings: QuerySettings, prediction: Prediction) -> float:
-        rows = setup.rows
-        pool = setup.encoded_pool()
-        tokens = pool.tokens * matched_budget(setup, settings.ratio) / max(1, len(rows))
-        # Each may have been measured while the machine was busy, or on few tokens: the fastest says what it can do.
-        query = prediction.scores.tokens / max(prediction.seconds["forward"], 1e-3)
-        return tokens / max(measured_speed(setup.task.model), pool.tokens / max(pool.seconds, 1e-3), query)
-
-    def compare(self, session: Session) -> Job:
-        """Answer the last query by Retrieval ICL, in the background."""
-        answer = session.answer
-        if answer is None:
-            raise DataError("There is nothing to compare yet; ask something first.")
-
-        def work(job: Job) -> Prediction:
-            method = self.method(session, "retrieval_icl", answer.setup, answer.settings)
-            self.turnstile.give_way()
-            with interruptible(job.cancelled):
-                return method.predict(answer.prediction.query)
-
-        return self._submit(session, "compare", work)
-
-    def classify_file(self, session: Session, text_column: str | None, *, spreadsheet_safe: bool = False) -> Job:
-        """Classify every row of the session's file of queries, in the background; see `classify_rows`."""
-        table = session.queries
-        if table is None:
-            raise DataError("There is no file to classify yet; upload one.")
-        texts = read_queries(table, text_column)
-        encoded = self.wait_for_blocks(session)
-        method = make_method(session.method_name(), session.query_settings).fit(encoded.setup)
-
-        def work(job: Job) -> Answers:
-            return classify_rows(
-                table,
-                texts,
-                method,
-                folder=Path(tempfile.mkdtemp(dir=self.folder)),
-                report=job.report,
-                cancelled=job.cancelled,
-                give_way=self.turnstile.give_way,
-                spreadsheet_safe=spreadsheet_safe,
-            )
-
-        return self._submit(session, "classify_file", work)

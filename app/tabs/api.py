@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.server.asking import classify_text
 from app.server.jobs import unexpected
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -67,7 +68,7 @@ def create_api(workspace: Workspace) -> None:
         with told():
             session = session_of(request)
             session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
-            return workspace.ask(session, query, compare=False).prediction.as_json()
+            return classify_text(workspace, session, query, compare=False, wait=True).prediction.as_json()
 
     def load_data(path: str | None, text_column: str, label_column: str, request: gr.Request) -> dict:
         """Take a labelled file as the data. Empty column names are guessed; the answer names those that were taken."""

@@ -1,4 +1,4 @@
-"""The Ask tab: one query, its label, what was read for it and where the model looked, and Retrieval ICL beside it.
+"""The Ask tab: one query, its label beside Retrieval ICL's, what was read for it and where the model looked.
 
 Knows nothing about how blocks are encoded.
 """
@@ -6,30 +6,50 @@ Knows nothing about how blocks are encoded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from app.plots import attention_figure, latency_figure, mask_figure, mask_words
+from app.ask.cards import Comparing, answer_view, notice_view, phases_view
+from app.ask.from_prediction import shown_answer, shown_method
+from app.ask.lists import below_view
+from app.ask.recorded import Recorded
+from app.ask.shown import ShownAnswer
+from app.plots import attention_figure, mask_figure
+from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
 from app.server.example import QUERIES
 from app.server.session import Answer, Session
 from app.server.workspace import Workspace
-from app.tabs.page import Page, encode_job
-from app.views import blocks_html, comparison_note, duration, fresh_html, latency_table, prediction_card
+from app.tabs.page import Page, encoding_place
+from app.words import count, duration
 from dbsa_core import Prediction
 
-TITLES = {"dbsa": "DBSA", "dbsa_fresh": "DBSA + similar examples", "retrieval_icl": "Retrieval ICL"}
 MEAN = 0
 MAX_QUERY_CHARACTERS = 20_000
+OWN = "Type your own"
+_CLEAR = "() => { document.querySelector('#query textarea').focus(); return ''; }"
+# A view's button names the event that its press triggers; on a narrow screen all but the answer is folded.
+_BEHAVIOUR = """
+element.addEventListener('click', event => {
+  const pressed = event.target.closest('[data-event]');
+  if (pressed) trigger(pressed.dataset.event);
+});
+const fold = () => element.querySelectorAll('details[data-wide]').forEach(one => { one.open = innerWidth > 760; });
+fold();
+watch('value', fold);
+"""
 
 
 def create_ask_tab(page: Page) -> None:
     workspace = page.workspace
-    with gr.Row(equal_height=True):
+    notice = gr.HTML(elem_id="notice", js_on_load=_BEHAVIOUR)
+    with gr.Row(elem_id="ask-row"):
         query = gr.Textbox(
-            label="Text to classify (Enter runs)",
-            placeholder="Type or paste a text",
+            label="Text to classify",
+            show_label=False,
+            container=False,
+            placeholder="Type or paste a text; Enter classifies it",
             lines=1,
             max_lines=6,
             max_length=MAX_QUERY_CHARACTERS,
@@ -37,147 +57,191 @@ def create_ask_tab(page: Page) -> None:
             elem_id="query",
             submit_btn=False,
         )
-        run = gr.Button("Classify", variant="primary", scale=1, min_width=120, elem_id="classify")
-    with gr.Row(elem_classes="dbsa-try") as offered:
-        tries = [gr.Button(text, size="sm", min_width=200) for text in QUERIES]
-    reads = gr.HTML(elem_id="reads")
-    with gr.Column(visible=False, elem_id="answer") as results:
+        run = gr.Button("Classify", variant="primary", scale=0, min_width=130, elem_id="classify")
+    with gr.Row(elem_classes="dbsa-chips") as offered:
+        chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
+        own = gr.Button(OWN, size="sm", min_width=60)
+    shown = gr.HTML(elem_id="answer", js_on_load=_BEHAVIOUR)
+    below = gr.HTML(elem_id="read", js_on_load=_BEHAVIOUR)
+    with gr.Accordion("Details", open=False, elem_id="details") as details:
+        phases = gr.HTML(elem_id="latency")
         with gr.Row():
             with gr.Column(min_width=300):
-                card = gr.HTML(elem_id="dbsa-answer")
+                mask = gr.Plot(show_label=False, elem_id="mask-plot")
             with gr.Column(min_width=300):
-                compared = gr.HTML(elem_id="comparison")
-                compare = gr.Button("Run comparison", visible=False, elem_id="compare")
-        with gr.Row():
-            with gr.Column(min_width=300):
-                gr.Markdown("### Where the time went")
-                latency = gr.HTML(elem_id="latency")
-            latency_plot = gr.Plot(show_label=False, elem_id="latency-plot", min_width=300)
-        with gr.Row():
-            with gr.Column(min_width=300):
-                mask = gr.Plot(show_label=False, elem_id="mask")
-                words = gr.HTML(elem_id="mask-words")
-            with gr.Column(min_width=300):
-                attention = gr.Plot(show_label=False, elem_id="attention")
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
-        with gr.Row():
-            with gr.Column(min_width=300):
-                gr.Markdown("### Blocks read for this query")
-                blocks = gr.HTML(elem_id="blocks")
-            with gr.Column(min_width=300):
-                gr.Markdown("### Similar examples added")
-                fresh = gr.HTML(elem_id="similar")
-    seen = gr.State("")
-    answer = [results, card, mask, words, attention, layer, blocks, fresh]
-    comparison = [compared, compare, latency, latency_plot]
-    page.restore([offered, reads], lambda session: [_offered(workspace, session), reads_view(workspace, session)])
+                attention = gr.Plot(show_label=False, elem_id="attention-plot")
+    seen, unfolded = gr.State(""), gr.State(False)
+    views = [notice, shown, below, phases, details]
+    pictures = [mask, attention, layer]
 
-    def ask(session: Session, text: str) -> Sequence[Any]:
-        found = workspace.ask(session, text or "")
-        return [*render_answer(found), *render_comparison(workspace, session)]
-
-    def attempt_example(session: Session, text: str) -> Sequence[Any]:
-        return [text, *ask(session, text)]
-
-    def choose_layer(session: Session, layer: int) -> Sequence[Any]:
-        attention = session.answer.prediction.attention if session.answer else None
-        return [attention_figure(attention, layer=layer - 1 if layer else None) if attention else gr.skip()]
+    def classify(session: Session, text: str, unfolded: bool) -> Sequence[Any]:
+        classify_text(workspace, session, text or "")
+        return [*render_views(workspace, session), *render_pictures(session, unfolded), milestone(workspace, session)]
 
     def begin(session: Session) -> Sequence[Any]:
-        workspace.compare(session)
-        return render_comparison(workspace, session)
+        compare_with(workspace, session)
+        return render_views(workspace, session)
 
-    def watch(session: Session, seen: str) -> Sequence[Any]:
-        """What queries read now, and the comparison whenever its state is another."""
-        job = workspace.job(session, "compare")
-        now = f"{job.id}:{job.state}" if job is not None else ""
-        shown = [gr.skip() for _ in comparison] if now == seen else render_comparison(workspace, session)
-        return [reads_view(workspace, session), *shown, now]
+    def unfold(session: Session) -> Sequence[Any]:
+        # What was shown before they were unfolded may not have reached them.
+        _, _, _, table, _ = render_views(workspace, session)
+        return [table, *render_pictures(session, True), True]
 
-    page.on([run.click, query.submit], ask, [query], [*answer, *comparison], show_progress_on=[card, query])
-    for button in tries:
-        page.on(button.click, attempt_example, [button], [query, *answer, *comparison], show_progress_on=[card, query])
+    def choose_layer(session: Session, layer: int) -> Sequence[Any]:
+        found = current_answer(session)
+        if found is None or found.attention is None:
+            return [gr.skip()]
+        return [attention_figure(found.attention, layer=layer - 1 if layer else None)]
+
+    def watch(session: Session, seen: str, unfolded: bool) -> Sequence[Any]:
+        """What is under way; and the answer, whenever it or its comparison is another."""
+        ask_again(workspace, session)
+        now = milestone(workspace, session)
+        if now == seen:
+            return [notice_of(workspace, session), *[gr.skip() for _ in (*views[1:], *pictures)], now]
+        return [*render_views(workspace, session), *render_pictures(session, unfolded), now]
+
+    answered = [*views, *pictures, seen]
+    busy = {"show_progress_on": [shown]}
+    page.on([run.click, query.submit, notice.retry], classify, [query, unfolded], answered, **busy)
+    for chip in chips:
+        # In the box at once, whatever the answer waits for.
+        chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
+        page.on(chip.click, classify, [chip, unfolded], answered, **busy)
+    own.click(None, None, query, js=_CLEAR, api_visibility="private")
+    page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
+    page.on(shown.select, begin, [], views, show_progress="hidden")
+    page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
+    details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
     page.on(layer.input, choose_layer, [layer], [attention], show_progress="hidden")
-    page.on(compare.click, begin, [], comparison)
-    page.watch(watch, [seen], [reads, *comparison, seen])
-    page.restore([query, *answer, *comparison], lambda session: _restored(workspace, session))
+    page.watch(watch, [seen, unfolded], answered)
+    page.restore([offered, query, *answered], lambda session: _restored(workspace, session))
 
 
 def _restored(workspace: Workspace, session: Session) -> list[Any]:
-    if session.answer is None:
-        return [gr.skip(), gr.Column(visible=False), *[gr.skip() for _ in range(11)]]
-    shown = render_answer(session.answer)
-    return [session.answer.prediction.query, *shown, *render_comparison(workspace, session)]
+    example = workspace.example is not None and session.data is workspace.example.data
+    answer = current_answer(session) or recorded_answer(workspace, session)
+    query = answer.query if answer is not None else gr.skip()
+    views, pictures = render_views(workspace, session), [None, None, gr.skip()]
+    return [gr.Row(visible=example), query, *views, *pictures, milestone(workspace, session)]
 
 
-def _offered(workspace: Workspace, session: Session) -> Any:
-    """Queries to try, where the bundled example is what queries read."""
-    return gr.Row(visible=workspace.example is not None and session.data is workspace.example.data)
+# --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def reads_view(workspace: Workspace, session: Session) -> str:
-    """What a query reads now, or what it waits for."""
-    encoded = workspace.current(session)
-    if encoded is None:
-        job = encode_job(workspace, session)
-        if job is not None and job.active:
-            loading = workspace.loaded(session.model_source) is None
-            what = "The model is being loaded" if loading else "The first blocks are being encoded"
-            return _line(f"{what}; a query waits for that and runs by itself.")
-        return _line("Nothing is encoded yet: press Encode on the Encode tab.")
-    pool, name = encoded.pool, encoded.data.name
-    done = f"{len(pool.blocks):,}" if pool.complete else f"{len(pool.blocks):,} of {pool.blocks_planned:,}"
-    text = f"Queries read from {done} blocks of {name}, {len(pool.rows):,} examples."
-    if reasons := workspace.stale_reasons(session):
-        text += f" That is not what is set now; changed since: {'; '.join(reasons)}. Encode anew to use it."
-    return _line(text)
+def current_answer(session: Session) -> ShownAnswer | None:
+    """The session's last answer as it is shown, without what it is compared with."""
+    found = session.answer
+    return None if found is None else shown_answer(found.prediction, found.setup, found.settings, found.name)
 
 
-def _line(text: str) -> str:
-    return f'<p class="dbsa dbsa-muted">{escape(text)}</p>'
+def recorded_answer(workspace: Workspace, session: Session) -> ShownAnswer | None:
+    """The bundled example's, until there is one of this machine."""
+    found = _recorded(workspace, session)
+    return None if found is None else found.answer
 
 
-def render_answer(answer: Answer) -> list[Any]:
-    """Everything about DBSA's own answer."""
-    prediction, setup, settings = answer.prediction, answer.setup, answer.settings
-    pool = setup.encoded_pool()
-    chosen = prediction.selection.block_ids if prediction.selection else ()
-    layers = prediction.attention.mass.shape[0] if prediction.attention else 0
-    choices = [("Mean of all layers", MEAN), *((f"Layer {number}", number) for number in range(1, layers + 1))]
-    return [
-        gr.Column(visible=True),
-        prediction_card(prediction, title=TITLES[prediction.method]),
-        mask_figure(pool.pattern, len(pool.blocks), chosen),
-        _line(mask_words(pool.pattern, len(pool.blocks))),
-        attention_figure(prediction.attention) if prediction.attention else None,
-        gr.Dropdown(choices=choices, value=MEAN),
-        blocks_html(setup, prediction, retriever_name=settings.retriever, seed=settings.seed),
-        fresh_html(setup, prediction),
-    ]
+def _recorded(workspace: Workspace, session: Session) -> Recorded | None:
+    example = workspace.example
+    if example is None or session.answer is not None or session.data is not example.data:
+        return None
+    found: Recorded | None = example.recorded
+    return found
 
 
-def render_comparison(workspace: Workspace, session: Session) -> list[Any]:
-    """Retrieval ICL's answer, its progress or its price; and the latencies of what has run."""
-    answer, job = session.answer, workspace.job(session, "compare")
+def render_views(workspace: Workspace, session: Session) -> list[Any]:
+    """Notice, answer, what stands below it, the phases, and whether there are details."""
+    answer = current_answer(session) or recorded_answer(workspace, session)
+    notice = notice_of(workspace, session)
     if answer is None:
-        return [gr.skip() for _ in range(4)]
-    predictions, titles = [answer.prediction], [TITLES[answer.prediction.method]]
-    button = gr.Button(visible=False)
+        return [notice, _EMPTY, "", "", gr.Accordion(visible=False)]
+    comparing = None
+    if session.answer is not None:
+        answer, comparing = _compared(workspace, session, session.answer, answer)
+    below = gr.Accordion(visible=session.answer is not None)
+    return [notice, answer_view(answer, comparing), below_view(answer), phases_view(answer), below]
+
+
+_EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
+
+
+def _compared(
+    workspace: Workspace, session: Session, answer: Answer, shown: ShownAnswer
+) -> tuple[ShownAnswer, Comparing | None]:
+    """The answer with Retrieval ICL's; or where that stands, and its price."""
+    job, price = workspace.job(session, "compare"), f"about {duration(answer.compare_seconds)}"
     if job is not None and job.state == "done" and isinstance(job.result, Prediction):
-        compared = prediction_card(job.result, title=TITLES["retrieval_icl"])
-        predictions.append(job.result)
-        titles.append(TITLES["retrieval_icl"])
-    elif job is not None and job.active:
+        rows_of_file = [demonstration.row for demonstration in answer.setup.task.pool.demonstrations]
+        return replace(shown, compared=shown_method(job.result, rows_of_file)), None
+    if not may_compare(workspace, session):
+        return shown, Comparing("The comparison comes when the pool is encoded.")
+    if job is not None and job.active:
         ahead = workspace.jobs.ahead(job)
-        doing = f"waits for {ahead} other job{'s' if ahead > 1 else ''}" if ahead else "is running"
-        compared = _comparing(f"Retrieval ICL {doing}, about {duration(answer.compare_seconds)}.")
-    else:
-        failed = f"Retrieval ICL failed: {job.message}" if job is not None and job.state == "failed" else ""
-        compared = _comparing(failed) + comparison_note(answer.compare_seconds)
-        button = gr.Button(value=f"Run comparison (about {duration(answer.compare_seconds)})", visible=True)
-    return [compared, button, latency_table(predictions, titles), latency_figure(predictions, titles)]
+        doing = f"waits for {count(ahead, 'other job')}" if ahead else "is re-reading its examples"
+        return shown, Comparing(f"Retrieval ICL {doing}, {price}.")
+    failed = f"Retrieval ICL failed: {job.message} " if job is not None and job.state == "failed" else ""
+    return shown, Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
 
 
-def _comparing(text: str) -> str:
-    head = f'<div class="dbsa-cardhead"><span class="dbsa-title">{TITLES["retrieval_icl"]}</span></div>'
-    return f'<div class="dbsa dbsa-card">{head}{_line(text) if text else ""}</div>'
+def render_pictures(session: Session, unfolded: bool) -> list[Any]:
+    """The mask and the attention by layer in full, where they are looked at, and the layers to choose from."""
+    answer = current_answer(session) if unfolded else None
+    if answer is None:
+        return [None, None, gr.skip()]
+    pool, attention = answer.pool, answer.attention
+    mask = mask_figure(pool.pattern, pool.planned, answer.read)
+    if attention is None:
+        return [mask, None, gr.Dropdown(visible=False)]
+    layers = range(1, attention.mass.shape[0] + 1)
+    choices = [("Mean of all layers", MEAN), *((f"Layer {number}", number) for number in layers)]
+    return [mask, attention_figure(attention), gr.Dropdown(choices=choices, value=MEAN, visible=True)]
+
+
+def milestone(workspace: Workspace, session: Session) -> str:
+    """Changes whenever the answer, its comparison, or whether something is being encoded does."""
+    jobs = (workspace.job(session, "compare"), workspace.encoding(session))
+    states = [f"{job.id}:{job.state}" for job in jobs if job is not None]
+    return " ".join([session.answer.id if session.answer is not None else "", *states])
+
+
+# --- what is under way ------------------------------------------------------------------------------------------------
+
+
+def notice_of(workspace: Workspace, session: Session) -> str:
+    """What the answer is and is not, and what can be done about it; "" where there is nothing to say."""
+    job = workspace.encoding(session)
+    doing = encoding_place(workspace, session, job) if job is not None and job.active else ""
+    if (found := _recorded(workspace, session)) is not None:
+        text = f", measured on {found.machine}, {found.date}. "
+        text += "Your machine's times replace it when you press Classify."
+        text += f" Now: {doing}." if doing else ""
+        return notice_view(
+            text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
+        )
+    provisional = session.answer is not None and session.answer.provisional
+    pool = ready(workspace, session)
+    if doing:
+        if pool is not None:
+            return notice_view(f"Encoding: {doing}. The pool before it answers until then.")
+        if provisional:
+            rows = count(len(session.answer.prediction.demonstration_rows), "similar row")
+            return notice_view(f"Read {rows}; {doing} encoded. It is asked again when the pool is ready.")
+        return notice_view(f"Encoding: {doing}. Until the pool is ready, the most similar rows alone answer.")
+    if pool is None:
+        return _nothing_encoded(workspace, session)
+    if reasons := workspace.stale_reasons(session):
+        return notice_view(f"Changed since this pool was encoded: {'; '.join(reasons)}. Encode anew to use it.")
+    if not pool.pool.complete:
+        done, planned = len(pool.pool.blocks), pool.pool.blocks_planned
+        return notice_view(f"Encoding was stopped: queries read {done:,} of {count(planned, 'block')}.")
+    return ""
+
+
+def _nothing_encoded(workspace: Workspace, session: Session) -> str:
+    if session.data is None:
+        return notice_view("There are no data yet.", ("upload", "Choose a file"))
+    text = ": the most similar rows alone answer."
+    if session.evicted:
+        text = ": the pool was dropped to make room for others. The most similar rows alone answer."
+    return notice_view(text, strong="Nothing is encoded")

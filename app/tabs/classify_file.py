@@ -11,13 +11,14 @@ from typing import Any
 
 import gradio as gr
 
+from app.server.asking import classify_the_file
 from app.server.batch import Answers, RowsDone
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.data import ACCEPTED, column_choices, table_view
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
-from app.views import duration
+from app.words import duration
 from dbsa_core.data import read_queries, read_query_table
 from dbsa_core.errors import DataError
 from dbsa_core.files.tables import Table
@@ -61,7 +62,7 @@ def create_classify_file_tab(page: Page) -> None:
         return [*render_file(session), *render_live(workspace, session)]
 
     def begin(session: Session, column: str | None, harmless: bool) -> Sequence[Any]:
-        workspace.classify_file(session, column, spreadsheet_safe=harmless)
+        classify_the_file(workspace, session, column, spreadsheet_safe=harmless)
         return [*render_live(workspace, session), gr.File(visible=False, value=None), ""]
 
     def halt(session: Session) -> Sequence[Any]:

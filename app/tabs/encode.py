@@ -16,7 +16,7 @@ from app.plots import mask_figure, mask_words
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.model import create_model_picker
-from app.tabs.page import Page, encode_job
+from app.tabs.page import Page
 from app.views import plan_view, progress_view, ratio_text
 from dbsa_core import DBSAError, EncodeSettings, PromptTemplate, QuerySettings
 from dbsa_core.blocks import chosen_blocks
@@ -294,7 +294,7 @@ def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan) -> st
 
 def render_live(workspace: Workspace, session: Session, *, plannable: bool = True) -> list[Any]:
     """Encode and Stop as they can be pressed now, and the progress."""
-    job, own = encode_job(workspace, session), workspace.job(session, "encode")
+    job, own = workspace.encoding(session), workspace.job(session, "encode")
     running = own is not None and own.active
     return [
         gr.Button(interactive=plannable and not running),

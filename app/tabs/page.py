@@ -12,10 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.server.jobs import unexpected
+from app.server.jobs import Job, unexpected
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.views import message_view
+from app.words import count
 from dbsa_core import DBSAError
 from dbsa_core.devices import unused_gpu
 from dbsa_core.model.loading import EMBEDDED_NAME
@@ -28,24 +29,32 @@ element.addEventListener('click', event => { if (event.target.closest('.dbsa-dis
 """
 
 CSS = """
-.dbsa-header { display: flex; flex-wrap: wrap; gap: 0.2rem 1.6rem; padding: 0.55rem 0; border-top: 1px solid
-  var(--border-color-primary); border-bottom: 1px solid var(--border-color-primary); }
-.dbsa-header dt { display: inline; color: var(--dbsa-muted); margin: 0 0.35rem 0 0; font-weight: 400; }
-.dbsa-header dd { display: inline; margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.dbsa-header { display: flex; align-items: baseline; gap: 0 1.2rem; padding: 0.5rem 0; font-size: 0.9rem;
+  white-space: nowrap; overflow: hidden; color: var(--dbsa-muted); }
+.dbsa-header h1 { font-size: 1rem; font-weight: 700; margin: 0; color: var(--body-text-color); }
+.dbsa-header b { color: var(--body-text-color); font-weight: 600; }
+.dbsa-header span { overflow: hidden; text-overflow: ellipsis; font-variant-numeric: tabular-nums; }
+.dbsa-header .dbsa-state { overflow: visible; }
+.dbsa-dot { display: inline-block; width: 0.6rem; height: 0.6rem; border-radius: 50%; margin-right: 0.4rem;
+  background: var(--dbsa-dot-none); }
+.dbsa-dot.dbsa-ready { background: var(--dbsa-dot-ready); }
+.dbsa-dot.dbsa-busy, .dbsa-dot.dbsa-stale { background: var(--dbsa-warning-line); }
 .dbsa-strip { position: relative; }
 .dbsa-strip .dbsa-message { padding-right: 6.5rem; }
 .dbsa-dismiss { position: absolute; right: 0.7rem; top: 0.5rem; border: 1px solid currentColor; border-radius: 3px;
   padding: 0 0.6rem; font-size: 0.85rem; line-height: 1.6; background: none; color: var(--body-text-color);
   cursor: pointer; }
-#messages:not(:has(.dbsa-strip)), #model-note:not(:has(p)), #ratio-note:not(:has(p)) { display: none; }
+#messages:not(:has(.dbsa-strip)), #model-note:not(:has(p)), #ratio-note:not(:has(p)), #notice:not(:has(.dbsa-notice)) {
+  display: none; }
 .gradio-container .html-container { padding: 0; }
 .dbsa table.dbsa-table, .dbsa table.dbsa-table tr { border: 0; }
-#answer, #answer > div { overflow: visible; }
 table.dbsa-table.dbsa-rows { width: 100%; }
 table.dbsa-table.dbsa-rows td, table.dbsa-table.dbsa-rows thead th { text-align: left; }
 table.dbsa-table.dbsa-rows td { min-width: 7rem; max-width: 40rem; }
-.dbsa-title h1 { font-size: 1.35rem; margin: 0.4rem 0 0; }
-.dbsa-title p { color: var(--dbsa-muted); margin: 0.1rem 0 0.5rem; }
+@media (max-width: 760px) {
+  .dbsa-header { gap: 0 0.8rem; }
+  .dbsa-header .dbsa-opt { display: none; }
+}
 """
 
 
@@ -58,6 +67,7 @@ class Page:
     header: gr.HTML
     strip: gr.HTML
     pulse: gr.Timer
+    tabs: gr.Tabs
     _restored: list[tuple[list[Any], Callable[[Session], Sequence[Any]]]] = field(default_factory=list)
     _bind_last: list[Callable[[], Any]] = field(default_factory=list)
 
@@ -155,17 +165,12 @@ class Page:
 
 
 def create_page(workspace: Workspace) -> Page:
-    """Title, header and message strip; to be called at the top of a `gr.Blocks`."""
+    """Header and message strip; to be called at the top of a `gr.Blocks`."""
     # The value is a random id, so its encryption in the browser protects nothing; the fixed secret survives a restart.
     session_id = gr.BrowserState(None, storage_key="dbsa-session", secret="dbsa-session-id")
-    gr.HTML(
-        "<h1>Dynamic Block-Sparse Attention</h1><p>Classify text by thousands of examples: they are encoded once, "
-        "block by block, and each query reads only the blocks that match it.</p>",
-        elem_classes="dbsa-title",
-    )
     header = gr.HTML(elem_id="header")
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
-    page = Page(workspace, session_id, header, strip, gr.Timer(PULSE_SECONDS, active=False))
+    page = Page(workspace, session_id, header, strip, gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs"))
     strip.click(lambda: "", None, strip, api_visibility="private", show_progress="hidden", queue=False)
     return page
 
@@ -192,27 +197,27 @@ def strip_view(message: str, kind: str = "error") -> str:
 
 
 def header_view(workspace: Workspace, session: Session) -> str:
-    """Model, device, data set and the state of the encoded pool, as one line."""
+    """Model, data and what is encoded of them, in one line."""
+    data = session.data
+    named = [f'<span class="dbsa-opt">{escape(_model(workspace, session))}</span>']
+    if data is None:
+        named.append("<span>no data yet</span>")
+    else:
+        rows = f"<b>{count(len(data.pool), 'row')}</b>"
+        named.append(f"<span>{escape(data.name)}, {rows}</span>")
+    state, words = pool_state(workspace, session)
+    named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')
+    model = workspace.loaded(session.model_source)
+    further = [unused_gpu() or "", f"Warm-up, once: {told}" if model and (told := steps_of(model).warm_up) else ""]
+    named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in further if fact]
+    return f'<div class="dbsa dbsa-header"><h1>DBSA</h1>{"".join(named)}</div>'
+
+
+def _model(workspace: Workspace, session: Session) -> str:
+    """ "SmolLM2-135M, CPU"."""
     model = workspace.loaded(session.model_source)
     if model is not None:
-        shape = f"{str(model.shape.dtype).removeprefix('torch.')} on {str(model.device).upper()}"
-        named = f"{model.name} ({shape})"
-    else:
-        named = _missing_model(workspace, session)
-    facts = {
-        "Model": named,
-        "Data": session.data.name if session.data else "none",
-        "Encoded pool": pool_state(workspace, session),
-    }
-    if model is not None and (told := steps_of(model).warm_up):
-        facts["Warm-up, once"] = told
-    if unused := unused_gpu():
-        facts["Device"] = unused
-    pairs = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
-    return f'<dl class="dbsa dbsa-header">{pairs}</dl>'
-
-
-def _missing_model(workspace: Workspace, session: Session) -> str:
+        return f"{model.name}, {str(model.device).upper()}"
     name = EMBEDDED_NAME if session.model_source == EMBEDDED else session.model_source
     job = workspace.example.job if workspace.example else None
     if job is not None and job.state == "failed" and session.model_source == workspace.default_model:
@@ -220,24 +225,28 @@ def _missing_model(workspace: Workspace, session: Session) -> str:
     return f"{name}, loading"
 
 
-def pool_state(workspace: Workspace, session: Session) -> str:
-    """ "None", "Encoding 34 %", "Ready, 184 MB" or "Stale"."""
-    job = encode_job(workspace, session)
+def pool_state(workspace: Workspace, session: Session) -> tuple[str, str]:
+    """A word for the style sheet, and what is encoded in words: "143 encoded, ready"."""
+    job = workspace.encoding(session)
     if job is not None and job.active:
-        share = job.progress.tokens_done / job.progress.tokens_total if isinstance(job.progress, Progress) else 0
-        return f"Encoding {share:.0%}".replace("%", " %") if job.state == "running" else "Waiting for other jobs"
+        return "busy", encoding_place(workspace, session, job)
     encoded = workspace.current(session)
     if encoded is None:
-        return "None"
+        return "none", "nothing encoded"
+    rows = f"{len(encoded.pool.rows):,} encoded"
     if workspace.stale_reasons(session):
-        return "Stale"
-    size = f"{encoded.pool.num_bytes / 1e6:,.0f} MB"
-    return f"Ready, {size}" if encoded.pool.complete else f"Part of it, {size}"
+        return "stale", f"{rows}, changed since"
+    if not encoded.pool.complete:
+        return "stale", f"{rows}, {len(encoded.pool.blocks):,} of {count(encoded.pool.blocks_planned, 'block')}"
+    return "ready", f"{rows}, ready"
 
 
-def encode_job(workspace: Workspace, session: Session) -> Any:
-    """The encoding that concerns the session: its own, or the example's that it reads."""
-    mine = workspace.job(session, "encode")
-    if mine is not None or workspace.example is None or session.data is not workspace.example.data:
-        return mine
-    return workspace.example.job if session.encoded is None else None
+def encoding_place(workspace: Workspace, session: Session, job: Job) -> str:
+    """Where an encoding that is not at its end stands: "block 8 of 29"."""
+    progress = job.progress
+    if isinstance(progress, Progress):
+        return f"block {progress.blocks_done:,} of {progress.blocks_total:,}"
+    if workspace.loaded(session.model_source) is None:
+        return "the model is being loaded"
+    ahead = workspace.jobs.ahead(job)
+    return f"waiting for {count(ahead, 'other job')}" if ahead else "encoding begins"

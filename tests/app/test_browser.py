@@ -52,7 +52,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
     page.goto(url)
-    expect(page.locator("#header")).to_contain_text("Encoded pool", timeout=SOON)
+    expect(page.locator("#header")).to_contain_text("Support desk, 600 rows", timeout=SOON)
     yield page
     context.close()
     outside = {url for url in asked if urlparse(url).hostname not in ("127.0.0.1", None)}
@@ -75,6 +75,7 @@ def choose(page: Page, dropdown: str, option: str) -> None:
 
 def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
     """TREC as the data, and a budget of so many tokens."""
+    open_tab(page, "Data")
     upload(page, "#data-file", shared_data / "trec" / "train.csv")
     expect(page.locator("#data-summary")).to_contain_text("ENTY", timeout=SOON)
     open_tab(page, "Encode")
@@ -85,41 +86,124 @@ def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
     expect(page.locator("#plan")).to_contain_text("your budget", timeout=ENCODED)
 
 
-def test_the_example_answers_at_once(page: Page) -> None:
-    open_tab(page, "Ask")
-    page.locator("#query textarea").fill("The app says my robot is offline since I changed the router.")
-    page.locator("#query textarea").press("Enter")
-    card = page.locator("#dbsa-answer")
-    expect(card).to_contain_text("candidate labels", timeout=ENCODED)
-    expect(page.locator("#blocks .dbsa-block").first).to_contain_text("Shared first block")
+OFFLINE = "The app says my robot is offline since I changed the router."
+FILTER = "Where can I buy a new filter?"
+WHOLE = re.compile("against .*: 9 of 29 blocks came from memory")
+
+
+def try_example(page: Page, text: str) -> None:
+    """Click one of the examples, and wait for the answer of this machine and what it is compared with."""
+    page.get_by_role("button", name=text).click()
+    expect(page.locator("#notice")).to_be_hidden(timeout=ENCODED)
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text(WHOLE, timeout=ENCODED)
+
+
+def bottoms(page: Page) -> list[float]:
+    """Where the three columns of an answer end, in pixels from the top of the page."""
+    found: list[float] = page.locator(".dbsa-three .dbsa-panel").evaluate_all(
+        "columns => columns.map(one => one.getBoundingClientRect().bottom)"
+    )
+    return found
+
+
+def test_a_finished_answer_is_there_at_first_sight(page: Page) -> None:
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Recorded example, measured on")
+    expect(page.locator("#query textarea")).to_have_value(OFFLINE)
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("wifi_connection")
+    expect(page.locator("#comparison")).to_contain_text("times as fast")
+    expect(page.locator("#mask svg")).to_be_visible()
+    expect(page.locator("#blocks .dbsa-part").first).to_contain_text("shared first block")
     expect(page.locator("#blocks mark").first).to_be_visible()
-    expect(page.locator("#mask .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=SOON)
-    expect(page.locator("#attention .js-plotly-plot .bars path").first).to_be_visible(timeout=SOON)
+    expect(page.locator("#attention .dbsa-columns li").first).to_contain_text("first")
+    expect(page.locator("#details")).to_be_hidden()
+    expect(notice.get_by_role("button", name="Use your own file")).to_be_visible()
+    notice.get_by_role("button", name="Use your own file").click()
+    expect(page.locator("#data-file")).to_be_visible()
+
+
+def test_the_recorded_answer_gives_way_to_this_machines(page: Page) -> None:
+    try_example(page, "Classify it here")
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("wifi_connection")
+    page.reload()
+    expect(page.locator("#query textarea")).to_have_value(OFFLINE)
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text(WHOLE, timeout=SOON)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_the_three_columns_end_on_the_first_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert len(bottoms(page)) == 3
+    assert max(bottoms(page)) <= 800, "with the recorded example's notice"
+    try_example(page, FILTER)
+    assert max(bottoms(page)) <= 800
+    heights = page.locator(".dbsa-three .dbsa-panel").evaluate_all("all => all.map(one => one.offsetHeight)")
+    assert max(heights) <= 320
+    overflowing = "all => all.filter(one => one.scrollHeight > one.clientHeight + 1).length"
+    assert page.locator(".dbsa-three .dbsa-panel").evaluate_all(overflowing) == 0, "nothing is hidden in a column"
+
+
+def test_on_a_narrow_screen_all_but_the_answer_is_folded(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.reload()
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_be_visible()
+    expect(page.locator("#comparison")).to_be_visible()
+    for folded in ("#mask svg", "#blocks", "#attention"):
+        expect(page.locator(folded)).to_be_hidden()
+    page.locator("#mask summary").click()
+    expect(page.locator("#mask svg")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_an_example_stands_in_the_box_before_it_is_answered(page: Page) -> None:
+    page.route("**/queue/join*", lambda route: None)  # no event reaches the server
+    page.get_by_role("button", name=FILTER).click()
+    expect(page.locator("#query textarea")).to_have_value(FILTER)
+    page.get_by_role("button", name="Type your own").click()
+    expect(page.locator("#query textarea")).to_have_value("")
+    expect(page.locator("#query textarea")).to_be_focused()
+    page.unroute("**/queue/join*")
+
+
+def test_an_example_that_no_label_fits_says_so(page: Page) -> None:
+    page.get_by_role("button", name="What is the capital of France?").click()
+    expect(page.locator("#dbsa-answer")).to_contain_text("May fit no label", timeout=ENCODED)
+
+
+def test_details_are_behind_one_button(page: Page) -> None:
+    try_example(page, FILTER)
+    expect(page.locator("#latency")).to_be_hidden()
+    assert not page.evaluate("performance.getEntriesByType('resource').some(one => one.name.includes('PlotlyPlot'))")
+    page.locator("#details").get_by_role("button", name="Details").click()
+    expect(page.locator("#latency th")).to_contain_text(["Phase", "DBSA + similar rows", "Retrieval ICL"])
+    expect(page.locator("#latency")).to_contain_text("What a probability is")
+    expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=SOON)
+    expect(page.locator("#attention-plot .js-plotly-plot .bars path").first).to_be_visible(timeout=SOON)
     page.locator("#layer input").click()
     page.get_by_role("option", name="Layer 3", exact=True).click()
-    expect(page.locator("#attention")).to_contain_text("Layer 3 of 30", timeout=SOON)
-    page.reload()
-    open_tab(page, "Ask")
-    expect(page.locator("#query textarea")).to_have_value(re.compile("offline"))
-    expect(card).to_contain_text("candidate labels", timeout=SOON)
+    expect(page.locator("#attention-plot")).to_contain_text("Layer 3 of 30", timeout=SOON)
 
 
-def test_the_comparison_comes_by_itself_or_when_asked_for(page: Page) -> None:
+def test_before_encoding_the_most_similar_rows_answer_and_then_the_pool(page: Page, shared_data: Path) -> None:
+    use_trec(page, shared_data, 1500)
     open_tab(page, "Ask")
-    page.get_by_role("button", name="I forgot my password and the reset link never arrives.").click()
-    expect(page.locator("#dbsa-answer")).to_contain_text("candidate labels", timeout=ENCODED)
-    expect(page.locator("#comparison")).to_contain_text("Retrieval ICL", timeout=SOON)
-    button = page.locator("#compare")
-    if button.is_visible():
-        expect(button).to_contain_text("Run comparison (about")
-        button.click()
-    expect(page.locator("#comparison")).to_contain_text("candidate labels", timeout=ENCODED)
-    expect(page.locator("#latency th")).to_contain_text(["Phase", "DBSA + similar examples", "Retrieval ICL"])
+    expect(page.locator("#notice")).to_contain_text("Nothing is encoded: the most similar rows alone answer")
+    page.locator("#query textarea").fill("Who wrote Hamlet ?")
+    page.locator("#query textarea").press("Enter")
+    expect(page.locator("#dbsa-answer h2")).to_have_text("Similar rows alone", timeout=ENCODED)
+    expect(page.locator("#comparison")).to_contain_text("The comparison comes when the pool is encoded")
+    expect(page.locator("#messages")).to_be_hidden()
+    open_tab(page, "Encode")
+    page.locator("#encode").click()
+    open_tab(page, "Ask")
+    expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows", timeout=ENCODED)
+    expect(page.locator("#query textarea")).to_have_value("Who wrote Hamlet ?")
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
     use_trec(page, shared_data, 1500)
-    expect(page.locator("#header dd").nth(2)).to_have_text("None")
+    expect(page.locator("#header")).to_contain_text("nothing encoded")
     page.locator("#encode").click()
     progress = page.locator("#encode-progress")
     expect(progress).to_contain_text("Encoding: block", timeout=ENCODED)
@@ -128,14 +212,14 @@ def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
     open_tab(page, "Encode")
     expect(page.locator("#header")).to_contain_text("train.csv")
     expect(progress).to_contain_text("Ready", timeout=ENCODED)
-    expect(page.locator("#header")).to_contain_text("Ready", timeout=SOON)
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=SOON)
     open_tab(page, "Ask")
     page.locator("#query textarea").fill("Who wrote Hamlet ?")
     page.locator("#classify").click()
     expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text(
         re.compile("ABBR|DESC|ENTY|HUM|LOC|NUM"), timeout=SOON
     )
-    expect(page.locator("#reads")).to_contain_text("train.csv")
+    expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows", timeout=SOON)
 
 
 def test_stop_keeps_the_blocks_that_are_done(page: Page, shared_data: Path) -> None:
@@ -146,12 +230,13 @@ def test_stop_keeps_the_blocks_that_are_done(page: Page, shared_data: Path) -> N
     expect(page.locator("#encode-progress")).to_contain_text("Stopped after block", timeout=ENCODED)
     expect(page.locator("#encode")).to_be_enabled()
     open_tab(page, "Ask")
-    expect(page.locator("#reads")).to_contain_text(re.compile(r"\d+ of \d+ blocks of train.csv"))
+    expect(page.locator("#notice")).to_contain_text(re.compile(r"Encoding was stopped: queries read \d+ of \d+ blocks"))
 
 
 def test_a_bad_file_shows_our_message_and_loses_nothing(page: Page, tmp_path: Path) -> None:
     bad = tmp_path / "picture.csv"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
+    open_tab(page, "Data")
     upload(page, "#data-file", bad)
     strip = page.locator("#messages")
     expect(strip).to_contain_text("picture.csv", timeout=SOON)
@@ -182,17 +267,19 @@ def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:
     rows = "".join(f"{INJECTED} number {i},{label}\n" for i in range(9) for label in ("<b>bold</b>", "plain"))
     file = tmp_path / "x<img src=x onerror=alert(1)>.csv"
     file.write_text(f"{INJECTED.replace(',', '')},label\n{rows}", encoding="utf-8")
+    open_tab(page, "Data")
     upload(page, "#data-file", file)
     expect(page.locator("#data-preview")).to_contain_text("<img src=x onerror", timeout=SOON)
     expect(page.locator("#data-summary")).to_contain_text("<b>bold</b>")
     open_tab(page, "Encode")
     expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
     page.locator("#encode").click()
-    expect(page.locator("#header")).to_contain_text("Ready", timeout=ENCODED)
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
     open_tab(page, "Ask")
     page.locator("#query textarea").fill(f"{INJECTED} router")
     page.locator("#classify").click()
-    expect(page.locator("#dbsa-answer")).to_contain_text("candidate labels", timeout=ENCODED)
+    expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows", timeout=ENCODED)
+    expect(page.locator("#blocks")).to_contain_text("<img src=x onerror")
     assert page.locator("img[src=x]").count() == 0
     assert page.title() != "pwned"
 
@@ -207,6 +294,7 @@ def test_a_workbook_without_names_is_read_as_the_user_says(page: Page, tmp_path:
         rows.append([f"my lamp is broken {i}", "1"])
         rows.append([f"where is my parcel {i}", "2"])
     book.save(tmp_path / "a.xlsx")
+    open_tab(page, "Data")
     upload(page, "#data-file", tmp_path / "a.xlsx")
     expect(page.locator("#messages")).to_be_visible(timeout=SOON)
     page.locator("#data-reading button").first.click()
@@ -241,6 +329,7 @@ def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> Non
 
 
 def test_another_browser_sees_nothing_of_it(page: Page, browser: Browser, url: str, shared_data: Path) -> None:
+    open_tab(page, "Data")
     upload(page, "#data-file", shared_data / "trec" / "train.csv")
     expect(page.locator("#header")).to_contain_text("train.csv", timeout=SOON)
     other = browser.new_page()

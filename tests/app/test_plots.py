@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 import pytest
 
 from app import plots
-from app.plots import attention_figure, latency_figure, mask_figure, mask_words
+from app.ask.shown import ShownAttention
+from app.plots import attention_figure, mask_figure, mask_words
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
-from dbsa_core.prediction import Prediction, QueryAttention
-from dbsa_core.stage2.label_scores import LabelScores
 
 
 def heatmap(figure: go.Figure) -> go.Heatmap:
@@ -29,15 +28,10 @@ def check_serialises(figure: go.Figure) -> None:
     assert json.loads(figure.to_json())["data"] is not None
 
 
-def prediction(**seconds: float) -> Prediction:
-    scores = LabelScores(("a", "b"), np.log([0.7, 0.2]), "one_pass", 0, 1, 10)
-    return Prediction("dbsa", "q", scores, 10, seconds, False)
-
-
-def attention() -> QueryAttention:
-    spans = ("block 0", "block 7", "similar example 1", "similar example 2", "query")
+def attention() -> ShownAttention:
+    names = ("block 1", "block 8", "similar 2", "similar 1 (nearest)", "query")
     mass = np.arange(1, 31, dtype=np.float32).reshape(2, 3, 5)
-    return QueryAttention(spans, mass / mass.sum(-1, keepdims=True))
+    return ShownAttention(names, mass / mass.sum(-1, keepdims=True))
 
 
 @pytest.mark.parametrize("sinks", [0, 1, 2])
@@ -166,15 +160,3 @@ def test_attention_of_one_layer_or_head(layer: int | None, head: int | None) -> 
     words = figure.layout.title.subtitle.text
     assert ("Layer" in words) == (layer is not None)
     assert ("head " in words) == (head is not None)
-
-
-def test_latency_by_phase() -> None:
-    slow = prediction(retrieve=0.1, assemble=0.0, forward=2.0, total=2.2)
-    fast = prediction(retrieve=0.1, assemble=0.1, forward=0.2, total=0.4)
-    figure = latency_figure([fast, slow], ["DBSA", "<b>x</b>"])
-    assert [trace.name for trace in figure.data] == ["retrieve", "assemble", "forward", "other"]
-    np.testing.assert_allclose(named(figure, "other").x, [0, 0.1], atol=1e-6)
-    assert list(figure.data[0].y) == ["DBSA", "&lt;b&gt;x&lt;/b&gt;"]
-    assert figure.layout.barmode == "stack"
-    assert "other" not in [trace.name for trace in latency_figure([fast], ["DBSA"]).data]
-    check_serialises(figure)

@@ -3,66 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.server.asking import classify_text, classify_the_file
 from app.server.batch import with_answers
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.data import label_rows, render_data
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
-from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, QueryError, SettingsError
+from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, SettingsError
 from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import ANSWER_COLUMNS
-from tests.tiny import tiny_model
-
-SOON = 60.0
-ROWS = [(f"text number {i} about {word}", word) for i in range(12) for word in ("fire", "water", "stone")]
-
-
-def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
-    path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def model() -> LanguageModel:
-    return tiny_model(max_position_embeddings=4096)
-
-
-@pytest.fixture
-def workspace(model: LanguageModel) -> Iterator[Workspace]:
-    workspace = Workspace(load=lambda source: model)
-    workspace.model(EMBEDDED)
-    yield workspace
-    workspace.jobs.close()
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Table:
-    return read_table(write_csv(tmp_path / "train.csv", ROWS))
-
-
-@pytest.fixture
-def session(workspace: Workspace, table: Table) -> Session:
-    session = workspace.session(None)
-    workspace.set_data(session, table)
-    session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
-    return session
-
-
-def encoded(workspace: Workspace, session: Session) -> Session:
-    job = workspace.encode(session)
-    assert job.wait(SOON)
-    assert (job.state, job.message) == ("done", "")
-    return session
+from tests.app.server.pools import ROWS, SOON, encoded, write_csv
 
 
 def test_sessions_are_apart_and_found_again(workspace: Workspace, session: Session) -> None:
@@ -80,59 +39,6 @@ def test_an_id_that_is_no_id_is_replaced(workspace: Workspace) -> None:
     assert workspace.session("kept-over-a-restart").id == "kept-over-a-restart"
 
 
-def test_encode_then_ask_then_compare(workspace: Workspace, session: Session) -> None:
-    encoded(workspace, session)
-    answer = workspace.ask(session, "text about water")
-    assert answer.prediction.method == "dbsa_fresh"
-    assert answer.prediction.attention is not None
-    job = workspace.job(session, "compare")
-    assert job is not None, "an estimate under ten seconds runs by itself"
-    assert job.wait(SOON)
-    assert job.result.method == "retrieval_icl"
-    session.query_settings = QuerySettings(fresh_demonstrations=0)
-    assert workspace.ask(session, "text about water").prediction.method == "dbsa"
-
-
-def test_a_dear_comparison_waits_to_be_asked_for(
-    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded(workspace, session)
-    monkeypatch.setattr("app.server.workspace.COMPARE_AT_ONCE_SECONDS", 0.0)
-    workspace.ask(session, "text about water")
-    assert workspace.job(session, "compare") is None
-    job = workspace.compare(session)
-    assert job.wait(SOON)
-    assert job.state == "done"
-
-
-def test_a_new_query_gives_up_the_pending_comparison(workspace: Workspace, session: Session) -> None:
-    encoded(workspace, session)
-    release = threading.Event()
-    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
-    workspace.ask(session, "first")
-    pending = workspace.job(session, "compare")
-    workspace.ask(session, "second")
-    assert pending is not None
-    assert pending.cancelled()
-    release.set()
-    assert blocker.wait(SOON)
-    assert pending.wait(SOON)
-    assert pending.state == "stopped"
-
-
-def test_asking_before_encoding_says_what_to_do(workspace: Workspace, session: Session) -> None:
-    with pytest.raises(DataError, match="Press Encode"):
-        workspace.ask(session, "hello")
-    with pytest.raises(DataError, match="no data yet"):
-        workspace.encode(workspace.session(None))
-
-
-def test_an_empty_query_is_refused(workspace: Workspace, session: Session) -> None:
-    encoded(workspace, session)
-    with pytest.raises(QueryError, match="empty"):
-        workspace.ask(session, " \t ")
-
-
 def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, session: Session) -> None:
     pool = None
 
@@ -148,7 +54,7 @@ def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, sessi
     pool = session.encoded.pool if session.encoded else None
     assert pool is not None
     assert 0 < len(pool.blocks) < pool.blocks_planned
-    assert workspace.ask(session, "text about stone").prediction.label in pool.pool.labels
+    assert classify_text(workspace, session, "text about stone").prediction.label in pool.pool.labels
 
 
 def test_a_running_encoding_can_be_asked_and_refuses_a_second(workspace: Workspace, session: Session) -> None:
@@ -169,7 +75,6 @@ def test_a_running_encoding_can_be_asked_and_refuses_a_second(workspace: Workspa
     part = workspace.current(session)
     assert part is not None
     assert not part.pool.complete
-    assert workspace.ask(session, "text about fire").setup is part.setup
     release.set()
     assert job.wait(SOON)
     assert session.encoded is not None
@@ -206,7 +111,7 @@ def test_a_changed_setting_makes_the_pool_stale_by_name(
     assert workspace.stale_reasons(session) == []
     session.settings = replace(session.settings, **change)
     assert any(named in reason for reason in workspace.stale_reasons(session))
-    assert workspace.ask(session, "still answers").prediction.label
+    assert classify_text(workspace, session, "still answers").prediction.label
     session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
     assert workspace.stale_reasons(session) == []
 
@@ -293,7 +198,7 @@ def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Ta
     assert first.evicted
     assert second.encoded is not None
     with pytest.raises(DataError, match="dropped to make room"):
-        workspace.ask(first, "hello")
+        classify_text(workspace, first, "hello", wait=True)
     workspace.budget_bytes = 10
     with pytest.raises(CapacityError, match="choose fewer pool tokens"):
         workspace.encode(second)
@@ -328,7 +233,7 @@ def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session
     encoded(workspace, session)
     (tmp_path / "q.csv").write_text('id,label,text\n1,x,"about fire"\n2,y,\n3,z,"about stone"\n', encoding="utf-8")
     session.queries = read_table(tmp_path / "q.csv")
-    job = workspace.classify_file(session, "text")
+    job = classify_the_file(workspace, session, "text")
     assert job.wait(SOON)
     assert job.state == "done", job.message
     written = read_table(job.result.path)
@@ -346,7 +251,7 @@ def test_cells_of_a_classified_file_are_as_they_came_or_safe_for_spreadsheets(
     texts = ["=1+1 about fire", "-2 about stone", "+49 water", "plain"]
     (tmp_path / "q.csv").write_text("=text\n" + "\n".join(texts) + "\n", encoding="utf-8")
     session.queries = read_table(tmp_path / "q.csv")
-    job = workspace.classify_file(session, "=text", spreadsheet_safe=safely)
+    job = classify_the_file(workspace, session, "=text", spreadsheet_safe=safely)
     assert job.wait(SOON)
     written = read_table(job.result.path)
     name = written.frame.columns[0]
@@ -381,7 +286,7 @@ def test_the_example_is_kept_on_disk(model: LanguageModel, tmp_path: Path) -> No
         assert job.wait(SOON)
         assert (job.state, job.message) == ("done", "")
         session = workspace.session(None)
-        made.append((job.progress, workspace.ask(session, "about water", compare=False).prediction.label))
+        made.append((job.progress, classify_text(workspace, session, "about water", compare=False).prediction.label))
         assert workspace.stale_reasons(session) == []
         workspace.jobs.close()
     assert made[0][0] is not None

@@ -1,0 +1,213 @@
+"""From a prediction and the setup that it read to what the Ask page shows of them.
+
+Knows nothing about HTML. Words are marked by what the retriever says of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
+from app.words import between, ordinal
+from dbsa_core.data import Demonstration
+from dbsa_core.prediction import Prediction, QueryAttention
+from dbsa_core.retrieve import Retriever
+from dbsa_core.retrieve.tokens import fold, spans
+from dbsa_core.settings import QuerySettings
+from dbsa_core.setup import Setup
+
+TOP = 5
+Weights = Mapping[str, float]
+"""Folded words that the query and a text share, and the score that each brings."""
+
+
+def shown_answer(
+    prediction: Prediction, setup: Setup, settings: QuerySettings, name: str, compared: Prediction | None = None
+) -> ShownAnswer:
+    """Everything about one answer; `name` is that of the data, `compared` Retrieval ICL's prediction."""
+    rows_of_file = [demonstration.row for demonstration in setup.task.pool.demonstrations]
+    selection, attention = prediction.selection, _attention(prediction.attention)
+    shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
+    parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, shares)]
+    if attention is not None:
+        parts.sort(key=lambda part: -(part.share or 0))
+    return ShownAnswer(
+        query=prediction.query,
+        pool=shown_pool(setup, name),
+        method=shown_method(prediction, rows_of_file),
+        read=selection.block_ids if selection else (),
+        parts=tuple(parts),
+        attention=attention,
+        compared=shown_method(compared, rows_of_file) if compared is not None else None,
+        retriever=settings.retriever,
+    )
+
+
+def shown_pool(setup: Setup, name: str) -> ShownPool:
+    """What is encoded; before anything is, what will be."""
+    plan, encoded = setup.plan, setup.encoded
+    return ShownPool(
+        name=name,
+        rows=len(setup.task.pool),
+        encoded=len(encoded.rows) if encoded is not None else 0,
+        blocks=len(encoded.blocks) if encoded is not None else 0,
+        planned=encoded.blocks_planned if encoded is not None else len(plan.blocks),
+        block_size=plan.pattern.demonstrations_per_block,
+        sinks=plan.pattern.sink_blocks,
+        window=plan.pattern.previous_blocks,
+        density=plan.density,
+        seconds=encoded.seconds if encoded is not None else 0.0,
+    )
+
+
+def shown_method(prediction: Prediction, rows_of_file: Sequence[int]) -> ShownMethod:
+    """A method's answer; `rows_of_file` gives each demonstration's row in its file."""
+    scores = prediction.scores
+    best = []
+    if scores.probabilities is not None and scores.intervals is not None:
+        for index in scores.ranked()[:TOP]:
+            low, high = map(float, scores.intervals[:, index])
+            best.append(ShownLabel(scores.labels[index], float(scores.probabilities[index]), low, high))
+    return ShownMethod(
+        method=prediction.method,
+        label=prediction.label,
+        labels=len(scores.labels),
+        best=tuple(best),
+        may_fit_no_label=prediction.may_fit_no_label,
+        equal_rows=tuple(rows_of_file[row] for row in prediction.equal_rows),
+        meaning=_meaning(prediction),
+        notes=prediction.notes,
+        seconds=dict(prediction.seconds),
+        context_tokens=prediction.context_tokens,
+        rows_anew=len(prediction.demonstration_rows),
+        cold=prediction.cold,
+    )
+
+
+def _meaning(prediction: Prediction) -> str:
+    """What the probabilities are, in one line."""
+    scores = prediction.scores
+    total, left = len(scores.labels), int((~np.isfinite(scores.log_probs)).sum())
+    if scores.way == "greedy":
+        others = f"{left:,} candidate labels were" if left > 1 else "candidate label was"
+        parts = [f"The other {others} not scored."] if left else []
+    elif scores.exact:
+        parts = [f"Softmax over the {total:,} candidate labels of their exact log-probabilities."]
+    else:
+        parts = [
+            f"Softmax over the {total:,} candidate labels; {left:,} of them were not scored one by one, so that each "
+            "probability is known to within 1 point."
+        ]
+    least, most = scores.outside_mass
+    if most >= 0.0005 and (least > 0 or scores.way != "greedy"):
+        parts.append(f"{between(least, most)} of the model's probability lies outside them.")
+    return " ".join(parts)
+
+
+# --- what was read ----------------------------------------------------------------------------------------------------
+
+
+def _blocks(
+    setup: Setup, prediction: Prediction, settings: QuerySettings, shares: Mapping[str, float]
+) -> list[ShownPart]:
+    """The chosen blocks in the order of the context."""
+    selection = prediction.selection
+    if selection is None:
+        return []
+    retriever = setup.block_retriever(settings.retriever, settings.seed)
+    weights = {block: _weights(retriever, prediction.query, block) for block in selection.block_ids}
+    strongest = _strongest(weights.values())
+    pattern, parts = setup.plan.pattern, []
+    for block in selection.block_ids:
+        note = f"score {selection.scores.get(block, 0.0):.1f}"
+        if block < pattern.required_blocks:
+            note = "shared first block" if block < pattern.sink_blocks else "first block, always read"
+        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strongest)
+        name = f"block {block + 1}"
+        parts.append(ShownPart(name.capitalize(), note, _share(shares, name), rows))
+    return parts
+
+
+def _similar(setup: Setup, prediction: Prediction, shares: Mapping[str, float]) -> list[ShownPart]:
+    """The demonstrations that were encoded with the query, the nearest first."""
+    rows = prediction.demonstration_rows[::-1]
+    weights = {row: _weights(setup.task.row_index, prediction.query, row) for row in rows}
+    strongest, encoded = _strongest(weights.values()), set(setup.rows) if setup.encoded is not None else set()
+    parts = []
+    for number, row in enumerate(rows, start=1):
+        note = "nearest" if number == 1 else f"{ordinal(number)} nearest"
+        if row in encoded and prediction.selection is not None:
+            note += ", its block was not read"
+        shown = _rows(setup, prediction, [row], weights[row], strongest)
+        parts.append(ShownPart("Similar row", note, _share(shares, _similar_name(number)), shown))
+    return parts
+
+
+def _share(shares: Mapping[str, float], name: str) -> float | None:
+    return float(shares[name]) if name in shares else None
+
+
+def _similar_name(number: int) -> str:
+    return f"similar {number}{' (nearest)' if number == 1 else ''}"
+
+
+def _attention(attention: QueryAttention | None) -> ShownAttention | None:
+    """With names for people: blocks from 1, and the nearest similar example, which stands last, as the first."""
+    if attention is None:
+        return None
+    similar = sum(span.startswith("similar example ") for span in attention.spans)
+
+    def shown(span: str) -> str:
+        if found := re.fullmatch(r"block (\d+)", span):
+            return f"block {int(found[1]) + 1}"
+        if found := re.fullmatch(r"similar example (\d+)", span):
+            return _similar_name(similar + 1 - int(found[1]))
+        return span
+
+    return ShownAttention(tuple(map(shown, attention.spans)), attention.mass.astype(np.float32))
+
+
+# --- marked words -----------------------------------------------------------------------------------------------------
+
+
+def _weights(retriever: Retriever, query: str, document: int) -> Weights:
+    return {fold(word): weight for word, weight in retriever.matched_words(query, document).items()}
+
+
+def _strongest(weights: Iterable[Weights]) -> float:
+    return max((weight for found in weights for weight in found.values()), default=0.0)
+
+
+def _rows(
+    setup: Setup, prediction: Prediction, rows: Sequence[int], weights: Weights, strongest: float
+) -> tuple[ShownRow, ...]:
+    """The rows, the best match first; a word is marked 1, 2 or 3 by which third of the strongest its weight lies in."""
+    demonstrations, equal = setup.task.pool.demonstrations, set(prediction.equal_rows)
+    strengths = {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in weights.items() if weight > 0}
+    match = {row: _match(demonstrations[row], weights) for row in rows}
+    return tuple(
+        ShownRow(
+            text=_marked(demonstrations[row].text, strengths),
+            label=_marked(demonstrations[row].label, strengths),
+            number=demonstrations[row].row,
+            same=row in equal,
+        )
+        for row in sorted(rows, key=lambda row: -match[row])
+    )
+
+
+def _match(demonstration: Demonstration, weights: Weights) -> float:
+    found = {word for part in (demonstration.text, demonstration.label) for _, _, word in spans(part)}
+    return sum(weights.get(word, 0.0) for word in found)
+
+
+def _marked(text: str, strengths: Mapping[str, int]) -> Pieces:
+    pieces, at = [], 0
+    for start, end, word in spans(text):
+        if strength := strengths.get(word):
+            pieces += [(text[at:start], 0), (text[start:end], strength)]
+            at = end
+    return tuple(piece for piece in (*pieces, (text[at:], 0)) if piece[0])

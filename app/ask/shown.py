@@ -1,0 +1,192 @@
+"""One answer as the Ask page shows it: plain values that can be written to a file and read again.
+
+Knows nothing about models, sessions or HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from dbsa_core.blocks import BlockPattern
+
+Pieces = tuple[tuple[str, int], ...]
+"""A text in pieces, each with how strongly it is marked: 0 not at all, to 3."""
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """One demonstration that was read."""
+
+    text: Pieces
+    label: Pieces
+    number: int
+    """Its row in the file."""
+    same: bool
+    """Whether its text is the query's."""
+
+
+@dataclass(frozen=True)
+class ShownPart:
+    """A block, or a similar row, that was read."""
+
+    name: str
+    """ "Block 12", or "Similar row"."""
+    note: str
+    """Why it was read: "shared first block", "score 4.8", "nearest"."""
+    share: float | None
+    """Of the attention of the query's last token, as the mean of all heads."""
+    rows: tuple[ShownRow, ...]
+    """The best match first."""
+
+
+@dataclass(frozen=True)
+class ShownLabel:
+    """A label, its probability, and the least and greatest that this may be."""
+
+    name: str
+    probability: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ShownMethod:
+    """What one method answered, and what that took."""
+
+    method: str
+    label: str
+    labels: int
+    """Candidate labels."""
+    best: tuple[ShownLabel, ...]
+    """At most five, the most probable first; empty for greedy decoding."""
+    may_fit_no_label: bool
+    equal_rows: tuple[int, ...]
+    """Rows of the file whose text is the query's."""
+    meaning: str
+    """What the probabilities are."""
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+    """By phase, and `total`."""
+    context_tokens: int
+    rows_anew: int
+    """Demonstrations that were encoded with the query."""
+    cold: bool
+    """Whether a warm-up is part of the seconds."""
+
+    @property
+    def total(self) -> float:
+        return self.seconds["total"]
+
+
+@dataclass(frozen=True)
+class ShownPool:
+    """The data, and what of them is encoded."""
+
+    name: str
+    rows: int
+    """Of the file."""
+    encoded: int
+    """Rows that are encoded."""
+    blocks: int
+    planned: int
+    """Blocks once all is encoded."""
+    block_size: int
+    sinks: int
+    window: int
+    density: float
+    """Token pairs that encoding computes, as a share of full attention's."""
+    seconds: float
+    """Of encoding."""
+
+    @property
+    def pattern(self) -> BlockPattern:
+        return BlockPattern(self.block_size, self.sinks, self.window)
+
+    @property
+    def complete(self) -> bool:
+        return self.blocks == self.planned
+
+
+@dataclass(frozen=True, eq=False)
+class ShownAttention:
+    """Where the query's last token looked."""
+
+    names: tuple[str, ...]
+    """Of the parts of the context: "block 3" (from 1), "similar 1 (nearest)", "query"."""
+    mass: np.ndarray
+    """float32 [layers, heads, parts]; sums to 1 over the parts."""
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """All that the page shows of one query."""
+
+    query: str
+    pool: ShownPool
+    method: ShownMethod
+    read: tuple[int, ...]
+    """Ids of the blocks that were read, from 0."""
+    parts: tuple[ShownPart, ...]
+    attention: ShownAttention | None
+    compared: ShownMethod | None = None
+    """Retrieval ICL's answer."""
+    retriever: str = "bm25"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def as_json(answer: ShownAnswer) -> dict[str, Any]:
+    """Plain values; the attention as float16 in base64."""
+    plain = asdict(answer)
+    if answer.attention is not None:
+        mass = answer.attention.mass.astype(np.float16)
+        plain["attention"] = {
+            "names": list(answer.attention.names),
+            "shape": list(mass.shape),
+            "float16": base64.b64encode(mass.tobytes()).decode(),
+        }
+    return plain
+
+
+def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
+    """What `as_json` wrote. `KeyError`, `TypeError` or `ValueError` where it was of another form."""
+    found = plain["attention"]
+    attention = None
+    if found is not None:
+        values = np.frombuffer(base64.b64decode(found["float16"]), np.float16).reshape(found["shape"])
+        attention = ShownAttention(tuple(found["names"]), values.astype(np.float32))
+    pool, method = ShownPool(**plain["pool"]), _method(plain["method"])
+    compared = _method(plain["compared"]) if plain["compared"] else None
+    parts = tuple(_part(part) for part in plain["parts"])
+    read = tuple(plain["read"])
+    return ShownAnswer(plain["query"], pool, method, read, parts, attention, compared, plain["retriever"])
+
+
+def _method(plain: Mapping[str, Any]) -> ShownMethod:
+    lists = {"best": tuple(ShownLabel(**label) for label in plain["best"])}
+    lists |= {name: tuple(plain[name]) for name in ("equal_rows", "notes")}
+    return ShownMethod(**{**plain, **lists})
+
+
+def _part(plain: Mapping[str, Any]) -> ShownPart:
+    return ShownPart(**{**plain, "rows": tuple(map(_row, plain["rows"]))})
+
+
+def _row(plain: Mapping[str, Any]) -> ShownRow:
+    return ShownRow(**{**plain, "text": _pieces(plain["text"]), "label": _pieces(plain["label"])})
+
+
+def _pieces(plain: list[list[Any]]) -> Pieces:
+    return tuple((text, strength) for text, strength in plain)
+
+
+def form() -> str:
+    """The fields of all these values in words: a file that was written when they were others is not read."""
+    kinds = (ShownAnswer, ShownPool, ShownMethod, ShownLabel, ShownPart, ShownRow, ShownAttention)
+    return "; ".join(f"{kind.__name__} {' '.join(field.name for field in fields(kind))}" for kind in kinds)

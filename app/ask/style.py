@@ -1,0 +1,94 @@
+"""The style sheet of the Ask page's own views.
+
+Colours are the variables of `app.theme`, so that they follow light and dark.
+"""
+
+CSS: str = """
+#ask-row { gap: 0.6rem; align-items: stretch; }
+#query textarea { font-size: 1rem; padding: 0.65rem 0.8rem; }
+.dbsa-chips { gap: 0.5rem; flex-wrap: wrap; }
+.dbsa-chips button { flex: none; width: auto; max-width: 100%; border-radius: 999px; font-weight: 400;
+  font-size: 0.82rem; padding: 0.15rem 0.8rem; min-height: 1.7rem; white-space: normal; }
+
+.dbsa-notice { display: flex; flex-wrap: wrap; gap: 0.4rem 0.7rem; align-items: center; padding: 0.4rem 0.8rem;
+  border-radius: 6px; background: var(--dbsa-warning); font-size: 0.85rem; }
+.dbsa-notice > span { flex: 1 1 18rem; }
+.dbsa-notice strong { color: inherit; }
+.dbsa-ask button, .dbsa-notice button { border: 1px solid var(--button-secondary-border-color); border-radius: 5px;
+  background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color);
+  padding: 0.2rem 0.8rem; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
+.dbsa-ask button:hover, .dbsa-notice button:hover { background: var(--button-secondary-background-fill-hover); }
+
+.dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0 0 0.5rem; }
+.dbsa-three { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) minmax(0, 17.5rem); gap: 0.8rem; }
+.dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
+  border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
+.dbsa-three .dbsa-panel { max-height: 19.9rem; overflow: auto; }
+.dbsa h2, .dbsa h3, .dbsa .dbsa-panel > details > summary { font-size: 0.82rem; font-weight: 600;
+  color: var(--dbsa-muted); margin: 0 0 0.35rem; padding: 0; }
+.dbsa-ask .dbsa-label { font-size: 1.6rem; line-height: 1.15; font-weight: 700; margin: 0; }
+.dbsa-ask .dbsa-label.dbsa-second { font-size: 1.3rem; }
+.dbsa-ask .dbsa-label .dbsa-tag { vertical-align: middle; border-radius: 999px; }
+.dbsa .dbsa-next { color: var(--dbsa-muted); margin: 0.1rem 0 0.6rem; }
+.dbsa-ask .dbsa-row { grid-template-columns: minmax(5rem, 9.5rem) 1fr minmax(2.9rem, auto); margin-bottom: 0.3rem; }
+.dbsa-ask .dbsa-bars { margin-bottom: 0.6rem; }
+.dbsa-ask .dbsa-bars .dbsa-track { border-radius: 5px; }
+.dbsa-ask .dbsa-bars .dbsa-fill { background: var(--dbsa-fill-best); }
+.dbsa-ask .dbsa-bars .dbsa-fill.dbsa-anew { background: var(--dbsa-warm); }
+.dbsa .dbsa-say { font-size: 0.95rem; }
+.dbsa .dbsa-say strong { color: inherit; }
+
+.dbsa-picture { position: relative; margin-bottom: 0.3rem; }
+.dbsa-picture ul { position: absolute; right: 0; top: 0; font-size: 0.74rem; color: var(--dbsa-muted); }
+.dbsa-picture li { line-height: 1.5; color: inherit; }
+.dbsa-key { display: inline-block; width: 0.62rem; height: 0.62rem; margin-right: 0.35rem; border-radius: 1px; }
+.dbsa-mask { display: block; width: 100%; max-width: 13.2rem; height: auto; }
+.dbsa-mask .dbsa-none { fill: var(--dbsa-track); } .dbsa-key.dbsa-none { background: var(--dbsa-track); }
+.dbsa-mask .dbsa-previous { fill: var(--dbsa-soft-blue); }
+.dbsa-key.dbsa-previous { background: var(--dbsa-soft-blue); }
+.dbsa-mask .dbsa-sink { fill: var(--dbsa-warm); } .dbsa-key.dbsa-sink { background: var(--dbsa-warm); }
+.dbsa-mask .dbsa-self { fill: var(--dbsa-fill-best); } .dbsa-key.dbsa-self { background: var(--dbsa-fill-best); }
+.dbsa-mask .dbsa-gaps { stroke: var(--block-background-fill); stroke-width: 1; fill: none; }
+.dbsa-mask .dbsa-pale { fill: var(--block-background-fill); fill-opacity: 0.65; }
+.dbsa-mask .dbsa-read { fill: none; stroke: var(--dbsa-outline); stroke-width: 2.2; }
+.dbsa-key.dbsa-read { background: none; border: 2px solid var(--dbsa-outline); }
+
+.dbsa-below { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0.8rem; align-items: start; }
+.dbsa-below > details > summary { font-size: 1rem; padding: 0.3rem 0; }
+.dbsa .dbsa-hint { font-size: 0.82rem; font-weight: 400; color: var(--dbsa-muted); margin-left: 0.8rem; }
+.dbsa-list { max-height: 35rem; overflow: auto; border: 1px solid var(--border-color-primary); border-radius: 8px;
+  background: var(--block-background-fill); }
+.dbsa-part { padding: 0.5rem 0.9rem; border-bottom: 1px solid var(--border-color-primary); }
+.dbsa-part:last-child { border-bottom: 0; }
+.dbsa-parthead { display: flex; gap: 0.8rem; font-size: 0.82rem; color: var(--dbsa-muted); }
+.dbsa-parthead b { color: var(--body-text-color); }
+.dbsa-parthead .dbsa-share { margin-left: auto; white-space: nowrap; }
+.dbsa-demo { padding: 0.15rem 0; }
+.dbsa-demo .dbsa-text { display: inline; max-height: none; }
+.dbsa .dbsa-part summary { font-weight: 400; color: var(--dbsa-muted); padding: 0.1rem 0; }
+.dbsa-below .dbsa-panel { margin-bottom: 0.7rem; }
+
+.dbsa .dbsa-columns { display: flex; gap: 0.35rem; align-items: stretch; height: 9.5rem; margin-bottom: 0.4rem; }
+.dbsa-columns li { flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; justify-content: flex-end;
+  align-items: center; font-size: 0.72rem; color: var(--dbsa-muted); font-variant-numeric: tabular-nums; }
+.dbsa-columns .dbsa-stem { width: 100%; max-width: 2.4rem; border-radius: 2px 2px 0 0; min-height: 1px;
+  background: var(--dbsa-soft-blue); flex-shrink: 1; }
+.dbsa-columns .dbsa-stem.dbsa-of-block { background: var(--dbsa-fill-best); }
+.dbsa-columns .dbsa-under { border-top: 1px solid var(--border-color-primary); width: 100%; text-align: center;
+  overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.dbsa-heads { display: block; width: 100%; height: 13rem; fill: var(--dbsa-fill-best); }
+
+@media (min-width: 761px) {
+  .dbsa-three summary, .dbsa-below > details > summary { list-style: none; cursor: default; pointer-events: none; }
+}
+@media (max-width: 760px) {
+  .dbsa-three, .dbsa-below { grid-template-columns: minmax(0, 1fr); }
+  .dbsa-three .dbsa-panel { max-height: none; }
+  #ask-row { flex-direction: column; }
+  #classify { min-height: 2.75rem; width: 100%; }
+  .dbsa-chips { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 0.2rem; }
+  .dbsa-chips button { white-space: nowrap; max-width: none; }
+  .dbsa-notice button { flex: 1 1 auto; min-height: 2.4rem; }
+}
+"""
+"""For `launch(css=...)`."""

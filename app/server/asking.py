@@ -1,0 +1,162 @@
+"""Asking: what a session's queries read now, one query and its comparison, and a whole file of queries.
+
+Knows nothing about Gradio. While nothing is encoded for the session's data, a query is answered by the most similar
+rows alone, and once more when the pool is there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from app.server.batch import Answers, classify_rows
+from app.server.jobs import Job
+from app.server.session import Answer, Encoded, Session
+from app.server.workspace import Workspace
+from dbsa_core import Prediction, QuerySettings, Setup, make_method
+from dbsa_core.data import read_queries
+from dbsa_core.errors import DataError
+from dbsa_core.interrupt import interruptible
+from dbsa_core.methods import Method
+from dbsa_core.methods.retrieval_icl import matched_budget
+from dbsa_core.speed import measured_speed
+
+COMPARE_AT_ONCE_SECONDS = 10.0
+"""A comparison of at most this estimate runs by itself."""
+WAIT_SECONDS = 180.0
+"""How long a program's query waits for a pool that is on its way."""
+NEAREST = "nearest"
+"""The method that answers while there is no pool."""
+
+
+def ready(workspace: Workspace, session: Session) -> Encoded | None:
+    """The pool that queries read now: of the session's data, and not one whose first blocks are only being made."""
+    found = workspace.current(session)
+    if found is None or session.data is None or found.data.pool.fingerprint != session.data.pool.fingerprint:
+        return None
+    job = workspace.encoding(session)
+    return None if not found.pool.complete and job is not None and job.active else found
+
+
+def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
+    """`ready`, waiting where it is on its way; `DataError` where it is not."""
+    until = time.monotonic() + WAIT_SECONDS
+    with workspace.changed:
+        while (found := ready(workspace, session)) is None and time.monotonic() < until:
+            job = workspace.encoding(session)
+            if job is None or not job.active:
+                break
+            workspace.changed.wait(0.2)
+    if found is None:
+        why = "It was dropped to make room for others. " if session.evicted else ""
+        raise DataError(f"Nothing is encoded yet. {why}Press Encode on the Encode tab, then ask again.")
+    return found
+
+
+def classify_text(
+    workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False
+) -> Answer:
+    """Classify one text. What was being compared is given up, so that nothing stands in the way.
+
+    `wait`: for a pool, rather than answer by the most similar rows alone while there is none.
+    """
+    workspace.stop(session, "compare")
+    pool = wait_until_ready(workspace, session) if wait else ready(workspace, session)
+    setup = pool.setup if pool is not None else Setup(workspace.task(session), workspace.plan(session))
+    setup.task.query(query)
+    name, settings = session.method_name() if pool is not None else NEAREST, session.query_settings
+    method = _method(session, name, setup, settings)
+    data = pool.data if pool is not None else session.data
+    assert data is not None
+    with workspace.turnstile.person():
+        prediction = method.predict(query, attention=True)
+    answer = Answer(prediction, setup, settings, data.name, _compare_seconds(setup, settings, prediction))
+    session.answer = answer
+    session.jobs.pop("compare", None)
+    if compare and answer.compare_seconds < COMPARE_AT_ONCE_SECONDS and may_compare(workspace, session):
+        compare_with(workspace, session)
+    return answer
+
+
+def ask_again(workspace: Workspace, session: Session) -> None:
+    """Once the pool is ready, answer by it what was answered by the most similar rows alone; in the background."""
+    answer, job = session.answer, workspace.job(session, "ask_again")
+    if answer is None or not answer.provisional or (job is not None and job.active):
+        return
+    pool = ready(workspace, session)
+    if pool is None or pool.data.pool.fingerprint != answer.setup.task.pool.fingerprint:
+        return
+
+    def work(_: Job) -> None:
+        if session.answer is answer:
+            classify_text(workspace, session, answer.prediction.query)
+
+    workspace.submit(session, "ask_again", work)
+
+
+def may_compare(workspace: Workspace, session: Session) -> bool:
+    """Whether the last answer has a pool that Retrieval ICL can be compared on, and nothing is being encoded."""
+    job = workspace.encoding(session)
+    return session.answer is not None and not session.answer.provisional and not (job is not None and job.active)
+
+
+def compare_with(workspace: Workspace, session: Session) -> Job:
+    """Answer the last query by Retrieval ICL, in the background."""
+    answer = session.answer
+    if answer is None or answer.provisional:
+        raise DataError("There is nothing to compare yet; ask something once a pool is encoded.")
+
+    def work(job: Job) -> Prediction:
+        method = _method(session, "retrieval_icl", answer.setup, answer.settings)
+        workspace.turnstile.give_way()
+        with interruptible(job.cancelled):
+            return method.predict(answer.prediction.query)
+
+    return workspace.submit(session, "compare", work)
+
+
+def classify_the_file(
+    workspace: Workspace, session: Session, text_column: str | None, *, spreadsheet_safe: bool = False
+) -> Job:
+    """Classify every row of the session's file of queries, in the background; see `classify_rows`."""
+    table = session.queries
+    if table is None:
+        raise DataError("There is no file to classify yet; upload one.")
+    texts = read_queries(table, text_column)
+    pool = wait_until_ready(workspace, session)
+    method = make_method(session.method_name(), session.query_settings).fit(pool.setup)
+
+    def work(job: Job) -> Answers:
+        return classify_rows(
+            table,
+            texts,
+            method,
+            folder=Path(tempfile.mkdtemp(dir=workspace.folder)),
+            report=job.report,
+            cancelled=job.cancelled,
+            give_way=workspace.turnstile.give_way,
+            spreadsheet_safe=spreadsheet_safe,
+        )
+
+    return workspace.submit(session, "classify_file", work)
+
+
+def _method(session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
+    """The method, fitted once per encoded pool and settings."""
+    with session.lock:
+        found = session._methods.get(name)
+        if found is None or found[0] != (setup, settings):
+            session._methods[name] = found = (setup, settings), make_method(name, settings).fit(setup)
+        return found[1]
+
+
+def _compare_seconds(setup: Setup, settings: QuerySettings, prediction: Prediction) -> float:
+    """How long Retrieval ICL would take; 0 where there is no pool."""
+    pool = setup.encoded
+    if pool is None:
+        return 0.0
+    tokens = pool.tokens * matched_budget(setup, settings.ratio) / max(1, len(setup.rows))
+    # Each may have been measured while the machine was busy, or on few tokens: the fastest says what it can do.
+    query = prediction.scores.tokens / max(prediction.seconds["forward"], 1e-3)
+    return tokens / max(measured_speed(setup.task.model), pool.tokens / max(pool.seconds, 1e-3), query)

@@ -1,0 +1,267 @@
+"""The Ask page's HTML: what it says, that its pictures are the pattern's, and that no user text is HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.ask.cards import Comparing, answer_view, break_even, notice_view, phases_view
+from app.ask.lists import below_view
+from app.ask.pictures import SIZE, attention_bars, attention_sentence, heads_picture, mask_picture
+from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPool
+from app.ask.style import CSS
+from app.theme import CSS as THEME
+from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
+
+
+def method(name: str = "dbsa_fresh", *shares: float, **changes: Any) -> ShownMethod:
+    best = tuple(ShownLabel(f"label {i}", share, share, share) for i, share in enumerate(shares or (0.73, 0.15, 0.08)))
+    seconds = {"retrieve": 0.01, "assemble": 0.02, "forward": 0.4, "total": 0.7}
+    made = ShownMethod(name, "label 0", 12, best, False, (), "Softmax over all.", (), seconds, 1234, 8, False)
+    return replace(made, **changes)
+
+
+def other(seconds: float = 2.3, **changes: Any) -> ShownMethod:
+    return method("retrieval_icl", 0.48, 0.3, seconds={"forward": seconds, "total": seconds}, rows_anew=45, **changes)
+
+
+POOL = ShownPool("Support desk", 600, 143, 29, 29, 5, 1, 2, 0.233, 9.0)
+
+
+def answer(**changes: Any) -> ShownAnswer:
+    made = ShownAnswer("q", POOL, method(), (0, 2, 6, 10, 11, 20, 23, 25, 28), (), None, other())
+    return replace(made, **changes)
+
+
+# --- no user text is HTML ---------------------------------------------------------------------------------------------
+
+
+def test_every_view_escapes(shown: ShownAnswer) -> None:
+    for page in (answer_view(shown), below_view(shown), phases_view(shown)):
+        check_harmless(page)
+    without = replace(shown, compared=None)
+    check_harmless(answer_view(without, Comparing(SCRIPT, IMAGE)))
+    check_harmless(notice_view(SCRIPT, ("retry", IMAGE), strong=SCRIPT))
+    assert "&lt;script&gt;" in below_view(shown)
+
+
+# --- the columns ------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_says_label_probability_and_the_next() -> None:
+    page = text_of(answer_view(answer()))
+    assert page.startswith("600 examples, 143 of them encoded once. This answer re-read only 8 of them.")
+    assert "DBSA + similar rows label 0 73 % · next: label 1 15 % label 0 73 % label 1 15 % label 2 8 %" in page
+    assert "9 more labels below." in page
+    assert "9 of 29 blocks, 23 % of full attention when encoded" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline"),
+    [
+        (
+            {"method": method("dbsa", rows_anew=0)},
+            "600 examples, 143 of them encoded once. This answer re-read none of",
+        ),
+        ({"pool": replace(POOL, encoded=600)}, "600 examples, encoded once. This answer re-read only 8 of them."),
+        ({"read": ()}, "600 examples searched. This answer read 8 of them and nothing else."),
+    ],
+)
+def test_the_headline_has_the_answers_numbers(changes: dict[str, Any], headline: str) -> None:
+    assert text_of(answer_view(answer(**changes))).startswith(headline)
+
+
+def test_at_most_one_tag() -> None:
+    cases = {
+        (0.5, 0.3): "Unsure",
+        (0.6, 0.3): "",
+        (1.0,): "",
+    }
+    for shares, tag in cases.items():
+        page = answer_view(answer(method=method("dbsa", *shares), compared=None))
+        assert re.findall(r'dbsa-out">([^<]+)', page) == ([tag] if tag else [])
+    page = answer_view(answer(method=method("dbsa", 0.5, 0.4, may_fit_no_label=True), compared=None))
+    assert re.findall(r'dbsa-out">([^<]+)', page) == ["May fit no label"]
+
+
+def test_an_interval_is_shown_where_it_is_a_point_wide() -> None:
+    narrow, wide = ShownLabel("a", 0.664, 0.660, 0.667), ShownLabel("b", 0.3, 0.29, 0.32)
+    page = text_of(answer_view(answer(method=method("dbsa", best=(narrow, wide)))))
+    assert "66 % · next: b 29 % to 32 %" in page
+
+
+def test_greedy_decoding_has_no_bars() -> None:
+    page = text_of(answer_view(answer(method=method("dbsa", best=()), compared=None)))
+    assert "label 0 no probability: greedy decoding follows one label only" in page
+    assert "more label" not in page
+
+
+def test_rows_of_the_same_text_and_notes_are_told() -> None:
+    page = text_of(answer_view(answer(method=method(equal_rows=(3, 5, 7, 1200), notes=("A note.",)))))
+    assert "This text stands in the file: rows 3, 5, 7 and 1 more." in page
+    assert "A note." in page
+    assert "file: row 3." in text_of(answer_view(answer(method=method(equal_rows=(3,)))))
+
+
+def test_the_comparison_says_what_each_read() -> None:
+    page = text_of(answer_view(answer()))
+    assert "Compared with: Retrieval ICL, which re-reads its examples each time label 0 Unsure 48 %" in page
+    assert "DBSA + similar rows 0.7 s Retrieval ICL 2.3 s" in page
+    assert "3.3 times as fast. 0.7 s against 2.3 s: 9 of 29 blocks came from memory, only 8 similar rows and" in page
+    assert "Retrieval ICL encoded 45 rows." in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        ({"compared": other(0.35)}, "2.0 times as slow.", "fast"),
+        ({"compared": other(0.71)}, "0.7 s against 0.7 s", "times as"),
+        ({"compared": other(cold=True)}, "First run, warm-up included", "times as"),
+        ({"method": method(cold=True)}, "First run, warm-up included", "times as"),
+        ({"method": method("dbsa", rows_anew=0)}, "only your text was encoded.", "similar rows and"),
+    ],
+)
+def test_no_speed_is_claimed_of_a_warm_up(changes: dict[str, Any], said: str, unsaid: str) -> None:
+    page = text_of(answer_view(answer(**changes)))
+    assert said in page
+    assert unsaid not in page
+
+
+def test_both_bars_are_on_one_scale() -> None:
+    times = answer_view(answer()).split("dbsa-times")[1].split("</section>")[0]
+    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", times)]
+    assert widths == [pytest.approx(100 * 0.7 / 2.3, abs=0.06), 100.0]
+
+
+def test_a_comparison_can_be_offered() -> None:
+    page = answer_view(answer(compared=None), Comparing("Retrieval ICL takes about 40 s.", "Run comparison"))
+    assert '<button type="button" id="compare" data-event="select">Run comparison</button>' in page
+    assert "Retrieval ICL takes about 40 s." in text_of(page)
+    assert "<button" not in answer_view(answer(compared=None), Comparing("It runs."))
+
+
+def test_a_notice_names_its_buttons() -> None:
+    page = notice_view(", measured.", ("retry", "Classify it here"), strong="Recorded example")
+    assert text_of(page) == "Recorded example , measured. Classify it here"
+    assert '<button type="button" data-event="retry">' in page
+    assert notice_view("") == ""
+
+
+def test_details_have_phases_definition_and_break_even() -> None:
+    page = text_of(phases_view(answer()))
+    assert (
+        "Phase DBSA + similar rows Retrieval ICL Retrieve 0.010 s – Assemble 0.020 s – Forward 0.400 s 2.300 s" in page
+    )
+    assert "Tokens of context 1,234 1,234 Rows encoded with the query 8 45" in page
+    assert "What a probability is: Softmax over all." in page
+    assert break_even(answer()) == (
+        "Encoding 29 blocks took 9 s, once. By these times it has paid for itself after 6 queries."
+    )
+    assert break_even(answer(compared=None)) == "Encoding 29 blocks took 9 s, once."
+    assert "paid" not in break_even(answer(compared=other(cold=True)))
+    assert "does not pay for itself" in break_even(answer(compared=other(0.3)))
+    assert break_even(answer(pool=replace(POOL, seconds=0.0))) == ""
+
+
+# --- what was read ----------------------------------------------------------------------------------------------------
+
+
+def test_the_list_counts_and_folds(shown: ShownAnswer) -> None:
+    page = below_view(shown)
+    text = text_of(page)
+    assert text.startswith(f"{len(shown.read)} blocks, 3 similar rows sorted by attention · matching words marked")
+    assert page.count("<summary>1 more row</summary>") == sum(len(part.rows) == 2 for part in shown.parts)
+    assert page.count("% of attention</span>") == len(shown.parts)
+    assert "Where the query looked" in text
+    alone = replace(shown, read=(), attention=None, parts=shown.parts[-2:])
+    assert "Where the query looked" not in below_view(alone)
+    assert "same text as the query" in below_view(
+        replace(shown, parts=(replace(shown.parts[0], rows=(replace(shown.parts[0].rows[0], same=True),)),))
+    )
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def painted(path: str, cells: int) -> np.ndarray:
+    """Which cells the boxes of an SVG path cover."""
+    found, cell = np.zeros((cells, cells), bool), SIZE / cells
+    for x, y, wide, high in re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)", path):
+        row, first, count = round(float(y) / cell), round(float(x) / cell), round(float(wide) / cell)
+        assert float(high) == pytest.approx(cell, abs=0.06)
+        found[row, first : first + count] = True
+    return found
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 7, 60])
+@pytest.mark.parametrize(("sinks", "window"), [(1, 2), (0, 0), (2, 1), (0, 3)])
+def test_the_mask_paints_what_the_pattern_sees(blocks: int, sinks: int, window: int) -> None:
+    pool = replace(POOL, blocks=blocks, planned=blocks, sinks=sinks, window=window)
+    page = mask_picture(pool, (0, blocks - 1))
+    paths = dict(re.findall(r'<path class="dbsa-(\w+)" d="([^"]*)"/>', page))
+    seen = painted(paths["previous"], blocks) | painted(paths["sink"], blocks) | painted(paths["self"], blocks)
+    expected = [[pool.pattern.sees(row, column) for column in range(blocks)] for row in range(blocks)]
+    assert (seen == np.array(expected)).all()
+    assert (painted(paths["none"], blocks) == np.tri(blocks, dtype=bool)).all()
+    assert page.count('class="dbsa-read"') == 2
+    assert f"<title>Block {blocks} was read</title>" in page
+    assert "dbsa-pale" not in page
+
+
+def test_a_mask_of_many_blocks_stays_small_and_one_in_the_making_is_pale() -> None:
+    many = replace(POOL, blocks=20_000, planned=20_000)
+    assert len(mask_picture(many, tuple(range(0, 20_000, 1000)))) < 6_000
+    half = mask_picture(replace(POOL, blocks=12), ())
+    top = float(re.findall(r'dbsa-pale" x="0" y="([\d.]+)"', half)[0])
+    assert top == pytest.approx(SIZE * 12 / 29, abs=0.06)
+
+
+def attention(blocks: int = 3, similar: int = 2) -> ShownAttention:
+    names = [*(f"block {1 + 4 * i}" for i in range(blocks)), *(f"similar {i}" for i in range(similar, 0, -1)), "query"]
+    mass = np.random.default_rng(0).random((4, 3, len(names))).astype(np.float32)
+    return ShownAttention(tuple(names), mass / mass.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 40])
+def test_bars_have_all_of_the_attention(blocks: int) -> None:
+    page = attention_bars(attention(blocks), 1)
+    values = [float(value) for value in re.findall(r'dbsa-over">([\d.]+)', page)]
+    assert sum(values) == pytest.approx(100, abs=0.06 * len(values))
+    names = re.findall(r'dbsa-under">([^<]+)', page)
+    assert names[0] == "first"
+    assert names[-2:] == ["similar", "query"]
+    assert len(names) <= 16
+    assert ("27 more" in names) == (blocks == 40)
+
+
+def test_the_sentence_names_the_retrieved_block_with_most() -> None:
+    made = attention()
+    mean = made.mass.mean(axis=(0, 1))
+    best = 1 + int(mean[1:3].argmax())
+    layer, head = divmod(int(made.mass[:, :, best].argmax()), 3)
+    number = 1 + 4 * best
+    assert attention_sentence(made, 1) == (
+        f"Block {number} got {100 * mean[best]:.1f} % of the attention, most of it in layer {layer + 1}, "
+        f"head {head + 1}."
+    )
+    assert "there is no block" in attention_sentence(attention(1), 1)
+
+
+def test_the_grid_has_a_cell_for_every_head() -> None:
+    page = heads_picture(attention(), 1)
+    assert page.count("M") == 12
+    assert "4 layers by 3 heads" in page
+    assert heads_picture(attention(1), 1) == ""
+    huge = ShownAttention(("block 1", "block 2"), np.full((200, 64, 2), 0.5, np.float32))
+    assert heads_picture(huge, 1) == "", "too many to be told apart"
+
+
+def test_the_style_uses_colours_that_there_are() -> None:
+    names = set(re.findall(r"(--dbsa-[\w-]+):", THEME))
+    assert set(re.findall(r"var\((--dbsa-[\w-]+)\)", CSS)) <= names
+    assert CSS.count("{") == CSS.count("}")
+    assert "url(" not in CSS

@@ -1,0 +1,162 @@
+"""Asking: with a pool and without one, again when it is there, and beside Retrieval ICL."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
+from app.server.session import Session
+from app.server.workspace import Workspace
+from dbsa_core import QuerySettings
+from dbsa_core.errors import DataError, QueryError
+from dbsa_core.files.tables import read_table
+from tests.app.server.pools import ROWS, SOON, encoded, write_csv
+
+
+def test_encode_then_ask_then_compare(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    answer = classify_text(workspace, session, "text about water")
+    assert answer.prediction.method == "dbsa_fresh"
+    assert answer.prediction.attention is not None
+    job = workspace.job(session, "compare")
+    assert job is not None, "an estimate under ten seconds runs by itself"
+    assert job.wait(SOON)
+    assert job.result.method == "retrieval_icl"
+    session.query_settings = QuerySettings(fresh_demonstrations=0)
+    assert classify_text(workspace, session, "text about water").prediction.method == "dbsa"
+
+
+def test_a_dear_comparison_waits_to_be_asked_for(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(workspace, session)
+    monkeypatch.setattr("app.server.asking.COMPARE_AT_ONCE_SECONDS", 0.0)
+    classify_text(workspace, session, "text about water")
+    assert workspace.job(session, "compare") is None
+    job = compare_with(workspace, session)
+    assert job.wait(SOON)
+    assert job.state == "done"
+
+
+def test_a_new_query_gives_up_the_pending_comparison(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    release = threading.Event()
+    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
+    classify_text(workspace, session, "first")
+    pending = workspace.job(session, "compare")
+    classify_text(workspace, session, "second")
+    assert pending is not None
+    assert pending.cancelled()
+    release.set()
+    assert blocker.wait(SOON)
+    assert pending.wait(SOON)
+    assert pending.state == "stopped"
+
+
+def test_a_program_is_told_to_encode_first(workspace: Workspace, session: Session) -> None:
+    with pytest.raises(DataError, match="Press Encode"):
+        classify_text(workspace, session, "hello", wait=True)
+    with pytest.raises(DataError, match="no data yet"):
+        classify_text(workspace, workspace.session(None), "hello")
+
+
+def test_an_empty_query_is_refused(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    with pytest.raises(QueryError, match="empty"):
+        classify_text(workspace, session, " \t ")
+
+
+def test_before_encoding_the_most_similar_rows_answer(workspace: Workspace, session: Session) -> None:
+    assert ready(workspace, session) is None
+    answer = classify_text(workspace, session, "text about water")
+    assert answer.provisional
+    assert (answer.prediction.method, answer.name) == ("nearest", "train.csv")
+    assert len(answer.prediction.demonstration_rows) == 8
+    assert workspace.job(session, "compare") is None
+    assert not may_compare(workspace, session)
+    with pytest.raises(DataError, match="once a pool is encoded"):
+        compare_with(workspace, session)
+    ask_again(workspace, session)
+    assert workspace.job(session, "ask_again") is None, "there is still no pool"
+
+
+def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
+    workspace: Workspace, session: Session
+) -> None:
+    reached, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        job = workspace.job(session, "encode")
+        if job is not None and job.progress is not None and job.progress.tokens_done >= 1000:
+            reached.set()
+            assert release.wait(SOON)
+
+    workspace.turnstile.give_way = hold  # type: ignore[method-assign]
+    job = workspace.encode(session)
+    assert reached.wait(SOON)
+    assert workspace.current(session) is not None
+    assert ready(workspace, session) is None, "part of a pool that is being made"
+    first = classify_text(workspace, session, "text about fire")
+    assert first.provisional
+    ask_again(workspace, session)
+    assert session.answer is first
+    release.set()
+    assert job.wait(SOON)
+    ask_again(workspace, session)
+    again = workspace.job(session, "ask_again")
+    assert again is not None
+    assert again.wait(SOON)
+    assert again.state == "done", again.message
+    assert session.answer is not None
+    assert session.answer is not first
+    assert (session.answer.prediction.query, session.answer.prediction.method) == ("text about fire", "dbsa_fresh")
+    ask_again(workspace, session)
+    assert workspace.job(session, "ask_again") is again, "once"
+
+
+def test_a_question_asked_meanwhile_is_not_asked_again_for_another(workspace: Workspace, session: Session) -> None:
+    classify_text(workspace, session, "the first")
+    encoded(workspace, session)
+    release = threading.Event()
+    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
+    ask_again(workspace, session)
+    newer = classify_text(workspace, session, "the second", compare=False)
+    release.set()
+    job = workspace.job(session, "ask_again")
+    assert blocker.wait(SOON)
+    assert job is not None
+    assert job.wait(SOON)
+    assert session.answer is newer
+
+
+def test_other_data_are_never_answered_by_the_pool_before_them(
+    workspace: Workspace, session: Session, tmp_path: Path
+) -> None:
+    encoded(workspace, session)
+    before = session.encoded
+    others = [(f"row {i} on {word}", f"on_{word}") for i in range(6) for word in ("red", "blue")]
+    workspace.set_data(session, read_table(write_csv(tmp_path / "other.csv", others)))
+    answer = classify_text(workspace, session, "row on red")
+    assert (answer.prediction.method, answer.name) == ("nearest", "other.csv")
+    assert set(answer.prediction.labels) == {"on_red", "on_blue"}
+    assert session.encoded is before, "nothing is lost"
+    workspace.set_data(session, read_table(write_csv(tmp_path / "train.csv", ROWS)))
+    assert classify_text(workspace, session, "text about water", compare=False).prediction.method == "dbsa_fresh"
+
+
+def test_nothing_is_compared_while_a_pool_is_encoded_anew(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    release = threading.Event()
+    blocker = workspace.jobs.submit("somebody", "other", lambda job: release.wait(SOON))
+    job = workspace.encode(session)
+    answer = classify_text(workspace, session, "text about water")
+    assert answer.prediction.method == "dbsa_fresh", "the pool before it answers"
+    assert not may_compare(workspace, session)
+    assert workspace.job(session, "compare") is None
+    release.set()
+    assert blocker.wait(SOON)
+    assert job.wait(SOON)
+    assert may_compare(workspace, session)
