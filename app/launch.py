@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import gradio as gr
 
 from app.ask.style import CSS as ASK_CSS
 from app.server.example import Example
+from app.server.models import load_model
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.api import create_api
 from app.tabs.ask import create_ask_tab
@@ -22,7 +24,7 @@ from app.tabs.encode import create_encode_tab
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page, header_view, strip_view
 from app.theme import CSS, make_theme
-from dbsa_core.quiet import hush_libraries
+from dbsa_core.quiet import hush_libraries, hush_warnings
 
 TITLE = "Dynamic Block-Sparse Attention"
 MAX_UPLOAD = "200mb"
@@ -102,12 +104,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _load_quietly(source: str) -> Any:
+    hush_libraries()
+    return load_model(source)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the app until it is stopped, with the options of one command line (by default the process's)."""
     options = parse(arguments)
-    hush_libraries()
+    hush_warnings()
     allowed = None if is_loopback(options.host) and not options.allow_model else [EMBEDDED, *options.allow_model]
-    workspace = Workspace(default_model=options.model, allowed_models=allowed)
+    workspace = Workspace(default_model=options.model, allowed_models=allowed, load=_load_quietly)
     workspace.example = Example(workspace)
-    workspace.example.start()
-    build(workspace).launch(server_name=options.host, server_port=options.port, **launch_options())
+    listening = threading.Event()
+    workspace.example.start(after=listening)
+    demo = build(workspace)
+    demo.launch(server_name=options.host, server_port=options.port, prevent_thread_lock=True, **launch_options())
+    listening.set()
+    demo.block_thread()

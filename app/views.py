@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from dbsa_core.blocks import BlockPattern, chosen_blocks
 from dbsa_core.data import Pool, Problem
 from dbsa_core.errors import SettingsError
 from dbsa_core.files.tables import Table
-from dbsa_core.planning import EncodingPlan
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage1.progress import Progress
+
+if TYPE_CHECKING:
+    from dbsa_core.planning import EncodingPlan
 
 LABEL_BARS = 20
 """Labels of the class balance that get a bar of their own; the others are summed up."""

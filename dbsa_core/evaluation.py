@@ -14,7 +14,7 @@ import numpy as np
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.methods import Fitted, Method, OnRefused, Setup, fit_methods
-from dbsa_core.stage1.encoding import OnProgress
+from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.stage2.steps import steps_of
 
 

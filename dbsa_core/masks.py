@@ -6,11 +6,14 @@ Knows nothing about models. Nothing on the way to a prediction builds an n x n m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from dbsa_core.blocks import BlockPattern
+
+if TYPE_CHECKING:
+    import torch
 
 NOT_SEEN, SELF, PREVIOUS, SINK = range(4)
 """Categories of `block_picture`."""
@@ -19,6 +22,8 @@ NOT_SEEN, SELF, PREVIOUS, SINK = range(4)
 def dense_mask(lengths: Sequence[int], pattern: BlockPattern) -> torch.Tensor:
     """Stage 1 token by token: bool [tokens, tokens], row = query. `t <= q and (B(t) < sinks or B(q) - B(t) <=
     previous)`."""
+    import torch  # pictures do without
+
     block = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(list(lengths)))
     q, t = block[:, None], block[None, :]
     causal = torch.ones(len(block), len(block), dtype=torch.bool).tril()

@@ -5,7 +5,9 @@ Knows nothing about queries; it encodes nothing but a short probe of the speed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
 from dbsa_core.devices import free_memory, policy_for
@@ -74,7 +76,8 @@ class EncodingPlan:
     labels_total: int
     labels_too_long: int
     """Labels without a row that is short enough for a block."""
-    seconds: float
+    estimate: Callable[[], float] = field(repr=False, compare=False)
+    """Seconds that encoding will take; the model's speed is measured where it is not known yet."""
     num_bytes: int
     """Memory for keys and values, room for appended rows included."""
     rope_length: int | None
@@ -86,6 +89,11 @@ class EncodingPlan:
     longest_row: int
     """Tokens that a row may take, in blocks and beside a query alike."""
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def seconds(self) -> float:
+        """`estimate`, asked when it is first wanted: it may take seconds itself."""
+        return self.estimate()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -188,7 +196,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         labels_covered=len({task.pool.demonstrations[row].label for row in rows}),
         labels_total=len(task.pool.labels),
         labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
-        seconds=tokens / measured_speed(task.model, tokens),
+        estimate=lambda: tokens / measured_speed(task.model, tokens),
         num_bytes=with_spare(tokens) * task.model.shape.bytes_per_token,
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         model_signature=task.model.signature,

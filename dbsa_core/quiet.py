@@ -10,17 +10,26 @@ import os
 import sys
 import warnings
 
-import huggingface_hub  # noqa: F401  # both set their level when they are imported, so that must be over
-import transformers  # noqa: F401
 
+def hush_warnings() -> None:
+    """Show no warning that a library addresses to programmers, for the rest of this process; nothing is imported.
 
-def hush_libraries() -> None:
-    """Show no warning that a library addresses to programmers, for the rest of this process.
-
-    `python -W ...`, PYTHONWARNINGS, TRANSFORMERS_VERBOSITY and HF_HUB_VERBOSITY are obeyed where they are given.
+    `python -W ...` and PYTHONWARNINGS are obeyed where they are given.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def hush_libraries() -> None:
+    """The same, and nothing of what the libraries that load models log below an error; it imports them.
+
+    TRANSFORMERS_VERBOSITY and HF_HUB_VERBOSITY are obeyed where they are given.
+    """
+    # Both set their level when they are imported, so that must be over.
+    import huggingface_hub  # noqa: F401
+    import transformers  # noqa: F401
+
+    hush_warnings()
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         logging.getLogger("transformers").setLevel(logging.ERROR)
     if "HF_HUB_VERBOSITY" not in os.environ:

@@ -16,7 +16,8 @@ from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Retriever, make_retriever
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import note_encoding
-from dbsa_core.stage1.encoding import EncodedPool, OnProgress, append_blocks, encode_blocks
+from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.task import Task
 
 

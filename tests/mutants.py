@@ -209,7 +209,7 @@ FAULTS = (
          '"can\'t allocate memory" in str(error)', "False", "methods"),
     core("repeats stay in the pool", "data",
          "(repeated if pair in seen else kept).append(row)", "kept.append(row)", "data"),
-    Fault("the app's progress counts everything from the start", "app/server/batch.py",
+    Fault("the app's progress counts everything from the start", "app/server/steps.py",
           "len(plan.blocks), encoded.tokens, plan.tokens,", "len(plan.blocks), plan.tokens, plan.tokens,",
           "app/server/workspace"),
 )  # fmt: skip

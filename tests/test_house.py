@@ -65,7 +65,8 @@ MAY_IMPORT = {
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.compiled": "errors",
-    "model.loading": "errors",
+    "model.embedded": "errors",
+    "model.loading": "errors model.embedded",
     "model.language_model": "errors devices attention model.hook model.rope model.loading",
     # Plug-ins that know no model.
     "retrieve": "errors",
@@ -74,8 +75,10 @@ MAY_IMPORT = {
     "timing": "devices",
     "stage1.memory": "errors devices once model.language_model store",
     "stage1.windows": "attention blocks model.rope model.language_model store",
+    "stage1.progress": "",
     "stage1.encoding": (
-        "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory stage1.windows"
+        "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory "
+        "stage1.progress stage1.windows"
     ),
     "stage2.prefix": "attention store model.language_model stage1.encoding",
     "stage2.rotation": "model.rope stage2.prefix",
@@ -103,21 +106,35 @@ MAY_IMPORT = {
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": "errors prompt store stage1.memory stage1.encoding task planning",
-    "setup": "errors prompt blocks stage1.encoding retrieve settings speed task planning",
+    "setup": "errors prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
-        "errors timing data prompt blocks model.memory stage1.encoding retrieve stage2.prefix stage2.dense_prefill "
+        "errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix stage2.dense_prefill "
         "stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
-    "evaluation": "errors data stage1.encoding stage2.steps methods",
+    "evaluation": "errors data stage1.progress stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 ROOMS = {"files", "model", "stage1", "stage2"}
 """Packages whose modules stand in the table one by one."""
 TOP = {"__init__", "__main__", "cli", "quiet"}
-WITHOUT_TRANSFORMERS = [
-    *("errors", "devices", "data", "plain_text", "prompt", "blocks", "masks", "retrieve", "store", "attention"),
+WITHOUT_TORCH = [
+    *(
+        "errors",
+        "interrupt",
+        "background",
+        "example",
+        "files.tables",
+        "data",
+        "plain_text",
+        "prompt",
+        "blocks",
+        "masks",
+    ),
+    *("retrieve", "settings", "prediction", "model.embedded", "stage1.progress", "stage2.label_scores"),
 ]
-"""Importing these must not load transformers, however indirectly."""
+"""Importing these must load neither PyTorch nor transformers, however indirectly: a page is built from them."""
+WITHOUT_TRANSFORMERS = ["devices", "store", "attention"]
+"""Importing these must not load transformers."""
 
 FILES = sorted(CORE.rglob("*.py"))
 
@@ -190,17 +207,32 @@ def test_retrieval_and_stores_import_no_transformers(name: str) -> None:
         assert not {module.split(".")[0] for module in imported(path)} & {"transformers"}, path
 
 
-def test_nothing_but_the_model_and_what_is_over_it_loads_transformers() -> None:
-    """In a process of its own: `dbsa_core/__init__.py` itself, which offers everything, is stepped over."""
+def test_nothing_but_what_needs_them_loads_pytorch_and_transformers() -> None:
     script = (
-        "import sys, types\n"
-        f"package = types.ModuleType('dbsa_core'); package.__path__ = [{str(CORE)!r}]\n"
-        "sys.modules['dbsa_core'] = package\n"
-        "import importlib\n"
+        "import importlib, sys\n"
+        f"for name in {WITHOUT_TORCH!r}: importlib.import_module('dbsa_core.' + name)\n"
+        "assert not {'torch', 'transformers', 'gradio'} & set(sys.modules)\n"
         f"for name in {WITHOUT_TRANSFORMERS!r}: importlib.import_module('dbsa_core.' + name)\n"
-        "assert 'transformers' not in sys.modules and 'gradio' not in sys.modules\n"
+        "assert not {'transformers', 'gradio'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_is_built_before_pytorch_is_loaded() -> None:
+    """Models load behind a server that listens already."""
+    script = (
+        "import sys\n"
+        "from app.launch import build\n"
+        "from app.server.example import Example\n"
+        "from app.server.workspace import Workspace\n"
+        "workspace = Workspace()\n"
+        "workspace.example = Example(workspace)\n"
+        "build(workspace)\n"
+        "assert workspace.example.recorded is not None\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -245,4 +277,4 @@ def test_one_place_registers_with_transformers_and_nobody_reads_the_environment_
     registering = [path for path in FILES if ".register(" in path.read_text(encoding="utf-8")]
     assert [unit(path) for path in registering] == ["model.hook"]
     reading = {unit(path) for path in FILES if "os.environ" in path.read_text(encoding="utf-8")}
-    assert reading <= {"model.loading"} | TOP
+    assert reading <= {"model.embedded", "model.loading"} | TOP

@@ -130,7 +130,9 @@ def test_the_plan_in_words(
 ) -> None:
     made = plan(task, EncodeSettings(pool_tokens=44 * rows + 1, positions="local"))
     assert len(made.rows) == rows
-    said = replace(made, rows_total=total, seconds=seconds, num_bytes=num_bytes, labels_covered=40, labels_total=40)
+    said = replace(
+        made, rows_total=total, estimate=lambda: seconds, num_bytes=num_bytes, labels_covered=40, labels_total=40
+    )
     assert said.sentence == sentence
 
 
@@ -329,3 +331,19 @@ def test_blocks_fresh_rows_query_and_labels_always_fit(
             make_method(name, QuerySettings(ratio=1.0)).fit(setup).predict(f"thing {'z' * length}")
     assert max(farthest) < POSITIONS
     assert max(farthest) > POSITIONS / 2, "nothing here comes near the last position"
+
+
+def test_the_speed_is_not_measured_before_somebody_asks_how_long_it_takes(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def speed(model: LanguageModel, tokens: int | None = None) -> float:
+        asked.append(tokens)
+        return 10.0
+
+    monkeypatch.setattr(planning, "measured_speed", speed)
+    made = plan(task, EncodeSettings(pool_tokens=100))
+    assert not asked
+    assert [made.seconds, made.seconds] == [made.tokens / 10] * 2
+    assert asked == [made.tokens]

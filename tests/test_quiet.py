@@ -29,10 +29,10 @@ sys.argv = ["dbsa_core", "classify", "--query", "x"]
 runpy.run_module("dbsa_core", run_name="__main__")
 """
 APP = """
-import gradio
 from app.server.example import Example
-Example.start = lambda self: None
-gradio.Blocks.launch = noise
+from dbsa_core.model.language_model import LanguageModel
+LanguageModel.load = noise
+Example.start = lambda self: self._workspace.model("embedded")
 sys.argv = ["app.py"]
 runpy.run_path("app.py", run_name="__main__")
 """
@@ -52,13 +52,16 @@ def stderr_of(script: str, *flags: str, **environment: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("script", [COMMAND_LINE, APP], ids=["command line", "app"])
+@pytest.mark.parametrize(
+    "script", [COMMAND_LINE, pytest.param(APP, marks=pytest.mark.slow)], ids=["command line", "app"]
+)
 def test_no_warning_of_a_library_reaches_the_terminal(script: str) -> None:
     shown = stderr_of(script)
     assert "noise" not in shown
     assert "a word of ours" in shown
 
 
+@pytest.mark.slow
 def test_who_asks_for_warnings_gets_them() -> None:
     shown = stderr_of(COMMAND_LINE, "-W", "default", TRANSFORMERS_VERBOSITY="info", HF_HUB_VERBOSITY="info")
     for words in ("noise of a library", "noise of transformers", "noise of the hub"):

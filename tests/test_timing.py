@@ -14,7 +14,7 @@ from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup, append, encode
 from dbsa_core.stage1 import encoding
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage1.progress import Progress
 from dbsa_core.task import Task
 from dbsa_core.timing import Stopwatch, now
 from tests.tiny import tiny_model

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from dbsa_core.prediction import Prediction, QueryAttention
 from dbsa_core.retrieve import Retriever
 from dbsa_core.retrieve.tokens import fold, spans
 from dbsa_core.settings import QuerySettings
-from dbsa_core.setup import Setup
+
+if TYPE_CHECKING:
+    from dbsa_core.setup import Setup
 
 TOP = 5
 Weights = Mapping[str, float]

@@ -9,23 +9,29 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import dbsa_core as dbsa
 from app.server.batch import Answers, classify_rows
 from app.server.jobs import Job
 from app.server.session import Answer, Encoded, Session
 from app.server.workspace import Workspace
-from dbsa_core import Prediction, QuerySettings, Setup, make_method
 from dbsa_core.data import read_queries
 from dbsa_core.errors import DataError
 from dbsa_core.interrupt import interruptible
-from dbsa_core.methods import Method
-from dbsa_core.methods.retrieval_icl import matched_budget
-from dbsa_core.speed import measured_speed
+from dbsa_core.prediction import Prediction
+from dbsa_core.settings import QuerySettings
+
+if TYPE_CHECKING:
+    from dbsa_core import Setup
+    from dbsa_core.methods import Method
 
 COMPARE_AT_ONCE_SECONDS = 10.0
 """A comparison of at most this estimate runs by itself."""
 WAIT_SECONDS = 180.0
 """How long a program's query waits for a pool that is on its way."""
+SETTLE_SECONDS = 20.0
+"""How long a person's query waits for an encoding to say that it begins, or that there is nothing to encode."""
 NEAREST = "nearest"
 """The method that answers while there is no pool."""
 
@@ -54,6 +60,18 @@ def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
     return found
 
 
+def _ready_or_encoding(workspace: Workspace, session: Session) -> Encoded | None:
+    """`ready`, once it is known whether the pool is made block by block or is there in a moment, read from a disk."""
+    until = time.monotonic() + SETTLE_SECONDS
+    with workspace.changed:
+        while (found := ready(workspace, session)) is None and time.monotonic() < until:
+            job = workspace.encoding(session)
+            if job is None or job.state != "running" or job.progress is not None:
+                break
+            workspace.changed.wait(0.1)
+    return found
+
+
 def classify_text(
     workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False
 ) -> Answer:
@@ -62,8 +80,9 @@ def classify_text(
     `wait`: for a pool, rather than answer by the most similar rows alone while there is none.
     """
     workspace.stop(session, "compare")
-    pool = wait_until_ready(workspace, session) if wait else ready(workspace, session)
-    setup = pool.setup if pool is not None else Setup(workspace.task(session), workspace.plan(session))
+    task = workspace.task(session)
+    pool = wait_until_ready(workspace, session) if wait else _ready_or_encoding(workspace, session)
+    setup = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
     setup.task.query(query)
     name, settings = session.method_name() if pool is not None else NEAREST, session.query_settings
     method = _method(session, name, setup, settings)
@@ -125,7 +144,7 @@ def classify_the_file(
         raise DataError("There is no file to classify yet; upload one.")
     texts = read_queries(table, text_column)
     pool = wait_until_ready(workspace, session)
-    method = make_method(session.method_name(), session.query_settings).fit(pool.setup)
+    method = dbsa.make_method(session.method_name(), session.query_settings).fit(pool.setup)
 
     def work(job: Job) -> Answers:
         return classify_rows(
@@ -147,12 +166,15 @@ def _method(session: Session, name: str, setup: Setup, settings: QuerySettings) 
     with session.lock:
         found = session._methods.get(name)
         if found is None or found[0] != (setup, settings):
-            session._methods[name] = found = (setup, settings), make_method(name, settings).fit(setup)
+            session._methods[name] = found = (setup, settings), dbsa.make_method(name, settings).fit(setup)
         return found[1]
 
 
 def _compare_seconds(setup: Setup, settings: QuerySettings, prediction: Prediction) -> float:
     """How long Retrieval ICL would take; 0 where there is no pool."""
+    from dbsa_core.methods.retrieval_icl import matched_budget
+    from dbsa_core.speed import measured_speed
+
     pool = setup.encoded
     if pool is None:
         return 0.0

@@ -6,20 +6,26 @@ Knows nothing about screens. The result is kept on disk, so that the second star
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import dbsa_core as dbsa
 from app.ask import recorded
-from app.server.batch import encode_in_steps
 from app.server.jobs import Job
 from app.server.session import Data, Encoded
 from app.server.workspace import Workspace
-from dbsa_core import EncodedPool, EncodeSettings, Setup, Task, build_pool, plan, read_table
-from dbsa_core.errors import DataError
+from dbsa_core.data import build_pool
+from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.example import example_file
-from dbsa_core.model.loading import default_cache_folder
-from dbsa_core.planning import EncodingPlan
-from dbsa_core.saved import load_pool, save_pool
+from dbsa_core.files.tables import read_table
+from dbsa_core.model.embedded import default_cache_folder
+from dbsa_core.settings import EncodeSettings
+
+if TYPE_CHECKING:
+    from dbsa_core import EncodedPool, Task
+    from dbsa_core.planning import EncodingPlan
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +70,28 @@ class Example:
         """The same, and a little longer, so that pages see the end."""
         return self.job is not None and (self.job.active or time.monotonic() - (self.job.ended or 0) < 4)
 
-    def start(self) -> Job:
-        """Load the default model and encode, in the background."""
-        self.job = self._workspace.jobs.submit(OWNER, "example", self._work)
+    def start(self, after: threading.Event | None = None) -> Job:
+        """Load the default model and encode, in the background; not before `after` is set."""
+
+        def work(job: Job) -> EncodedPool:
+            while after is not None and not after.wait(0.05):
+                if job.cancelled():
+                    raise Cancelled("Stopped before anything was loaded.")
+            return self._work(job)
+
+        self.job = self._workspace.jobs.submit(OWNER, "example", work)
         return self.job
 
     def _work(self, job: Job) -> EncodedPool:
         workspace = self._workspace
-        self.task = Task(workspace.model(workspace.default_model), self.data.pool)
-        made = plan(self.task, self.settings)
+        model = workspace.model(workspace.default_model)
+        from app.server.steps import encode_in_steps  # with the model, and not before it: they load PyTorch
+        from dbsa_core.speed import note_encoding
+
+        self.task = dbsa.Task(model, self.data.pool)
+        made = dbsa.plan(self.task, self.settings)
         if (kept := self._kept(made)) is not None:
+            note_encoding(model, kept.tokens, kept.seconds)
             self._publish(made, kept)
             return kept
         done = encode_in_steps(
@@ -90,7 +108,7 @@ class Example:
 
     def _publish(self, made: EncodingPlan, encoded: EncodedPool) -> None:
         assert self.task is not None
-        self.encoded = Encoded(Setup(self.task, made, encoded), self.data, self.settings)
+        self.encoded = Encoded(dbsa.Setup(self.task, made, encoded), self.data, self.settings)
         self._workspace.announce()
 
     def _folder(self) -> Path:
@@ -98,6 +116,8 @@ class Example:
         return (self._cache or default_cache_folder()) / "example" / self.task.model.signature
 
     def _kept(self, made: EncodingPlan) -> EncodedPool | None:
+        from dbsa_core.saved import load_pool
+
         assert self.task is not None
         try:
             return load_pool(self._folder(), self.task, made)
@@ -106,6 +126,8 @@ class Example:
             return None
 
     def _keep(self, encoded: EncodedPool) -> None:
+        from dbsa_core.saved import save_pool
+
         try:
             save_pool(encoded, self._folder())
         except (DataError, OSError) as error:

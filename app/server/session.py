@@ -9,23 +9,18 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dbsa_core import (
-    EncodedPool,
-    EncodeSettings,
-    Pool,
-    Prediction,
-    PromptTemplate,
-    QuerySettings,
-    Setup,
-    Task,
-    build_pool,
-)
-from dbsa_core.data import choose_columns
+from dbsa_core.data import Pool, build_pool, choose_columns
 from dbsa_core.files.tables import Table
-from dbsa_core.methods import Method
-from dbsa_core.planning import EncodingPlan
+from dbsa_core.prediction import Prediction
+from dbsa_core.prompt import PromptTemplate
+from dbsa_core.settings import EncodeSettings, QuerySettings
+
+if TYPE_CHECKING:
+    from dbsa_core import EncodedPool, Setup, Task
+    from dbsa_core.methods import Method
+    from dbsa_core.planning import EncodingPlan
 
 
 @dataclass(frozen=True, eq=False)

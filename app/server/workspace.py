@@ -15,31 +15,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from app.server.batch import encode_in_steps
+import dbsa_core as dbsa
 from app.server.jobs import Job, JobRegistry, Turnstile
 from app.server.models import EMBEDDED, load_model
 from app.server.session import Data, Encoded, Session, changed_settings
-from dbsa_core import (
-    DBSAError,
-    EncodedPool,
-    LanguageModel,
-    PromptTemplate,
-    Setup,
-    Task,
-    plan,
-)
-from dbsa_core.errors import CapacityError, DataError, ModelError
+from dbsa_core.errors import CapacityError, DataError, DBSAError, ModelError
 from dbsa_core.files.tables import Table, read_table
-from dbsa_core.model.loading import EMBEDDED_NAME
-from dbsa_core.planning import EncodingPlan
+from dbsa_core.model.embedded import EMBEDDED_NAME
+from dbsa_core.prompt import PromptTemplate
+
+if TYPE_CHECKING:
+    from dbsa_core import EncodedPool, LanguageModel, Task
+    from dbsa_core.planning import EncodingPlan
 
 log = logging.getLogger(__name__)
 
-"""The source of the model that comes with the app."""
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
@@ -171,7 +165,7 @@ class Workspace:
             return example
         with session.lock:
             if session._task is None or session._task[0] != key:
-                session._task = key, Task(*key)
+                session._task = key, dbsa.Task(*key)
             return session._task[1]
 
     def plan(self, session: Session) -> EncodingPlan:
@@ -180,7 +174,7 @@ class Workspace:
         with session.lock:
             if session._plan is None or session._plan[0] != (task, settings):
                 with self.turnstile.person():
-                    session._plan = (task, settings), plan(task, settings)
+                    session._plan = (task, settings), dbsa.plan(task, settings)
             return session._plan[1]
 
     # --- what queries read ---
@@ -272,12 +266,14 @@ class Workspace:
         first = self.current(session) is None
 
         def publish(encoded: EncodedPool) -> None:
-            session.encoded = Encoded(Setup(task, made, encoded), data, settings)
+            session.encoded = Encoded(dbsa.Setup(task, made, encoded), data, settings)
             session._methods, session.evicted = {}, False
             self._make_room(session)
             self.announce()
 
         def work(job: Job) -> EncodedPool:
+            from app.server.steps import encode_in_steps
+
             done = encode_in_steps(
                 task,
                 made,

@@ -12,9 +12,10 @@ from app.server.asking import classify_text
 from app.server.jobs import unexpected
 from app.server.session import Session
 from app.server.workspace import Workspace
-from dbsa_core import DBSAError, EncodeSettings, QuerySettings
+from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.stage1.progress import Progress
 
 
 def create_api(workspace: Workspace) -> None:

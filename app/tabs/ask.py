@@ -23,7 +23,7 @@ from app.server.session import Answer, Session
 from app.server.workspace import Workspace
 from app.tabs.page import Page, encoding_place
 from app.words import count, duration
-from dbsa_core import Prediction
+from dbsa_core.prediction import Prediction
 
 MEAN = 0
 MAX_QUERY_CHARACTERS = 20_000

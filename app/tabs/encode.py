@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -18,13 +18,15 @@ from app.server.workspace import Workspace
 from app.tabs.model import create_model_picker
 from app.tabs.page import Page
 from app.views import plan_view, progress_view, ratio_text
-from dbsa_core import DBSAError, EncodeSettings, PromptTemplate, QuerySettings
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.errors import SettingsError
-from dbsa_core.planning import EncodingPlan, limits
+from dbsa_core.errors import DBSAError, SettingsError
+from dbsa_core.prompt import PromptTemplate
 from dbsa_core.retrieve import RETRIEVERS
-from dbsa_core.settings import ORDERS, SETTING_PRESETS, preset
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
+from dbsa_core.stage1.progress import Progress
+
+if TYPE_CHECKING:
+    from dbsa_core.planning import EncodingPlan
 
 OWN = "own"
 PRESETS = [
@@ -240,6 +242,8 @@ def budget_slider(workspace: Workspace, session: Session) -> list[Any]:
     """The slider of pool tokens from 256 to what can be encoded at all, at what the plan encodes."""
     if workspace.loaded(session.model_source) is None:
         return [gr.skip()]
+    from dbsa_core.planning import limits
+
     try:
         task = workspace.task(session)
         # A slow CPU is a default limit, not one that the user may not exceed.

@@ -15,7 +15,7 @@ from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.page import Page
 from dbsa_core.errors import ModelError
-from dbsa_core.model.loading import EMBEDDED_NAME
+from dbsa_core.model.embedded import EMBEDDED_NAME
 
 KINDS = [
     (f"Embedded ({EMBEDDED_NAME})", EMBEDDED),

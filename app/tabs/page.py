@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -17,11 +17,12 @@ from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.views import message_view
 from app.words import count
-from dbsa_core import DBSAError
-from dbsa_core.devices import unused_gpu
-from dbsa_core.model.loading import EMBEDDED_NAME
-from dbsa_core.stage1.encoding import Progress
-from dbsa_core.stage2.steps import steps_of
+from dbsa_core.errors import DBSAError
+from dbsa_core.model.embedded import EMBEDDED_NAME
+from dbsa_core.stage1.progress import Progress
+
+if TYPE_CHECKING:
+    from dbsa_core import LanguageModel
 
 PULSE_SECONDS = 0.8
 _DISMISS = """
@@ -208,9 +209,17 @@ def header_view(workspace: Workspace, session: Session) -> str:
     state, words = pool_state(workspace, session)
     named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')
     model = workspace.loaded(session.model_source)
-    further = [unused_gpu() or "", f"Warm-up, once: {told}" if model and (told := steps_of(model).warm_up) else ""]
-    named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in further if fact]
+    named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in (_facts(model) if model else ())]
     return f'<div class="dbsa dbsa-header"><h1>DBSA</h1>{"".join(named)}</div>'
+
+
+def _facts(model: LanguageModel) -> list[str]:
+    """Of a model's device: a GPU that lies idle, and what a warm-up took."""
+    from dbsa_core.devices import unused_gpu
+    from dbsa_core.stage2.steps import steps_of
+
+    told = steps_of(model).warm_up
+    return [fact for fact in (unused_gpu(), told and f"Warm-up, once: {told}") if fact]
 
 
 def _model(workspace: Workspace, session: Session) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation import Evaluation
 from dbsa_core.prediction import ANSWER_COLUMNS, Prediction
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
 """Where standard error is no terminal, progress takes at most one line in this time."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dbsa_core.errors import CapacityError
 from dbsa_core.methods.base import Method
 from dbsa_core.setup import Setup
-from dbsa_core.stage1.encoding import OnProgress
+from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.timing import now
 
 OnRefused = Callable[[str, CapacityError], None]

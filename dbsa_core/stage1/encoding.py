@@ -18,29 +18,10 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.memory import arena_for
+from dbsa_core.stage1.progress import OnProgress, Progress
 from dbsa_core.stage1.windows import BlockStage
 from dbsa_core.store import Arena
 from dbsa_core.timing import now
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an encoding is."""
-
-    blocks_done: int
-    blocks_total: int
-    tokens_done: int
-    tokens_total: int
-    seconds: float
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens_done / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        speed = self.tokens_per_second
-        return (self.tokens_total - self.tokens_done) / speed if speed else float("inf")
 
 
 @dataclass(frozen=True)
@@ -79,9 +60,6 @@ class EncodedPool:
     def num_bytes(self) -> int:
         """Of the memory that is reserved for keys and values, room for more rows included."""
         return self.store.num_bytes
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def encode_blocks(

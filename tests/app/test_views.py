@@ -19,7 +19,7 @@ from dbsa_core.data import Demonstration, Pool, Problem
 from dbsa_core.files.tables import Table
 from dbsa_core.methods import Setup
 from dbsa_core.settings import EncodeSettings
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage1.progress import Progress
 from dbsa_core.stage2.step import Size
 from dbsa_core.stage2.steps import WarmUp, steps_of
 from dbsa_core.task import Task
@@ -242,11 +242,13 @@ def test_contrast(mode: int) -> None:
 
 def test_the_header_names_a_gpu_that_lies_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace()
-    session = workspace.session(None)
-    monkeypatch.setattr("app.tabs.page.unused_gpu", lambda: "")
-    assert "GPU" not in text_of(header_view(workspace, session))
-    monkeypatch.setattr("app.tabs.page.unused_gpu", lambda: "GPU found, but idle")
+    session, model = workspace.session(None), tiny_model("llama")
+    monkeypatch.setattr("dbsa_core.devices.unused_gpu", lambda: "GPU found, but idle")
+    assert "GPU" not in text_of(header_view(workspace, session)), "PyTorch, which knows, is loaded with the model"
+    monkeypatch.setattr(workspace, "loaded", lambda source: model)
     assert "GPU found, but idle" in text_of(header_view(workspace, session))
+    monkeypatch.setattr("dbsa_core.devices.unused_gpu", lambda: None)
+    assert "GPU" not in text_of(header_view(workspace, session))
 
 
 def test_the_header_tells_what_a_warm_up_took(monkeypatch: pytest.MonkeyPatch) -> None:

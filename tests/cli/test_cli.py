@@ -30,7 +30,7 @@ from dbsa_core.methods import METHODS
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import ANSWER_COLUMNS
-from dbsa_core.stage1.encoding import Progress
+from dbsa_core.stage1.progress import Progress
 from dbsa_core.stage2.steps import Steps
 from tests.tiny import stock_model
 

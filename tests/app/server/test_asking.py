@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
+from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core import QuerySettings
@@ -160,3 +161,31 @@ def test_nothing_is_compared_while_a_pool_is_encoded_anew(workspace: Workspace, 
     assert blocker.wait(SOON)
     assert job.wait(SOON)
     assert may_compare(workspace, session)
+
+
+def test_a_pool_that_is_there_in_a_moment_is_waited_for(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it is read from a disk: its job runs, and no block of it is being encoded."""
+    encoded(workspace, session)
+    pool, session.encoded = session.encoded, None
+
+    def read(job: Job) -> None:
+        reading.set()
+        assert asked.wait(SOON)
+        session.encoded = pool
+        workspace.announce()
+
+    reading, asked = threading.Event(), threading.Event()
+    job = workspace.submit(session, "encode", read)
+    assert reading.wait(SOON)
+    threading.Timer(0.1, asked.set).start()
+    answer = classify_text(workspace, session, "text about water", compare=False)
+    assert answer.prediction.method == "dbsa_fresh"
+    assert job.wait(SOON)
+    monkeypatch.setattr("app.server.asking.SETTLE_SECONDS", 0.2)
+    session.encoded, stuck = None, threading.Event()
+    job = workspace.submit(session, "encode", lambda job: stuck.wait(SOON))
+    assert classify_text(workspace, session, "text about water").provisional
+    stuck.set()
+    assert job.wait(SOON)

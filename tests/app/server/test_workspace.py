@@ -44,7 +44,7 @@ def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, sessi
 
     def stop_after_first_step() -> None:
         job = workspace.job(session, "encode")
-        if job is not None and job.progress is not None:
+        if job is not None and job.progress is not None and job.progress.blocks_done:
             job.cancel()
 
     workspace.turnstile.give_way = stop_after_first_step  # type: ignore[method-assign]
