@@ -31,6 +31,7 @@ from dbsa_core.prompt import PromptTemplate
 if TYPE_CHECKING:
     from dbsa_core import EncodedPool, LanguageModel, Task
     from dbsa_core.planning import EncodingPlan
+    from dbsa_core.settings import EncodeSettings
 
 log = logging.getLogger(__name__)
 
@@ -255,24 +256,25 @@ class Workspace:
         return self.submit(session, "model", work)
 
     def encode(self, session: Session) -> Job:
-        """Encode after the session's plan. The old pool answers queries until the new one is done or stopped."""
-        task, made, data, settings = self.task(session), self.plan(session), session.data, session.settings
-        assert data is not None
-        if made.num_bytes > self.budget_bytes:
-            raise CapacityError(
-                f"The plan needs {made.num_bytes / 1e6:,.0f} MB, and this server keeps at most "
-                f"{self.budget_bytes / 1e6:,.0f} MB of encoded pools; choose fewer pool tokens."
-            )
-        first = self.current(session) is None
+        """Encode after the session's plan; where the model is on its way, as data and settings are once it is there.
 
-        def publish(encoded: EncodedPool) -> None:
-            session.encoded = Encoded(dbsa.Setup(task, made, encoded), data, settings)
-            session._methods, session.evicted = {}, False
-            self._make_room(session)
-            self.announce()
+        The old pool answers queries until the new one is done or stopped.
+        """
+        waits = session.data is not None and self.loaded(session.model_source) is None
+        prepared = None if waits else self._prepared(session)
 
         def work(job: Job) -> EncodedPool:
-            from app.server.steps import encode_in_steps
+            self.model(session.model_source)
+            from app.server.steps import encode_in_steps  # with the model, and not before it: it loads PyTorch
+
+            task, made, data, settings = prepared or self._prepared(session)
+            first = self.current(session) is None
+
+            def publish(encoded: EncodedPool) -> None:
+                session.encoded = Encoded(dbsa.Setup(task, made, encoded), data, settings)
+                session._methods, session.evicted = {}, False
+                self._make_room(session)
+                self.announce()
 
             done = encode_in_steps(
                 task,
@@ -286,6 +288,18 @@ class Workspace:
             return done
 
         return self.submit(session, "encode", work)
+
+    def _prepared(self, session: Session) -> tuple[Task, EncodingPlan, Data, EncodeSettings]:
+        """What is to be encoded now; `CapacityError` where this server does not keep pools of that size."""
+        with session.lock:
+            task, made, data, settings = self.task(session), self.plan(session), session.data, session.settings
+        assert data is not None
+        if made.num_bytes > self.budget_bytes:
+            raise CapacityError(
+                f"The plan needs {made.num_bytes / 1e6:,.0f} MB, and this server keeps at most "
+                f"{self.budget_bytes / 1e6:,.0f} MB of encoded pools; choose fewer pool tokens."
+            )
+        return task, made, data, settings
 
     def _make_room(self, keep: Session) -> None:
         """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""

@@ -21,6 +21,7 @@ from app.server.asking import ask_again, classify_text, compare_with, may_compar
 from app.server.example import QUERIES
 from app.server.session import Answer, Session
 from app.server.workspace import Workspace
+from app.tabs.offer import use_data, use_words
 from app.tabs.page import Page, encoding_place
 from app.words import count, duration
 from dbsa_core.prediction import Prediction
@@ -83,6 +84,10 @@ def create_ask_tab(page: Page) -> None:
         compare_with(workspace, session)
         return render_views(workspace, session)
 
+    def use_rows(session: Session) -> Sequence[Any]:
+        use_data(workspace, session)
+        return [*render_views(workspace, session), milestone(workspace, session)]
+
     def unfold(session: Session) -> Sequence[Any]:
         # What was shown before they were unfolded may not have reached them.
         _, _, _, table, _ = render_views(workspace, session)
@@ -111,6 +116,7 @@ def create_ask_tab(page: Page) -> None:
         page.on(chip.click, classify, [chip, unfolded], answered, **busy)
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
+    page.on(notice.apply, use_rows, [], [*views, seen])
     page.on(shown.select, begin, [], views, show_progress="hidden")
     page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
@@ -244,4 +250,4 @@ def _nothing_encoded(workspace: Workspace, session: Session) -> str:
     text = ": the most similar rows alone answer."
     if session.evicted:
         text = ": the pool was dropped to make room for others. The most similar rows alone answer."
-    return notice_view(text, strong="Nothing is encoded")
+    return notice_view(text, ("apply", use_words(workspace, session)), strong="Nothing is encoded")

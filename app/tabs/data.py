@@ -1,6 +1,6 @@
 """The Data tab: a file or the bundled example, which columns hold texts and labels, a preview, and its problems.
 
-Knows nothing about models.
+Knows nothing about models; one button takes what was chosen to where it is asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gradio as gr
 import pandas as pd
 
 from app.server.session import Data, Session
+from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
 from app.views import pool_summary, problems_view
@@ -35,6 +36,7 @@ def create_data_tab(page: Page) -> None:
             example = gr.Button("Use the bundled example")
             text = gr.Dropdown(label="Column with the texts", elem_id="text-column")
             label = gr.Dropdown(label="Column with the labels", elem_id="label-column")
+            use = gr.Button(variant="primary", visible=False, elem_id="use-data")
             reading = create_reading("data", detects_first_line=False)
             with gr.Accordion("Names of the labels", open=False, elem_id="label-names-panel"):
                 gr.Markdown("What the model reads. Give codes a name; the same name for two labels joins them.")
@@ -58,6 +60,8 @@ def create_data_tab(page: Page) -> None:
     preview = gr.HTML(elem_id="data-preview")
     shown = [text, label, summary, problems, preview, names, reading.sheet]
     page.restore(shown, lambda session: [*render_data(session), sheet_choices(session.table)])
+    page.restore([use], lambda session: [use_button(page.workspace, session)])
+    page.watch(lambda session: [use_button(page.workspace, session)], [], [use])
 
     def read(session: Session, path: str | None, *how: str) -> list[Any]:
         """Read the uploaded file; where its columns cannot be guessed they can be named."""
@@ -84,6 +88,11 @@ def create_data_tab(page: Page) -> None:
         page.workspace.use_example(session)
         return [None]
 
+    def use_rows(session: Session) -> list[Any]:
+        use_data(page.workspace, session)
+        return [gr.Tabs(selected="ask")]
+
+    page.on(use.click, use_rows, [], [page.tabs], everywhere=True)
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True)
     page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last")
     page.on(rename.click, use_names, [names], everywhere=True)

@@ -184,21 +184,34 @@ def test_details_are_behind_one_button(page: Page) -> None:
     expect(page.locator("#attention-plot")).to_contain_text("Layer 3 of 30", timeout=SOON)
 
 
-def test_before_encoding_the_most_similar_rows_answer_and_then_the_pool(page: Page, shared_data: Path) -> None:
-    use_trec(page, shared_data, 1500)
+def test_own_data_are_asked_after_one_press(page: Page, tmp_path: Path) -> None:
+    """Rows alone answer at once, the pool answers the same question by itself when it is there."""
+    words = {"billing": "invoice charge card", "delivery": "parcel courier late", "account": "password login mail"}
+    rows = [f"{' '.join(w.split()[i % 3 :])} number {i},{label}" for i in range(20) for label, w in words.items()]
+    (tmp_path / "tickets.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    open_tab(page, "Data")
+    upload(page, "#data-file", tmp_path / "tickets.csv")
+    use = page.locator("#use-data")
+    expect(use).to_have_text(re.compile(r"Use these 60 rows: encode \d+ now \(about \d+ s\) and ask"), timeout=ENCODED)
     open_tab(page, "Ask")
-    expect(page.locator("#notice")).to_contain_text("Nothing is encoded: the most similar rows alone answer")
-    page.locator("#query textarea").fill("Who wrote Hamlet ?")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Nothing is encoded: the most similar rows alone answer")
+    expect(notice.get_by_role("button")).to_have_text(re.compile("^Use these 60 rows: encode "))
+    page.locator("#query textarea").fill("where is my parcel")
     page.locator("#query textarea").press("Enter")
-    expect(page.locator("#dbsa-answer h2")).to_have_text("Similar rows alone", timeout=ENCODED)
+    heading = page.locator("#dbsa-answer h2")
+    expect(heading).to_have_text("Similar rows alone", timeout=ENCODED)
     expect(page.locator("#comparison")).to_contain_text("The comparison comes when the pool is encoded")
     expect(page.locator("#messages")).to_be_hidden()
-    open_tab(page, "Encode")
-    page.locator("#encode").click()
-    open_tab(page, "Ask")
-    expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows", timeout=ENCODED)
-    expect(page.locator("#query textarea")).to_have_value("Who wrote Hamlet ?")
-    expect(page.locator("#notice")).to_be_hidden()
+    open_tab(page, "Data")
+    use.click()
+    expect(page.locator("#query textarea")).to_be_visible()
+    expect(heading).to_have_text("DBSA + similar rows", timeout=ENCODED)
+    expect(page.locator("#query textarea")).to_have_value("where is my parcel")
+    expect(page.locator("#header")).to_contain_text("encoded, ready")
+    expect(notice).to_be_hidden()
+    open_tab(page, "Data")
+    expect(use).to_have_text("Ask about these 60 rows", timeout=SOON)
 
 
 def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:

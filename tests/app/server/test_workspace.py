@@ -15,6 +15,7 @@ from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.data import label_rows, render_data
+from app.tabs.offer import use_data, use_words
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, SettingsError
 from dbsa_core.files.spreadsheet import restored
@@ -306,3 +307,48 @@ def test_settings_are_all_taken_or_none(session: Session) -> None:
     apply_controls(session, None, 1, False, 0.5, 0, *rest)
     assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0)
     assert session.query_settings == QuerySettings(ratio=0.5, fresh_demonstrations=0)
+
+
+def test_a_press_before_the_model_is_there_encodes_once_it_is(model: LanguageModel, table: Table) -> None:
+    """Nobody waits for the model but the job."""
+    release = threading.Event()
+
+    def load(source: str) -> LanguageModel:
+        assert release.wait(SOON)
+        return model
+
+    workspace = Workspace(load=load)
+    session = workspace.session(None)
+    workspace.set_data(session, table)
+    session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+    assert use_words(workspace, session) == "Use these 36 rows: encode some of them and ask"
+    use_data(workspace, session)
+    job = workspace.job(session, "encode")
+    assert job is not None
+    assert use_words(workspace, session) == "Ask about these 36 rows"
+    use_data(workspace, session)
+    assert workspace.job(session, "encode") is job, "pressed twice"
+    release.set()
+    assert job.wait(SOON)
+    assert (job.state, job.message) == ("done", "")
+    assert session.encoded is not None
+    assert session.encoded.settings == session.settings
+    use_data(workspace, session)
+    assert workspace.job(session, "encode") is job, "it is encoded"
+    session.settings = EncodeSettings(pool_tokens=1500, block_size=3)
+    rows = len(workspace.plan(session).rows)
+    assert use_words(workspace, session) == f"Use these 36 rows: encode {rows} now (about 1 s) and ask"
+    use_data(workspace, session)
+    again = workspace.job(session, "encode")
+    assert again is not job
+    assert again is not None
+    assert again.wait(SOON)
+    workspace.jobs.close()
+
+
+def test_what_cannot_be_encoded_is_said_when_it_is_pressed(workspace: Workspace, session: Session) -> None:
+    session.settings = EncodeSettings(pool_tokens=3)
+    assert use_words(workspace, session) == "Use these 36 rows and ask"
+    with pytest.raises(CapacityError, match="Not one row fits"):
+        use_data(workspace, session)
+    assert use_words(workspace, workspace.session(None)) == ""
