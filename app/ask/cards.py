@@ -21,6 +21,10 @@ TITLES = {
 }
 
 
+LONG_LABEL = 22
+"""Characters that fit a column in large type."""
+
+
 @dataclass(frozen=True)
 class Comparing:
     """Where the comparison stands while there is no answer to compare with; `offer` is a button's text."""
@@ -74,7 +78,7 @@ def _answer(method: ShownMethod) -> str:
     if method.best and further:
         notes.append(f"{count(further, 'more label')} below.")
     notes += method.notes
-    body = f'<p class="dbsa-label">{escape(method.label)}{_tag(method)}</p>{_next(method)}{_bars(method)}'
+    body = f"{_label(method)}{_next(method)}{_bars(method)}"
     foot = "".join(f'<p class="dbsa-muted">{escape(note)}</p>' for note in notes)
     return _card("dbsa-answer", TITLES[method.method], body + foot)
 
@@ -83,6 +87,12 @@ def _card(name: str, title: str, body: str) -> str:
     return (
         f'<section id="{name}" class="dbsa-panel" aria-label="{escape(title)}"><h2>{escape(title)}</h2>{body}</section>'
     )
+
+
+def _label(method: ShownMethod, kind: str = "") -> str:
+    """Large, and smaller where it is long; a name may break behind an underscore."""
+    kind += " dbsa-long" if len(method.label) > LONG_LABEL else ""
+    return f'<p class="dbsa-label{kind}">{escape(method.label).replace("_", "_<wbr>")}{_tag(method)}</p>'
 
 
 def _tag(method: ShownMethod) -> str:
@@ -132,7 +142,7 @@ def _compared(answer: ShownAnswer, comparing: Comparing | None) -> str:
 
 
 def _comparison(answer: ShownAnswer, other: ShownMethod) -> str:
-    label = f'<p class="dbsa-label dbsa-second">{escape(other.label)}{_tag(other)}</p>{_next(other)}'
+    label = f"{_label(other, ' dbsa-second')}{_next(other)}"
     said = f'<p class="dbsa-say">{_faster(answer.method, other)}{escape(_why(answer, other))}</p>'
     return _card("comparison", COMPARED, label + _times(answer.method, other) + said)
 
@@ -187,17 +197,18 @@ def _read(answer: ShownAnswer) -> str:
     outlined = '<li><span class="dbsa-key dbsa-read"></span>read for this query</li>' if answer.read else ""
     picture = f'<div class="dbsa-picture">{mask_picture(pool, answer.read)}<ul>{legend}{outlined}</ul></div>'
     words = f'<p class="dbsa-muted">{escape(_read_words(answer))}</p>'
-    title = "What was read" if answer.read else "What is encoded"
+    title = "What was read" if answer.read else "What is encoded" if pool.blocks else "What will be encoded"
     body = f"<details data-wide open><summary>{title}</summary>{picture}{words}</details>"
     return f'<section id="mask" class="dbsa-panel" aria-label="{title}">{body}</section>'
 
 
 def _read_words(answer: ShownAnswer) -> str:
     pool = answer.pool
-    dense = f"{whole_percent(pool.density)} of full attention when encoded"
+    dense = f"{whole_percent(pool.density)} of full attention"
     if answer.read:
-        return f"{len(answer.read):,} of {count(pool.blocks, 'block')}, {dense}"
-    return f"{pool.blocks:,} of {count(pool.planned, 'block')} encoded, {dense}"
+        return f"{len(answer.read):,} of {count(pool.blocks, 'block')}, {dense} when encoded"
+    done = f"{pool.blocks:,} of " if pool.blocks else ""
+    return f"{done}{count(pool.planned, 'block')}, at {dense}"
 
 
 # --- below ------------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def attention_bars(attention: ShownAttention, sinks: int) -> str:
 
 
 def _column(name: str, share: float, kind: str, widest: float) -> str:
-    height = 76 * share / widest  # the rest is for the words
+    height = 72 * share / widest  # the rest is for the words
     return (
         f'<li><span class="dbsa-over">{100 * share:.1f}</span>'
         f'<span class="dbsa-stem dbsa-of-{kind}" style="height:{height:.1f}%"></span>'

@@ -16,7 +16,7 @@ CSS: str = """
 .dbsa-notice strong { color: inherit; }
 .dbsa-ask button, .dbsa-notice button { border: 1px solid var(--button-secondary-border-color); border-radius: 5px;
   background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color);
-  padding: 0.2rem 0.8rem; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
+  padding: 0.2rem 0.8rem; margin: 0; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
 .dbsa-ask button:hover, .dbsa-notice button:hover { background: var(--button-secondary-background-fill-hover); }
 
 .dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0 0 0.5rem; }
@@ -28,6 +28,7 @@ CSS: str = """
   color: var(--dbsa-muted); margin: 0 0 0.35rem; padding: 0; }
 .dbsa-ask .dbsa-label { font-size: 1.6rem; line-height: 1.15; font-weight: 700; margin: 0; }
 .dbsa-ask .dbsa-label.dbsa-second { font-size: 1.3rem; }
+.dbsa-ask .dbsa-label.dbsa-long { font-size: 1.15rem; }
 .dbsa-ask .dbsa-label .dbsa-tag { vertical-align: middle; border-radius: 999px; }
 .dbsa .dbsa-next { color: var(--dbsa-muted); margin: 0.1rem 0 0.6rem; }
 .dbsa-ask .dbsa-row { grid-template-columns: minmax(5rem, 9.5rem) 1fr minmax(2.9rem, auto); margin-bottom: 0.3rem; }
@@ -69,7 +70,7 @@ CSS: str = """
 .dbsa-below .dbsa-panel { margin-bottom: 0.7rem; }
 
 .dbsa .dbsa-columns { display: flex; gap: 0.35rem; align-items: stretch; height: 9.5rem; margin-bottom: 0.4rem; }
-.dbsa-columns li { flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; justify-content: flex-end;
+.dbsa .dbsa-columns li { margin: 0; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column; justify-content: flex-end;
   align-items: center; font-size: 0.72rem; color: var(--dbsa-muted); font-variant-numeric: tabular-nums; }
 .dbsa-columns .dbsa-stem { width: 100%; max-width: 2.4rem; border-radius: 2px 2px 0 0; min-height: 1px;
   background: var(--dbsa-soft-blue); flex-shrink: 1; }
@@ -85,7 +86,7 @@ CSS: str = """
   .dbsa-three, .dbsa-below { grid-template-columns: minmax(0, 1fr); }
   .dbsa-three .dbsa-panel { max-height: none; }
   #ask-row { flex-direction: column; }
-  #classify { min-height: 2.75rem; width: 100%; }
+  #classify { min-height: 2.75rem; width: 100% !important; max-width: none; align-self: stretch; }
   .dbsa-chips { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 0.2rem; }
   .dbsa-chips button { white-space: nowrap; max-width: none; }
   .dbsa-notice button { flex: 1 1 auto; min-height: 2.4rem; }

@@ -20,7 +20,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen += [tag, *(name for name, _ in attrs)]
-        self.open.append(tag)
+        self.open += [tag] if tag != "wbr" else []
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

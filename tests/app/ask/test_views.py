@@ -94,6 +94,22 @@ def test_an_interval_is_shown_where_it_is_a_point_wide() -> None:
     assert "66 % · next: b 29 % to 32 %" in page
 
 
+def test_a_long_label_is_smaller_and_may_break_behind_underscores() -> None:
+    page = answer_view(answer(method=method(label="transfer_not_received_by_recipient"), compared=None))
+    assert '<p class="dbsa-label dbsa-long">transfer_<wbr>not_<wbr>received_<wbr>by_<wbr>recipient' in page
+    assert "dbsa-long" not in answer_view(answer())
+    check_harmless(page)
+
+
+def test_what_will_be_encoded_is_not_said_to_be_read() -> None:
+    planned = replace(POOL, blocks=0, encoded=0)
+    page = text_of(answer_view(answer(read=(), pool=planned, compared=None)))
+    assert "What will be encoded" in page
+    assert page.endswith("29 blocks, at 23 % of full attention")
+    part = text_of(answer_view(answer(read=(), pool=replace(POOL, blocks=12), compared=None)))
+    assert "12 of 29 blocks, at 23 % of full attention" in part
+
+
 def test_greedy_decoding_has_no_bars() -> None:
     page = text_of(answer_view(answer(method=method("dbsa", best=()), compared=None)))
     assert "label 0 no probability: greedy decoding follows one label only" in page
