@@ -98,3 +98,8 @@ def test_the_installed_app_serves_its_page_and_encodes_the_example(installed: Pa
         finally:
             program.terminate()
             program.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_the_recorded_answer_is_installed(installed: Path) -> None:
+    assert (installed / "dbsa_core" / "assets" / "example" / "answer.json").is_file()
