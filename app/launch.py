@@ -21,6 +21,7 @@ from app.tabs.ask import create_ask_tab
 from app.tabs.classify_file import create_classify_file_tab
 from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
+from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page, header_view, strip_view
 from app.theme import CSS, make_theme
@@ -73,7 +74,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ASK_CSS,
+        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

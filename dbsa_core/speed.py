@@ -52,6 +52,12 @@ def measured_speed(model: LanguageModel, pool_tokens: int | None = None) -> floa
         return reading.per_second
 
 
+def known_speed(model: LanguageModel) -> float | None:
+    """Tokens per second, where they were measured already; nothing is tried."""
+    reading = _readings.get(_key(model))
+    return None if reading is None else reading.per_second
+
+
 def note_encoding(model: LanguageModel, tokens: int, seconds: float) -> None:
     """Keep the speed of a real encoding, unless it was of too little to tell as much as what is known."""
     if not tokens or seconds <= 0:

@@ -71,7 +71,8 @@ CSS: str = """
 
 .dbsa .dbsa-columns { display: flex; gap: 0.35rem; align-items: stretch; height: 9.5rem; margin-bottom: 0.4rem; }
 .dbsa .dbsa-columns li { margin: 0; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column;
-  justify-content: flex-end; align-items: center; font-size: 0.72rem; color: var(--dbsa-muted); font-variant-numeric: tabular-nums; }
+  justify-content: flex-end; align-items: center; font-size: 0.72rem; color: var(--dbsa-muted);
+  font-variant-numeric: tabular-nums; }
 .dbsa-columns .dbsa-stem { width: 100%; max-width: 2.4rem; border-radius: 2px 2px 0 0; min-height: 1px;
   background: var(--dbsa-soft-blue); flex-shrink: 1; }
 .dbsa-columns .dbsa-stem.dbsa-of-block { background: var(--dbsa-fill-best); }

@@ -89,6 +89,8 @@ class Workspace:
     def model(self, source: str) -> LanguageModel:
         """The model of that source; the first call loads it, others wait for that."""
         source = self.check_source(source)
+        if (there := self.loaded(source)) is not None:  # also while another one is being loaded
+            return there
         with self._loading:
             if (found := self.loaded(source)) is None:
                 found = self._load(source)

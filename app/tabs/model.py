@@ -1,4 +1,4 @@
-"""The model picker of the Encode tab: the embedded model, a hub id, a folder or a GGUF file.
+"""The model picker of the Encode tab: a few models by size, with what each takes on this machine, or any other.
 
 Knows nothing about data. On an address other than the loopback it offers only what the server allows.
 """
@@ -11,88 +11,154 @@ from typing import Any
 
 import gradio as gr
 
+from app.server.catalogue import KNOWN, QUERY_TOKENS, Offer, gigabytes, offers
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.page import Page
+from app.words import duration, measured
 from dbsa_core.errors import ModelError
 from dbsa_core.model.embedded import EMBEDDED_NAME
 
-KINDS = [
-    (f"Embedded ({EMBEDDED_NAME})", EMBEDDED),
-    ("Hub id", "hub"),
-    ("Folder", "folder"),
-    ("GGUF file", "gguf"),
-]
-PLACEHOLDERS = {
-    "hub": "organisation/name, such as Qwen/Qwen2.5-0.5B",
-    "folder": "a folder made by save_pretrained, on the computer that runs this app",
-    "gguf": "a .gguf file on the computer that runs this app",
-}
+PLACEHOLDER = "organisation/name on the hub, a folder, or a .gguf file on the computer that runs this app"
+CSS = """
+.dbsa-model { text-align: left;
+  justify-content: flex-start; white-space: pre-line; font-weight: 400; line-height: 1.4; }
+.dbsa-model:disabled { opacity: 0.75; }
+"""
 
 
 def create_model_picker(page: Page) -> None:
-    workspace = page.workspace
-    restricted = workspace.allowed_models is not None
-    if restricted:
-        choices = [(_shown(source), source) for source in workspace.allowed_models or ()]
-        kind = gr.Dropdown(choices, value=workspace.default_model, label="Model", elem_id="model-kind")
+    if page.workspace.allowed_models is not None:
+        _create_allowed(page)
     else:
-        kind = gr.Radio(KINDS, value=EMBEDDED, label="Model", elem_id="model-kind")
-    place = gr.Textbox(visible=False, show_label=False, max_lines=1, max_length=400, elem_id="model-place")
-    load = gr.Button("Load this model", size="sm", visible=restricted, elem_id="load-model")
+        _create_sizes(page)
+
+
+def _create_sizes(page: Page) -> None:
+    workspace = page.workspace
+    gr.Markdown("**Models for this machine**")
+    buttons = [
+        gr.Button(known.name, size="sm", elem_classes="dbsa-model", elem_id=f"model-{number}")
+        for number, known in enumerate(KNOWN)
+    ]
     note = gr.HTML(elem_id="model-note")
-    page.restore([kind, place, load], lambda session: _restored(session, restricted))
+    with gr.Accordion("Another model", open=False, elem_id="another-model"):
+        place = gr.Textbox(
+            label="Hub id, folder or GGUF file",
+            placeholder=PLACEHOLDER,
+            max_lines=1,
+            max_length=400,
+            elem_id="model-place",
+        )
+        load = gr.Button("Load this model", size="sm", elem_id="load-model")
 
-    def pick(session: Session, kind: str) -> Sequence[Any]:
-        if restricted:
-            return [gr.skip(), gr.skip()]
-        named = kind != EMBEDDED
-        other = named or session.model_source != EMBEDDED
-        return [gr.Textbox(visible=named, value="", placeholder=PLACEHOLDERS.get(kind, "")), gr.Button(visible=other)]
+    def shown(session: Session) -> list[Any]:
+        return [*model_buttons(workspace, session), model_note(workspace, session)]
 
-    def begin(session: Session, kind: str, place: str) -> Sequence[Any]:
-        if restricted or kind == EMBEDDED:
-            source = kind
-        elif place.strip():
-            source = place
-        else:
-            raise ModelError(f"Name the model first: {PLACEHOLDERS[kind]}.")
+    def begin(session: Session, place: str) -> Sequence[Any]:
+        if not place.strip():
+            raise ModelError(f"Name the model first: {PLACEHOLDER}.")
+        workspace.load_model_job(session, place)
+        return shown(session)
+
+    def choose(source: str) -> Any:
+        def chosen(session: Session) -> Sequence[Any]:
+            workspace.load_model_job(session, source)
+            return shown(session)
+
+        return chosen
+
+    for button, known in zip(buttons, KNOWN, strict=True):
+        page.on(button.click, choose(known.source), [], [*buttons, note])
+    page.on([load.click, place.submit], begin, [place], [*buttons, note])
+    page.watch(shown, [], [*buttons, note])
+    page.restore([*buttons, note, place], lambda session: [*shown(session), _named(session)])
+
+
+def _create_allowed(page: Page) -> None:
+    workspace = page.workspace
+    choices = [(_shown(source), source) for source in workspace.allowed_models or ()]
+    kind = gr.Dropdown(choices, value=workspace.default_model, label="Model", elem_id="model-kind")
+    load = gr.Button("Load this model", size="sm", elem_id="load-model")
+    note = gr.HTML(elem_id="model-note")
+
+    def begin(session: Session, source: str) -> Sequence[Any]:
         workspace.load_model_job(session, source)
         return [model_note(workspace, session)]
 
-    page.on(kind.input, pick, [kind], [place, load], show_progress="hidden")
-    page.on([load.click, place.submit], begin, [kind, place], [note])
+    page.on(load.click, begin, [kind], [note])
     page.watch(lambda session: [model_note(workspace, session)], [], [note])
+    page.restore([kind, note], lambda session: [session.model_source, model_note(workspace, session)])
 
 
-def _restored(session: Session, restricted: bool) -> list[Any]:
-    source = session.model_source
-    if restricted:
-        return [source, gr.skip(), gr.skip()]
-    if source == EMBEDDED:
-        return [EMBEDDED, gr.Textbox(visible=False, value=""), gr.Button(visible=False)]
-    kind = "gguf" if source.lower().endswith(".gguf") else "folder" if source.startswith(("/", ".", "~")) else "hub"
-    return [kind, gr.Textbox(visible=True, value=source), gr.Button(visible=True)]
+def _named(session: Session) -> str:
+    """The source in use, where it is none of those that have a button."""
+    return "" if session.model_source in {known.source for known in KNOWN} else session.model_source
 
 
 def _shown(source: str) -> str:
     return f"Embedded ({EMBEDDED_NAME})" if source == EMBEDDED else source
 
 
-def model_note(workspace: Workspace, session: Session) -> str:
-    """How loading a model goes."""
+def model_buttons(workspace: Workspace, session: Session) -> list[Any]:
+    """Each with what it takes; off where it is in use, is being loaded, or does not fit."""
+    loaded = workspace.loaded(session.model_source)
     job = workspace.job(session, "model")
+    loading = job is not None and job.active
+    if loaded is None:
+        return [gr.Button(value=known.name, interactive=not loading and known.source != EMBEDDED) for known in KNOWN]
+    from dbsa_core.devices import free_memory
+
+    answer = session.answer
+    tokens = answer.prediction.scores.tokens if answer is not None else QUERY_TOKENS
+    found = []
+    for offer in offers(loaded, free_memory(loaded.device), tokens):
+        source = offer.model.source
+        in_use, there = source == session.model_source, workspace.loaded(source) is not None
+        refused = offer.refused and not there
+        words = offer_words(offer, in_use=in_use, there=there)
+        found.append(gr.Button(value=words, interactive=not (in_use or loading or refused)))
+    return found
+
+
+def offer_words(offer: Offer, *, in_use: bool, there: bool) -> str:
+    """Two lines: the name, and what it takes or why it does not fit."""
+    if offer.refused and not there:
+        return f"{offer.model.name}\n{offer.refused}"
+    facts = ["in use"] if in_use else ["loaded"] if there else []
+    if not there:
+        download = f"download {gigabytes(offer.download_bytes)}" if offer.download_bytes else "its files are here"
+        facts.append(download)
+    facts.append(f"memory {gigabytes(offer.memory_bytes)}")
+    if offer.seconds is not None:
+        seconds = duration(offer.seconds) if offer.seconds >= 10 else measured(offer.seconds)
+        facts.append(f"about {seconds} a query")
+    return f"{offer.model.name}\n{' · '.join(facts)}"
+
+
+def model_note(workspace: Workspace, session: Session) -> str:
+    """How loading a model goes, and what there is to know about the device."""
+    job, model = workspace.job(session, "model"), workspace.loaded(session.model_source)
     if job is None:
         started = workspace.example.job if workspace.example else None
-        if started is not None and started.state == "failed" and workspace.loaded(session.model_source) is None:
+        if started is not None and started.state == "failed" and model is None:
             return _line(f"The model could not be loaded: {started.message}")
-        return ""
+        return _device(model)
     if job.active:
-        return _line("Loading the model; what is encoded stays usable meanwhile.")
+        return _line("Loading the model; the one before it answers until it is there.")
     if job.state == "failed":
         return _line(f"The model was not loaded: {job.message}")
-    model = workspace.loaded(session.model_source)
-    return _line(f"{model.name} is loaded; it has {model.max_positions:,} positions.") if model is not None else ""
+    if model is None:
+        return ""
+    return _line(f"{model.name} is loaded; it has {model.max_positions:,} positions.") + _device(model)
+
+
+def _device(model: Any) -> str:
+    if model is None:
+        return ""
+    from dbsa_core.devices import unused_gpu
+
+    return _line(found) if (found := unused_gpu()) else ""
 
 
 def _line(text: str) -> str:

@@ -349,3 +349,17 @@ def test_another_browser_sees_nothing_of_it(page: Page, browser: Browser, url: s
     other.goto(url)
     expect(other.locator("#header")).to_contain_text("Support desk", timeout=SOON)
     other.close()
+
+
+def test_models_are_offered_by_what_they_take_here(page: Page) -> None:
+    open_tab(page, "Encode")
+    own = page.locator("#model-0")
+    expect(own).to_contain_text("in use", timeout=ENCODED)
+    expect(own).to_be_disabled()
+    expect(page.locator("#model-1")).to_have_text(re.compile(r"Qwen2.5-0.5B-Instruct\s+.*memory 2.0 GB"))
+    expect(page.locator("#model-place")).to_be_hidden()
+    page.locator("#another-model button").first.click()
+    page.locator("#model-place textarea, #model-place input").fill("no/such/folder.gguf")
+    page.locator("#load-model").click()
+    expect(page.locator("#model-note")).to_contain_text("The model was not loaded", timeout=ENCODED)
+    expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct, CPU")
