@@ -64,7 +64,7 @@ def build(workspace: Workspace) -> gr.Blocks:
             [*fixed, *page.restored_outputs],
             api_visibility="private",
             show_progress="hidden",
-            concurrency_limit=8,
+            queue=False,
         )
     demo.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return demo

@@ -17,7 +17,7 @@ from app.server.jobs import Job
 from app.server.session import Answer, Encoded, Session
 from app.server.workspace import Workspace
 from dbsa_core.data import read_queries
-from dbsa_core.errors import DataError
+from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -30,6 +30,8 @@ COMPARE_AT_ONCE_SECONDS = 10.0
 """A comparison of at most this estimate runs by itself."""
 WAIT_SECONDS = 180.0
 """How long a program's query waits for a pool that is on its way."""
+SHOW_FIRST_SECONDS = 0.3
+"""How long a comparison leaves the processor to the answer, which is on its way to the screen."""
 SETTLE_SECONDS = 20.0
 """How long a person's query waits for an encoding to say that it begins, or that there is nothing to encode."""
 NEAREST = "nearest"
@@ -128,6 +130,8 @@ def compare_with(workspace: Workspace, session: Session) -> Job:
 
     def work(job: Job) -> Prediction:
         method = _method(session, "retrieval_icl", answer.setup, answer.settings)
+        if job.asked_to_stop_within(SHOW_FIRST_SECONDS):
+            raise Cancelled("Another query came.")
         workspace.turnstile.give_way()
         with interruptible(job.cancelled):
             return method.predict(answer.prediction.query)

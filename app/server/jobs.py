@@ -65,6 +65,10 @@ class Job:
         """Whether it was asked to stop; the work looks here between its steps."""
         return self._cancel.is_set()
 
+    def asked_to_stop_within(self, seconds: float) -> bool:
+        """Wait so long, or until it is asked to stop: whether it was."""
+        return self._cancel.wait(seconds)
+
     def cancel(self) -> None:
         self._cancel.set()
 

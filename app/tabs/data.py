@@ -26,6 +26,7 @@ PREVIEW_COLUMNS = 12
 CELL_LENGTH = 240
 NAMED_LABELS = 300
 """Of more labels than this the names are not offered for change: they come with the file."""
+OPEN_ASK = "() => [...document.querySelectorAll('[role=tab]')].find(tab => tab.innerText.trim() === 'Ask').click()"
 ACCEPTED = "CSV, TSV, JSON, Parquet, .xlsx"
 
 
@@ -90,9 +91,11 @@ def create_data_tab(page: Page) -> None:
 
     def use_rows(session: Session) -> list[Any]:
         use_data(page.workspace, session)
-        return [gr.Tabs(selected="ask")]
+        return [use_button(page.workspace, session)]
 
-    page.on(use.click, use_rows, [], [page.tabs], everywhere=True)
+    # The tab changes at once, whatever the server has to do first.
+    use.click(None, None, None, js=OPEN_ASK, api_visibility="private")
+    page.on(use.click, use_rows, [], [use], show_progress="hidden")
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True)
     page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last")
     page.on(rename.click, use_names, [names], everywhere=True)

@@ -71,6 +71,7 @@ class Page:
     tabs: gr.Tabs
     _restored: list[tuple[list[Any], Callable[[Session], Sequence[Any]]]] = field(default_factory=list)
     _bind_last: list[Callable[[], Any]] = field(default_factory=list)
+    _watched: list[tuple[Callable[..., Sequence[Any]], list[Any], list[Any]]] = field(default_factory=list)
 
     def restore(self, outputs: list[Any], render: Callable[[Session], Sequence[Any]]) -> None:
         """`render(session)` gives the values of `outputs` when the page is opened or all of it is shown anew."""
@@ -110,9 +111,10 @@ class Page:
             self._bind(triggers, handler, inputs, outputs, everywhere, options)
 
     def bind_last(self) -> None:
-        """Bind what shows everything anew; to be called once all tabs have said what they restore."""
+        """Bind what shows everything anew, and the pulse; to be called once all tabs have said what they restore."""
         for bind in self._bind_last:
             bind()
+        self._bind_watched()
 
     def _bind(
         self,
@@ -144,15 +146,24 @@ class Page:
 
     def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """While something runs: `handler(session, *inputs)` at each beat, without a word where it fails."""
+        self._watched.append((handler, [*inputs], [*outputs]))
 
-        def guarded(session_id: str | None, *values: Any) -> list[Any]:
-            session = self.workspace.session(session_id)
-            found, _ = attempt(handler, session, *values)
-            shown = [gr.skip() for _ in outputs] if found is None else [*found]
-            return [*shown, header_view(self.workspace, session), self.beat(session)]
+    def _bind_watched(self) -> None:
+        """All that is watched in one request a beat."""
+        inputs = [each for _, given, _ in self._watched for each in given]
+        outputs = [each for *_, shown in self._watched for each in shown]
+
+        def beat(session_id: str | None, *values: Any) -> list[Any]:
+            session, rest = self.workspace.session(session_id), list(values)
+            found: list[Any] = []
+            for handler, given, shown in self._watched:
+                own, rest = rest[: len(given)], rest[len(given) :]
+                made, _ = attempt(handler, session, *own)
+                found += [gr.skip() for _ in shown] if made is None else [*made]
+            return [*found, header_view(self.workspace, session), self.beat(session)]
 
         self.pulse.tick(
-            guarded,
+            beat,
             [self.session_id, *inputs],
             [*outputs, self.header, self.pulse],
             api_visibility="private",
