@@ -22,7 +22,7 @@ from app.server.example import QUERIES
 from app.server.session import Answer, Session
 from app.server.workspace import Workspace
 from app.tabs.offer import use_data, use_words
-from app.tabs.page import Page, encoding_place
+from app.tabs.page import Page, encoding_place, kept_by_page
 from app.words import count, duration
 from dbsa_core.prediction import Prediction
 
@@ -72,7 +72,7 @@ def create_ask_tab(page: Page) -> None:
             with gr.Column(min_width=300):
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
-    seen, unfolded = gr.State(""), gr.State(False)
+    seen, unfolded = kept_by_page(), gr.State(False)
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 

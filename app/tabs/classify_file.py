@@ -16,7 +16,7 @@ from app.server.batch import Answers, RowsDone
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.data import ACCEPTED, column_choices, table_view
-from app.tabs.page import Page
+from app.tabs.page import Page, kept_by_page
 from app.tabs.reading import create_reading, options, sheet_choices
 from app.words import duration
 from dbsa_core.data import read_queries, read_query_table
@@ -48,7 +48,7 @@ def create_classify_file_tab(page: Page) -> None:
             progress = gr.HTML(elem_id="file-progress")
             result = gr.File(label="The file with its answers", visible=False, interactive=False, elem_id="file-result")
     shown = gr.HTML(elem_id="file-answers")
-    seen = gr.State("")
+    seen = kept_by_page()
     live = [start, stop, progress]
     ended = [result, shown]
 

@@ -16,7 +16,7 @@ from app.plots import mask_figure, mask_words
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.model import create_model_picker
-from app.tabs.page import Page
+from app.tabs.page import Page, kept_by_page
 from app.views import plan_view, progress_view, ratio_text
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DBSAError, SettingsError
@@ -74,7 +74,7 @@ def create_encode_tab(page: Page) -> None:
             progress = gr.HTML(elem_id="encode-progress")
             picture = gr.Plot(show_label=False, elem_id="plan-mask")
             words = gr.HTML()
-    seen = gr.State("")
+    seen = kept_by_page()
     controls = [size, window, sink, ratio, fresh, *further]
     live = [start, stop, progress]
     results = [planned, ratio_note, picture, words, *live]

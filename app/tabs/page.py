@@ -176,6 +176,15 @@ class Page:
         return gr.Timer(active=self.workspace.busy(session))
 
 
+def kept_by_page(value: str = "") -> Any:
+    """A value that the page itself holds, beside what it shows.
+
+    Answers of the server may reach the page in another order than they were made. A `gr.State` is the server's and
+    would say what was made last; this says what was shown last.
+    """
+    return gr.Textbox(value, visible="hidden", container=False)
+
+
 def create_page(workspace: Workspace) -> Page:
     """Header and message strip; to be called at the top of a `gr.Blocks`."""
     # The value is a random id, so its encryption in the browser protects nothing; the fixed secret survives a restart.
