@@ -20,8 +20,8 @@ ROOM = 1.2
 """Memory that must be free, as a multiple of the weights': a pool and a query want room too."""
 QUERY_TOKENS = 350
 """Tokens that go through the model for a query with eight similar rows, where none was asked yet."""
-GPU_BYTES_PER_SECOND = 1e12
-"""At which a GPU reads weights, roughly; no query is faster than once through them."""
+BYTES_PER_SECOND = 1e12
+"""At which weights are read at most, roughly, as by a GPU; no query is faster than once through them."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def offers(loaded: LanguageModel, free_bytes: int, query_tokens: int = QUERY_TOK
         memory = known.parameters * size
         seconds = None
         if speed is not None:
-            seconds = query_tokens * known.parameters / own / speed
-            if loaded.device.type != "cpu":
-                seconds = max(seconds, memory / GPU_BYTES_PER_SECOND)
+            seconds = max(query_tokens * known.parameters / own / speed, memory / BYTES_PER_SECOND)
         needs = int(ROOM * memory)
         refused = ""
         if needs > free_bytes:
