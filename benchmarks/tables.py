@@ -121,9 +121,9 @@ def app_section(found: dict[str, Any]) -> list[str]:
         "",
         paragraph(
             f"`python benchmarks/app.py`: the app in Chromium, {config['model']}, beside an empty page of Gradio and a",
-            f"model that is loaded by itself, in turn; a dropped file is {config['data']}. The prediction's own seconds",
-            "are taken off where it says so. An answer from the start waits for Gradio, then for PyTorch, transformers",
-            "and the model, which are imported and loaded behind the page;",
+            f"model that is loaded by itself, in turn; a dropped file is {config['data']}. The prediction's own",
+            "seconds are taken off where it says so. An answer from the start waits for Gradio, then for PyTorch,",
+            "transformers and the model, which are imported and loaded behind the page;",
             f"{found['device']}, {versions(found)}.",
         ),
         "",
