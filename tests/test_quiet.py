@@ -32,7 +32,7 @@ APP = """
 from app.server.example import Example
 from dbsa_core.model.language_model import LanguageModel
 LanguageModel.load = noise
-Example.start = lambda self: self._workspace.model("embedded")
+Example.start = lambda self, after: self._workspace.model("embedded")
 sys.argv = ["app.py"]
 runpy.run_path("app.py", run_name="__main__")
 """

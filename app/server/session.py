@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ class Answer:
     """Of the data."""
     compare_seconds: float
     id: str = field(default_factory=lambda: secrets.token_hex(4))
+    made: float = field(default_factory=time.monotonic)
 
     @property
     def provisional(self) -> bool:

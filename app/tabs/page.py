@@ -168,7 +168,7 @@ class Page:
             [*outputs, self.header, self.pulse],
             api_visibility="private",
             show_progress="hidden",
-            queue=False,
+            concurrency_limit=8,  # in the queue: what it sends reaches the page in the order in which it was made
         )
 
     def beat(self, session: Session) -> Any:
