@@ -91,9 +91,9 @@ def _create_allowed(page: Page) -> None:
     page.restore([kind, note], lambda session: [session.model_source, model_note(workspace, session)])
 
 
-def _named(session: Session) -> str:
-    """The source in use, where it is none of those that have a button."""
-    return "" if session.model_source in {known.source for known in KNOWN} else session.model_source
+def _named(session: Session) -> Any:
+    """The source in use, where it is none of those that have a button; else what is being typed stays."""
+    return gr.skip() if session.model_source in {known.source for known in KNOWN} else session.model_source
 
 
 def _shown(source: str) -> str:
