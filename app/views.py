@@ -82,7 +82,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="dbsa-facts">{rows}</dl>'
 
 
-def _bar(name: str, share: float, value: str, kind: str = "") -> str:
+def bar(name: str, share: float, value: str, kind: str = "") -> str:
     """One row of a bar chart: name, bar and value; `share` is that of the bar's full width."""
     width = 100 * min(1.0, max(0.0, share))
     return (
@@ -143,7 +143,7 @@ def _balance(pool: Pool) -> str:
     counts.update(demonstration.label for demonstration in pool.demonstrations)
     ordered = counts.most_common()
     largest = max(1, ordered[0][1]) if ordered else 1
-    bars = "".join(_bar(label, count / largest, f"{count:,}") for label, count in ordered[:LABEL_BARS])
+    bars = "".join(bar(label, count / largest, f"{count:,}") for label, count in ordered[:LABEL_BARS])
     rest = [count for _, count in ordered[LABEL_BARS:]]
     tail = ""
     if rest:

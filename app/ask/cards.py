@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from html import escape
 
 from app.ask.pictures import mask_picture
-from app.ask.shown import ShownAnswer, ShownLabel, ShownMethod, ShownPool
+from app.ask.shown import ShownAnswer, ShownLabel, ShownMethod
+from app.views import bar, muted
 from app.words import count, duration, measured, whole_percent
 
 TITLES = {
@@ -19,8 +20,6 @@ TITLES = {
     "retrieval_icl": "Retrieval ICL",
     "nearest": "Similar rows alone",
 }
-
-
 LONG_LABEL = 22
 """Characters that fit a column in large type."""
 
@@ -79,7 +78,7 @@ def _answer(method: ShownMethod) -> str:
         notes.append(f"{count(further, 'more label')} below.")
     notes += method.notes
     body = f"{_label(method)}{_next(method)}{_bars(method)}"
-    foot = "".join(f'<p class="dbsa-muted">{escape(note)}</p>' for note in notes)
+    foot = "".join(map(muted, notes))
     return _card("dbsa-answer", TITLES[method.method], body + foot)
 
 
@@ -120,12 +119,7 @@ def probability(label: ShownLabel) -> str:
 
 
 def _bars(method: ShownMethod) -> str:
-    rows = "".join(
-        f'<div class="dbsa-row"><span class="dbsa-name" title="{escape(label.name)}">{escape(label.name)}</span>'
-        f'<span class="dbsa-track"><span class="dbsa-fill" style="width:{100 * label.probability:.1f}%"></span></span>'
-        f'<span class="dbsa-value">{escape(probability(label))}</span></div>'
-        for label in method.best
-    )
+    rows = "".join(bar(label.name, label.probability, probability(label)) for label in method.best)
     return f'<div class="dbsa-bars">{rows}</div>' if rows else ""
 
 
@@ -151,10 +145,12 @@ def _times(*methods: ShownMethod) -> str:
     """One bar a method, on one scale."""
     longest = max(method.total for method in methods) or 1.0
     rows = "".join(
-        f'<div class="dbsa-row"><span class="dbsa-name">{escape(TITLES[method.method])}</span>'
-        f'<span class="dbsa-track"><span class="dbsa-fill{" dbsa-anew" if method.method == "retrieval_icl" else ""}" '
-        f'style="width:{100 * method.total / longest:.1f}%"></span></span>'
-        f'<span class="dbsa-value">{measured(method.total)}</span></div>'
+        bar(
+            TITLES[method.method],
+            method.total / longest,
+            measured(method.total),
+            " dbsa-anew" if method.method == "retrieval_icl" else "",
+        )
         for method in methods
     )
     return f'<div class="dbsa-bars dbsa-times">{rows}</div>'
@@ -196,9 +192,8 @@ def _read(answer: ShownAnswer) -> str:
     legend = "".join(f'<li><span class="dbsa-key dbsa-{name}"></span>{words}</li>' for name, words in _LEGEND)
     outlined = '<li><span class="dbsa-key dbsa-read"></span>read for this query</li>' if answer.read else ""
     picture = f'<div class="dbsa-picture">{mask_picture(pool, answer.read)}<ul>{legend}{outlined}</ul></div>'
-    words = f'<p class="dbsa-muted">{escape(_read_words(answer))}</p>'
     title = "What was read" if answer.read else "What is encoded" if pool.blocks else "What will be encoded"
-    body = f"<details data-wide open><summary>{title}</summary>{picture}{words}</details>"
+    body = f"<details data-wide open><summary>{title}</summary>{picture}{muted(_read_words(answer))}</details>"
     return f'<section id="mask" class="dbsa-panel" aria-label="{title}">{body}</section>'
 
 
@@ -254,8 +249,3 @@ def break_even(answer: ShownAnswer) -> str:
     if gained <= 0:
         return f"{once} By these times it does not pay for itself in speed."
     return f"{once} By these times it has paid for itself after {int(pool.seconds / gained) + 1:,} queries."
-
-
-def pool_words(pool: ShownPool) -> str:
-    """ "Support desk, 600 rows · 143 encoded"."""
-    return f"{pool.name}, {count(pool.rows, 'row')} · {pool.encoded:,} encoded"

@@ -9,6 +9,7 @@ from html import escape
 
 from app.ask.pictures import attention_bars, attention_sentence, heads_picture
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
+from app.views import muted
 from app.words import count, percent
 
 ROWS_OPEN = 1
@@ -75,7 +76,7 @@ def _looked(answer: ShownAnswer) -> str:
         return ""
     bars = (
         f'<div class="dbsa-panel"><h3>Share of attention, per cent</h3>{attention_bars(attention, sinks)}'
-        f'<p class="dbsa-muted">{escape(attention_sentence(attention, sinks))}</p></div>'
+        f"{muted(attention_sentence(attention, sinks))}</div>"
     )
     if picture := heads_picture(attention, sinks):
         bars += (

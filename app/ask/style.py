@@ -35,7 +35,7 @@ CSS: str = """
 .dbsa-ask .dbsa-bars { margin-bottom: 0.6rem; }
 .dbsa-ask .dbsa-bars .dbsa-track { border-radius: 5px; }
 .dbsa-ask .dbsa-bars .dbsa-fill { background: var(--dbsa-fill-best); }
-.dbsa-ask .dbsa-bars .dbsa-fill.dbsa-anew { background: var(--dbsa-warm); }
+.dbsa-ask .dbsa-bars .dbsa-anew .dbsa-fill { background: var(--dbsa-warm); }
 .dbsa .dbsa-say { font-size: 0.95rem; }
 .dbsa .dbsa-say strong { color: inherit; }
 

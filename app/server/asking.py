@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,19 +44,26 @@ def ready(workspace: Workspace, session: Session) -> Encoded | None:
     found = workspace.current(session)
     if found is None or session.data is None or found.data.pool.fingerprint != session.data.pool.fingerprint:
         return None
-    job = workspace.encoding(session)
-    return None if not found.pool.complete and job is not None and job.active else found
+    return None if not found.pool.complete and workspace.being_encoded(session) is not None else found
+
+
+def _awaited(
+    workspace: Workspace, session: Session, seconds: float, on_its_way: Callable[[Job], bool]
+) -> Encoded | None:
+    """`ready`, waiting so long for an encoding under way, and only while it is as `on_its_way` says."""
+    until = time.monotonic() + seconds
+    with workspace.changed:
+        while (found := ready(workspace, session)) is None and time.monotonic() < until:
+            job = workspace.being_encoded(session)
+            if job is None or not on_its_way(job):
+                break
+            workspace.changed.wait(0.1)
+    return found
 
 
 def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
     """`ready`, waiting where it is on its way; `DataError` where it is not."""
-    until = time.monotonic() + WAIT_SECONDS
-    with workspace.changed:
-        while (found := ready(workspace, session)) is None and time.monotonic() < until:
-            job = workspace.encoding(session)
-            if job is None or not job.active:
-                break
-            workspace.changed.wait(0.2)
+    found = _awaited(workspace, session, WAIT_SECONDS, lambda job: True)
     if found is None:
         why = "It was dropped to make room for others. " if session.evicted else ""
         raise DataError(f"Nothing is encoded yet. {why}Press Encode on the Encode tab, then ask again.")
@@ -64,14 +72,7 @@ def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
 
 def _ready_or_encoding(workspace: Workspace, session: Session) -> Encoded | None:
     """`ready`, once it is known whether the pool is made block by block or is there in a moment, read from a disk."""
-    until = time.monotonic() + SETTLE_SECONDS
-    with workspace.changed:
-        while (found := ready(workspace, session)) is None and time.monotonic() < until:
-            job = workspace.encoding(session)
-            if job is None or job.state != "running" or job.progress is not None:
-                break
-            workspace.changed.wait(0.1)
-    return found
+    return _awaited(workspace, session, SETTLE_SECONDS, lambda job: job.state == "running" and job.progress is None)
 
 
 def classify_text(
@@ -118,8 +119,8 @@ def ask_again(workspace: Workspace, session: Session) -> None:
 
 def may_compare(workspace: Workspace, session: Session) -> bool:
     """Whether the last answer has a pool that Retrieval ICL can be compared on, and nothing is being encoded."""
-    job = workspace.encoding(session)
-    return session.answer is not None and not session.answer.provisional and not (job is not None and job.active)
+    answer = session.answer
+    return answer is not None and not answer.provisional and workspace.being_encoded(session) is None
 
 
 def compare_with(workspace: Workspace, session: Session) -> Job:

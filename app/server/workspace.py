@@ -197,6 +197,11 @@ class Workspace:
         found: Job | None = self.example.job if session.encoded is None else None
         return found
 
+    def being_encoded(self, session: Session) -> Job | None:
+        """`encoding`, while it is queued or running."""
+        job = self.encoding(session)
+        return job if job is not None and job.active else None
+
     def stale_reasons(self, session: Session) -> list[str]:
         """How the session's data and settings differ from those of what queries read; empty where they agree."""
         encoded = self.current(session)

@@ -6,20 +6,19 @@ Knows nothing about how blocks are encoded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from app.ask.cards import Comparing, answer_view, notice_view, phases_view
-from app.ask.from_prediction import shown_answer, shown_method
+from app.ask.from_prediction import shown_answer
 from app.ask.lists import below_view
 from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
 from app.plots import attention_figure, mask_figure
 from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
 from app.server.example import QUERIES
-from app.server.session import Answer, Session
+from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.offer import use_data, use_words
 from app.tabs.page import Page, encoding_place, kept_by_page
@@ -136,10 +135,10 @@ def _restored(workspace: Workspace, session: Session) -> list[Any]:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def current_answer(session: Session) -> ShownAnswer | None:
-    """The session's last answer as it is shown, without what it is compared with."""
+def current_answer(session: Session, compared: Prediction | None = None) -> ShownAnswer | None:
+    """The session's last answer as it is shown, beside what it is compared with."""
     found = session.answer
-    return None if found is None else shown_answer(found.prediction, found.setup, found.settings, found.name)
+    return None if found is None else shown_answer(found.prediction, found.setup, found.settings, found.name, compared)
 
 
 def recorded_answer(workspace: Workspace, session: Session) -> ShownAnswer | None:
@@ -158,13 +157,11 @@ def _recorded(workspace: Workspace, session: Session) -> Recorded | None:
 
 def render_views(workspace: Workspace, session: Session) -> list[Any]:
     """Notice, answer, what stands below it, the phases, and whether there are details."""
-    answer = current_answer(session) or recorded_answer(workspace, session)
+    compared, comparing = _compared(workspace, session)
+    answer = current_answer(session, compared) or recorded_answer(workspace, session)
     notice = notice_of(workspace, session)
     if answer is None:
         return [notice, _EMPTY, "", "", gr.Accordion(visible=False)]
-    comparing = None
-    if session.answer is not None:
-        answer, comparing = _compared(workspace, session, session.answer, answer)
     below = gr.Accordion(visible=session.answer is not None)
     return [notice, answer_view(answer, comparing), below_view(answer), phases_view(answer), below]
 
@@ -172,22 +169,22 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
 _EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
 
 
-def _compared(
-    workspace: Workspace, session: Session, answer: Answer, shown: ShownAnswer
-) -> tuple[ShownAnswer, Comparing | None]:
-    """The answer with Retrieval ICL's; or where that stands, and its price."""
+def _compared(workspace: Workspace, session: Session) -> tuple[Prediction | None, Comparing | None]:
+    """Retrieval ICL's answer to the session's last query; or where that stands, and its price."""
+    answer = session.answer
+    if answer is None:
+        return None, None
     job, price = workspace.job(session, "compare"), f"about {duration(answer.compare_seconds)}"
     if job is not None and job.state == "done" and isinstance(job.result, Prediction):
-        rows_of_file = [demonstration.row for demonstration in answer.setup.task.pool.demonstrations]
-        return replace(shown, compared=shown_method(job.result, rows_of_file)), None
+        return job.result, None
     if not may_compare(workspace, session):
-        return shown, Comparing("The comparison comes when the pool is encoded.")
+        return None, Comparing("The comparison comes when the pool is encoded.")
     if job is not None and job.active:
         ahead = workspace.jobs.ahead(job)
         doing = f"waits for {count(ahead, 'other job')}" if ahead else "is re-reading its examples"
-        return shown, Comparing(f"Retrieval ICL {doing}, {price}.")
+        return None, Comparing(f"Retrieval ICL {doing}, {price}.")
     failed = f"Retrieval ICL failed: {job.message} " if job is not None and job.state == "failed" else ""
-    return shown, Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
+    return None, Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
 
 
 def render_pictures(session: Session, unfolded: bool) -> list[Any]:
@@ -216,8 +213,8 @@ def milestone(workspace: Workspace, session: Session) -> str:
 
 def notice_of(workspace: Workspace, session: Session) -> str:
     """What the answer is and is not, and what can be done about it; "" where there is nothing to say."""
-    job = workspace.encoding(session)
-    doing = encoding_place(workspace, session, job) if job is not None and job.active else ""
+    job = workspace.being_encoded(session)
+    doing = encoding_place(workspace, session, job) if job is not None else ""
     if (found := _recorded(workspace, session)) is not None:
         text = f", measured on {found.machine}, {found.date}. "
         text += "Your machine's times replace it when you press Classify."

@@ -18,9 +18,14 @@ from dbsa_core.errors import DBSAError
 
 def use_data(workspace: Workspace, session: Session) -> None:
     """Encode, unless that is under way or done already."""
-    job = workspace.encoding(session)
-    if (job is None or not job.active) and (ready(workspace, session) is None or workspace.stale_reasons(session)):
+    if not _under_way_or_done(workspace, session):
         workspace.encode(session)
+
+
+def _under_way_or_done(workspace: Workspace, session: Session) -> bool:
+    if workspace.being_encoded(session) is not None:
+        return True
+    return ready(workspace, session) is not None and not workspace.stale_reasons(session)
 
 
 def use_words(workspace: Workspace, session: Session) -> str:
@@ -28,10 +33,7 @@ def use_words(workspace: Workspace, session: Session) -> str:
     if session.data is None:
         return ""
     rows = f"these {count(len(session.data.pool), 'row')}"
-    job = workspace.encoding(session)
-    if (job is not None and job.active) or (
-        ready(workspace, session) is not None and not workspace.stale_reasons(session)
-    ):
+    if _under_way_or_done(workspace, session):
         return f"Ask about {rows}"
     if workspace.loaded(session.model_source) is None:
         return f"Use {rows}: encode some of them and ask"

@@ -256,8 +256,7 @@ def _model(workspace: Workspace, session: Session) -> str:
 
 def pool_state(workspace: Workspace, session: Session) -> tuple[str, str]:
     """A word for the style sheet, and what is encoded in words: "143 encoded, ready"."""
-    job = workspace.encoding(session)
-    if job is not None and job.active:
+    if (job := workspace.being_encoded(session)) is not None:
         return "busy", encoding_place(workspace, session, job)
     encoded = workspace.current(session)
     if encoded is None:

@@ -6,6 +6,19 @@ import re
 from html.parser import HTMLParser
 
 SCRIPT, IMAGE = "<script>alert(1)</script>", "<img src=x onerror=alert(1)>"
+ROWS = [
+    ("card lost", "lost_card"),
+    ("my card late", "card_late"),
+    (SCRIPT + " card", "refund"),
+    ("card", IMAGE),
+    ("refund it", "refund"),
+    ("my cash", "refund"),
+    ("my card is lost", "lost_card"),
+    ("card here", "card_late"),
+    ("where is it", "card_late"),
+    ("no refund", "refund"),
+]
+"""Texts and labels, two of which are evil."""
 
 
 class Tags(HTMLParser):

@@ -15,35 +15,14 @@ from app.tabs.page import header_view
 from app.theme import CSS, make_theme
 from app.words import duration, measured, ordinal, percent, whole_percent
 from dbsa_core.blocks import BlockPattern
-from dbsa_core.data import Demonstration, Pool, Problem
+from dbsa_core.data import Pool, Problem
 from dbsa_core.files.tables import Table
 from dbsa_core.methods import Setup
-from dbsa_core.settings import EncodeSettings
 from dbsa_core.stage1.progress import Progress
 from dbsa_core.stage2.step import Size
 from dbsa_core.stage2.steps import WarmUp, steps_of
-from dbsa_core.task import Task
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 from tests.tiny import tiny_model
-
-ROWS = [
-    ("card lost", "lost_card"),
-    ("my card late", "card_late"),
-    (SCRIPT + " card", "refund"),
-    ("card", IMAGE),
-    ("refund it", "refund"),
-    ("my cash", "refund"),
-    ("my card is lost", "lost_card"),
-    ("card here", "card_late"),
-    ("where is it", "card_late"),
-    ("no refund", "refund"),
-]
-
-
-@pytest.fixture(scope="module")
-def setup() -> Setup:
-    pool = Pool.of([Demonstration(text, label, row) for row, (text, label) in enumerate(ROWS, start=101)])
-    return Setup.of(Task(tiny_model(), pool), EncodeSettings(block_size=2, pool_tokens=300)).encode()
 
 
 def table(**changes: object) -> Table:

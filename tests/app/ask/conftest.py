@@ -8,34 +8,13 @@ import pytest
 
 from app.ask.from_prediction import shown_answer
 from app.ask.shown import ShownAnswer
-from dbsa_core.data import Demonstration, Pool
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
-from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.task import Task
+from dbsa_core.settings import QuerySettings
 from tests.app.pages import IMAGE, SCRIPT
-from tests.tiny import tiny_model
 
 QUERY = "my card is lost"
 SETTINGS = QuerySettings(ratio=0.6, fresh_demonstrations=3)
-ROWS = [
-    ("card lost", "lost_card"),
-    ("my card late", "card_late"),
-    (SCRIPT + " card", "refund"),
-    ("card", IMAGE),
-    ("refund it", "refund"),
-    ("my cash", "refund"),
-    ("my card is lost", "lost_card"),
-    ("card here", "card_late"),
-    ("where is it", "card_late"),
-    ("no refund", "refund"),
-]
-
-
-@pytest.fixture(scope="session")
-def setup() -> Setup:
-    pool = Pool.of([Demonstration(text, label, row) for row, (text, label) in enumerate(ROWS, start=101)])
-    return Setup.of(Task(tiny_model(), pool), EncodeSettings(block_size=2, pool_tokens=300)).encode()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
-from tests.app.ask.conftest import QUERY, ROWS, SETTINGS
+from tests.app.ask.conftest import QUERY, SETTINGS
+from tests.app.pages import ROWS
 
 
 def prediction_of(log_probs: list[float], way: str = "one_pass") -> Prediction:

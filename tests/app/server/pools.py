@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from app.server.session import Session
@@ -21,3 +22,17 @@ def encoded(workspace: Workspace, session: Session) -> Session:
     assert job.wait(SOON)
     assert (job.state, job.message) == ("done", "")
     return session
+
+
+def held_halfway(workspace: Workspace, session: Session) -> tuple[threading.Event, threading.Event]:
+    """Have the session's next encoding stop halfway: set once it has come so far, and to be set for it to go on."""
+    reached, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        job = workspace.job(session, "encode")
+        if job is not None and job.progress is not None and job.progress.tokens_done >= 1000:
+            reached.set()
+            assert release.wait(SOON)
+
+    workspace.turnstile.give_way = hold  # type: ignore[method-assign]
+    return reached, release

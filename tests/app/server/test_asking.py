@@ -14,7 +14,7 @@ from app.server.workspace import Workspace
 from dbsa_core import QuerySettings
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.files.tables import read_table
-from tests.app.server.pools import ROWS, SOON, encoded, write_csv
+from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, write_csv
 
 
 def test_encode_then_ask_then_compare(workspace: Workspace, session: Session) -> None:
@@ -87,15 +87,7 @@ def test_before_encoding_the_most_similar_rows_answer(workspace: Workspace, sess
 def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
     workspace: Workspace, session: Session
 ) -> None:
-    reached, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        job = workspace.job(session, "encode")
-        if job is not None and job.progress is not None and job.progress.tokens_done >= 1000:
-            reached.set()
-            assert release.wait(SOON)
-
-    workspace.turnstile.give_way = hold  # type: ignore[method-assign]
+    reached, release = held_halfway(workspace, session)
     job = workspace.encode(session)
     assert reached.wait(SOON)
     assert workspace.current(session) is not None

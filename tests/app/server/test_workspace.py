@@ -22,7 +22,7 @@ from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import ANSWER_COLUMNS
-from tests.app.server.pools import ROWS, SOON, encoded, write_csv
+from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, write_csv
 
 
 def test_sessions_are_apart_and_found_again(workspace: Workspace, session: Session) -> None:
@@ -60,15 +60,7 @@ def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, sessi
 
 def test_a_running_encoding_can_be_asked_and_refuses_a_second(workspace: Workspace, session: Session) -> None:
     session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
-    reached, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        job = workspace.job(session, "encode")
-        if job is not None and job.progress is not None and job.progress.tokens_done >= 1000:
-            reached.set()
-            assert release.wait(SOON)
-
-    workspace.turnstile.give_way = hold  # type: ignore[method-assign]
+    reached, release = held_halfway(workspace, session)
     job = workspace.encode(session)
     assert reached.wait(SOON)
     with pytest.raises(CapacityError, match="running already"):
