@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,6 @@ class Answer:
     """Of the data."""
     compare_seconds: float
     id: str = field(default_factory=lambda: secrets.token_hex(4))
-    made: float = field(default_factory=time.monotonic)
 
     @property
     def provisional(self) -> bool:
@@ -104,10 +103,26 @@ class Session:
     jobs: dict[str, str] = field(default_factory=dict)
     """Id of the last job of each kind."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _handled: set[object] = field(default_factory=set, repr=False)
     _task: tuple[Any, Task] | None = None
     _plan: tuple[Any, EncodingPlan] | None = None
     _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
     """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
+
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """While something that its page asked for is being done."""
+        this = object()
+        self._handled.add(this)
+        try:
+            yield
+        finally:
+            self._handled.discard(this)
+
+    @property
+    def handled(self) -> bool:
+        """Whether something that its page asked for is being done."""
+        return bool(self._handled)
 
     def method_name(self) -> str:
         """DBSA's name in the registry: the paper's, or ours with similar examples."""

@@ -248,11 +248,8 @@ class Workspace:
     def busy(self, session: Session) -> bool:
         """Whether a page of this session has something to watch."""
         mine = (self.job(session, kind) for kind in session.jobs)
-        now, answer = time.monotonic(), session.answer
-        active = any(job is not None and (job.active or now - (job.ended or 0) < 4) for job in mine)
-        # A beat that began before the answer may reach the page after it, so there is one more.
-        active = active or (answer is not None and now - answer.made < 4)
-        return active or (self.example is not None and self.example.recently_active)
+        active = any(job is not None and (job.active or time.monotonic() - (job.ended or 0) < 4) for job in mine)
+        return active or session.handled or (self.example is not None and self.example.recently_active)
 
     def load_model_job(self, session: Session, source: str) -> Job:
         """Load a model in the background and make it the session's."""

@@ -129,11 +129,12 @@ class Page:
 
         def guarded(session_id: str | None, *values: Any) -> list[Any]:
             session = self.workspace.session(session_id)
-            found, message = attempt(handler, session, *values)
-            # After an error too: what was taken before it, such as a file whose columns have to be named, is shown.
-            found = [*([gr.skip() for _ in outputs] if found is None else found)]
-            found += self.render(session) if everywhere else []
-            return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
+            with session.handling():
+                found, message = attempt(handler, session, *values)
+                # After an error too: what was taken before it, such as a file whose columns have to be named, is shown.
+                found = [*([gr.skip() for _ in outputs] if found is None else found)]
+                found += self.render(session) if everywhere else []
+                return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
 
         gr.on(
             triggers,
@@ -168,11 +169,14 @@ class Page:
             [*outputs, self.header, self.pulse],
             api_visibility="private",
             show_progress="hidden",
-            concurrency_limit=8,  # in the queue: what it sends reaches the page in the order in which it was made
+            queue=False,  # Gradio opens and closes a stream for what is queued; a press in that moment could be lost
         )
 
     def beat(self, session: Session) -> Any:
-        """The pulse runs while a job of the session does, and a little longer."""
+        """The pulse runs while a job of the session or a handler does, and then once more.
+
+        What a beat made before the answer may reach the page after it; the next one puts that right.
+        """
         return gr.Timer(active=self.workspace.busy(session))
 
 
