@@ -181,7 +181,7 @@ _VIEWS = """
 .dbsa .dbsa-progressbar > span { display: block; height: 100%; background: var(--dbsa-fill-best);
   transition: width 0.3s; }
 .dbsa-is-failed .dbsa-progressbar > span { background: var(--dbsa-error-line); }
-.dbsa-is-stopped .dbsa-progressbar > span, .dbsa-is-stale .dbsa-progressbar > span {
+.dbsa-is-stopped .dbsa-progressbar > span, .dbsa-is-changed .dbsa-progressbar > span {
   background: var(--dbsa-warning-line); }
 
 .dbsa .dbsa-cardhead { display: flex; flex-wrap: wrap; gap: 0.3rem 0.6rem; align-items: baseline;

@@ -173,29 +173,29 @@ def plan_view(plan: EncodingPlan) -> str:
     return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', _facts(facts), _notes(plan.notes))
 
 
-def progress_view(progress: Progress | None, state: str) -> str:
-    """How far the encoding is. `state`: none, running, stopped, ready, failed or stale."""
+def progress_view(progress: Progress | None, state: str, note: str = "") -> str:
+    """How far the encoding is. `state`: none, running, stopped, ready, failed or changed; `note` stands below."""
     at = _place(progress)
     heads = {
         "none": "Not encoded yet.",
         "running": f"Encoding: {at or 'starting'}",
-        "stopped": f"Stopped after {at}; the blocks that are done can be asked." if at else "Stopped before any block.",
-        "ready": f"Ready: {count(progress.blocks_total, 'block')} encoded" if progress else "Ready.",
+        "stopped": f"Stopped after {at}." if at else "Stopped before any block.",
+        "ready": f"Ready: {count(progress.blocks_total, 'block')} encoded." if progress else "Ready.",
         "failed": f"Encoding failed after {at}." if at else "Encoding failed.",
-        "stale": "Stale: settings or data changed since this pool was encoded. Encode anew to use them.",
+        "changed": "Encode anew to use what was changed.",
     }
     share = 1.0 if state == "ready" else _share(progress)
     bar = (
         f'<div class="dbsa-progressbar" role="progressbar" aria-label="Encoding" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}"><span style="width:{100 * share:.1f}%"></span></div>'
     )
-    shown = bar if state != "none" else ""
     details = _speed(progress, state)
     return view(
         f"progress dbsa-is-{escape(state)}",
         f'<p class="dbsa-lead" aria-live="polite">{escape(heads[state])}</p>',
-        shown,
+        bar if state != "none" else "",
         muted(details) if details else "",
+        f"<p>{escape(note)}</p>" if note else "",
     )
 
 

@@ -44,7 +44,7 @@ def ready(workspace: Workspace, session: Session) -> Encoded | None:
     found = workspace.current(session)
     if found is None or session.data is None or found.data.pool.fingerprint != session.data.pool.fingerprint:
         return None
-    return None if not found.pool.complete and workspace.being_encoded(session) is not None else found
+    return found if found.settled else None
 
 
 def _awaited(

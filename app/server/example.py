@@ -97,7 +97,7 @@ class Example:
         done = encode_in_steps(
             self.task,
             made,
-            publish=lambda encoded: self._publish(made, encoded),
+            publish=lambda encoded, last: self._publish(made, encoded, settled=last),
             report=job.report,
             cancelled=job.cancelled,
             give_way=workspace.turnstile.give_way,
@@ -106,9 +106,9 @@ class Example:
             self._keep(done)
         return done
 
-    def _publish(self, made: EncodingPlan, encoded: EncodedPool) -> None:
+    def _publish(self, made: EncodingPlan, encoded: EncodedPool, *, settled: bool = True) -> None:
         assert self.task is not None
-        self.encoded = Encoded(dbsa.Setup(self.task, made, encoded), self.data, self.settings)
+        self.encoded = Encoded(dbsa.Setup(self.task, made, encoded), self.data, self.settings, settled)
         self._workspace.announce()
 
     def _folder(self) -> Path:

@@ -54,6 +54,8 @@ class Encoded:
     setup: Setup
     data: Data
     settings: EncodeSettings
+    settled: bool = True
+    """Whether queries may read it: not while its first blocks are only being made."""
 
     @property
     def pool(self) -> EncodedPool:
@@ -95,6 +97,8 @@ class Session:
     query_settings: QuerySettings = field(default_factory=QuerySettings)
     template: PromptTemplate = field(default_factory=PromptTemplate)
     encoded: Encoded | None = None
+    part: Encoded | None = None
+    """What an encoding had done when it was stopped, while a pool from before answers; the user chooses."""
     evicted: bool = False
     """Whether its encoded pool was dropped to make room."""
     answer: Answer | None = None

@@ -18,42 +18,52 @@ from dbsa_core.speed import note_encoding
 from dbsa_core.stage1.encoding import append_blocks, encode_blocks
 from dbsa_core.stage1.progress import OnProgress, Progress
 
-QUERYABLE_TOKENS = 1_000
-"""From here on, what is done is published: with less, a query finds next to nothing to read."""
-
 
 def encode_in_steps(
     task: Task,
     plan: EncodingPlan,
     *,
-    publish: Callable[[EncodedPool], None],
+    begun: EncodedPool | None = None,
+    publish: Callable[[EncodedPool, bool], None],
     report: OnProgress,
     cancelled: Callable[[], bool],
     give_way: Callable[[], None],
 ) -> EncodedPool:
-    """Carry a plan out a few blocks at a time, publishing each state, so that queries can read what is done.
+    """Carry a plan out a few blocks at a time, after those of `begun`, an earlier carrying-out that was stopped.
 
-    Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
+    `publish(encoded, last)` is told each state, so that queries can read what is done; `last` also where an error ends
+    it. Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
     """
-    encoded: EncodedPool | None = None
-    report(Progress(0, len(plan.blocks), 0, plan.tokens, 0.0))
-    for step in _steps(plan.blocks, policy_for(task.model.device).step_tokens):
-        give_way()
-        if cancelled():
-            break
-        try:
+    encoded, seconds_before = begun, begun.seconds if begun is not None else 0.0
+    tokens_before = begun.tokens if begun is not None else 0
+    done = len(begun.blocks) if begun is not None else 0
+    report(_progress(plan, encoded))
+    try:
+        for step in _steps(plan.blocks[done:], policy_for(task.model.device).step_tokens):
+            give_way()
+            if cancelled():
+                break
             with interruptible(cancelled):
                 encoded = _encode_step(task, plan, encoded, step)
-        except Cancelled:
-            break
-        if encoded.tokens >= QUERYABLE_TOKENS or encoded.complete:
-            publish(encoded)
-        # The pool's own seconds: those of encoding, without the queries that were let pass.
-        report(Progress(len(encoded.blocks), len(plan.blocks), encoded.tokens, plan.tokens, encoded.seconds))
+            publish(encoded, False)
+            report(_progress(plan, encoded))
+    except Cancelled:
+        pass
+    finally:
+        if encoded is not None and encoded is not begun:
+            publish(encoded, True)
     if encoded is None:
         raise Cancelled("Stopped before the first block was done; nothing was encoded.")
-    note_encoding(task.model, encoded.tokens, encoded.seconds)
+    if encoded is not begun:
+        note_encoding(task.model, encoded.tokens - tokens_before, encoded.seconds - seconds_before)
     return encoded
+
+
+def _progress(plan: EncodingPlan, encoded: EncodedPool | None) -> Progress:
+    """The pool's own seconds: those of encoding, without the queries that were let pass."""
+    done = (len(encoded.blocks), encoded.tokens, encoded.seconds) if encoded is not None else (0, 0, 0.0)
+    blocks, tokens, seconds = done
+    return Progress(blocks, len(plan.blocks), tokens, plan.tokens, seconds)
 
 
 def _encode_step(task: Task, plan: EncodingPlan, encoded: EncodedPool | None, step: Sequence[Block]) -> EncodedPool:

@@ -22,16 +22,15 @@ import psutil
 import dbsa_core as dbsa
 from app.server.jobs import Job, JobRegistry, Turnstile
 from app.server.models import EMBEDDED, load_model
-from app.server.session import Data, Encoded, Session, changed_settings
-from dbsa_core.errors import CapacityError, DataError, DBSAError, ModelError
+from app.server.session import Data, Encoded, Session
+from dbsa_core.errors import CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.model.embedded import EMBEDDED_NAME
 from dbsa_core.prompt import PromptTemplate
 
 if TYPE_CHECKING:
-    from dbsa_core import EncodedPool, LanguageModel, Task
+    from dbsa_core import LanguageModel, Task
     from dbsa_core.planning import EncodingPlan
-    from dbsa_core.settings import EncodeSettings
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +116,11 @@ class Workspace:
             session.data, session.settings = self.example.data, self.example.settings
         return session
 
+    def sessions(self) -> list[Session]:
+        """All of them, the one used least recently first."""
+        with self._lock:
+            return list(self._sessions.values())
+
     def _drop_old_sessions(self) -> None:
         busy = self.jobs.owners()
         idle = [id for id in self._sessions if id not in busy]
@@ -149,13 +153,12 @@ class Workspace:
             self.set_data(session, session.table)
 
     def use_example(self, session: Session) -> None:
-        """Go back to the bundled example and its settings."""
+        """Go back to the bundled example and its settings; what was encoded is kept for its own data."""
         if self.example is None:
             raise DataError("This server has no bundled example; upload a file.")
         with session.lock:
-            session.data, session.settings, session.encoded = self.example.data, self.example.settings, None
-            session.table, session.template, session.evicted = None, PromptTemplate(), False
-            session._methods = {}
+            session.data, session.settings = self.example.data, self.example.settings
+            session.table, session.template = None, PromptTemplate()
 
     def task(self, session: Session) -> Task:
         """Model and pool, tokenized. Waits for a model that is being loaded."""
@@ -184,10 +187,12 @@ class Workspace:
 
     def current(self, session: Session) -> Encoded | None:
         """What the session's queries read now: its own encoding, or as much of the example's as is done."""
-        if session.encoded is not None or self.example is None or session.data is not self.example.data:
-            return session.encoded
-        same_model = session.model_source == self.default_model
-        return self.example.encoded if same_model else None
+        mine = session.encoded
+        if self.example is None or session.data is not self.example.data or session.model_source != self.default_model:
+            return mine
+        of_it = mine is not None and mine.data.pool.fingerprint == session.data.pool.fingerprint
+        found: Encoded | None = mine if of_it else self.example.encoded
+        return found
 
     def encoding(self, session: Session) -> Job | None:
         """The last encoding that concerns the session: its own, or the example's that it reads."""
@@ -201,30 +206,6 @@ class Workspace:
         """`encoding`, while it is queued or running."""
         job = self.encoding(session)
         return job if job is not None and job.active else None
-
-    def stale_reasons(self, session: Session) -> list[str]:
-        """How the session's data and settings differ from those of what queries read; empty where they agree."""
-        encoded = self.current(session)
-        if encoded is None or session.data is None:
-            return []
-        reasons = []
-        if session.data.pool.fingerprint != encoded.data.pool.fingerprint:
-            reasons.append(f"the data (encoded: {encoded.data.name}; now: {session.data.name})")
-        model = self.loaded(session.model_source)
-        if model is not encoded.setup.task.model:
-            reasons.append(f"the model (encoded by {encoded.setup.task.model.name})")
-        if session.template != encoded.template:
-            reasons.append("the words around texts and labels")
-        return reasons or self._changed_settings(session, encoded)
-
-    def _changed_settings(self, session: Session, encoded: Encoded) -> list[str]:
-        if session.settings == encoded.settings:
-            return []
-        try:
-            now, then = self.plan(session), encoded.setup.plan
-        except DBSAError:
-            return ["the settings"]
-        return changed_settings(then, now, encoded.settings, session.settings)
 
     # --- jobs ---
 
@@ -261,61 +242,3 @@ class Workspace:
             return found
 
         return self.submit(session, "model", work)
-
-    def encode(self, session: Session) -> Job:
-        """Encode after the session's plan; where the model is on its way, as data and settings are once it is there.
-
-        The old pool answers queries until the new one is done or stopped.
-        """
-        waits = session.data is not None and self.loaded(session.model_source) is None
-        prepared = None if waits else self._prepared(session)
-
-        def work(job: Job) -> EncodedPool:
-            self.model(session.model_source)
-            from app.server.steps import encode_in_steps  # with the model, and not before it: it loads PyTorch
-
-            task, made, data, settings = prepared or self._prepared(session)
-            first = self.current(session) is None
-
-            def publish(encoded: EncodedPool) -> None:
-                session.encoded = Encoded(dbsa.Setup(task, made, encoded), data, settings)
-                session._methods, session.evicted = {}, False
-                self._make_room(session)
-                self.announce()
-
-            done = encode_in_steps(
-                task,
-                made,
-                publish=publish if first else lambda _: None,
-                report=job.report,
-                cancelled=job.cancelled,
-                give_way=self.turnstile.give_way,
-            )
-            publish(done)
-            return done
-
-        return self.submit(session, "encode", work)
-
-    def _prepared(self, session: Session) -> tuple[Task, EncodingPlan, Data, EncodeSettings]:
-        """What is to be encoded now; `CapacityError` where this server does not keep pools of that size."""
-        with session.lock:
-            task, made, data, settings = self.task(session), self.plan(session), session.data, session.settings
-        assert data is not None
-        if made.num_bytes > self.budget_bytes:
-            raise CapacityError(
-                f"The plan needs {made.num_bytes / 1e6:,.0f} MB, and this server keeps at most "
-                f"{self.budget_bytes / 1e6:,.0f} MB of encoded pools; choose fewer pool tokens."
-            )
-        return task, made, data, settings
-
-    def _make_room(self, keep: Session) -> None:
-        """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
-        with self._lock:
-            held = [session for session in self._sessions.values() if session.encoded is not None]
-            used = sum(session.encoded.pool.num_bytes for session in held if session.encoded)
-            for session in held:
-                if used <= self.budget_bytes:
-                    break
-                if session is not keep and session.encoded is not None:
-                    used -= session.encoded.pool.num_bytes
-                    session.encoded, session.answer, session._methods, session.evicted = None, None, {}, True

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.server.asking import classify_text
+from app.server.encoding import begin_encoding, pool_state
 from app.server.jobs import unexpected
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -46,10 +47,11 @@ def create_api(workspace: Workspace) -> None:
             }
 
     def encode(request: gr.Request) -> dict:
-        """Start encoding after the plan; ask `status` how it goes."""
+        """Start encoding after the plan, or go on where that was stopped; ask `status` how it goes."""
         with told():
             session = session_of(request)
-            workspace.encode(session)
+            if pool_state(workspace, session).kind != "ready":
+                begin_encoding(workspace, session)
             return status_of(workspace, session)
 
     def status(request: gr.Request) -> dict:
@@ -104,7 +106,7 @@ class told:
 
 def status_of(workspace: Workspace, session: Session) -> dict[str, Any]:
     """State of the encoding job ("none" before the first), and what queries read."""
-    job, encoded = workspace.job(session, "encode"), workspace.current(session)
+    job, state = workspace.job(session, "encode"), pool_state(workspace, session)
     progress = job.progress if job is not None and isinstance(job.progress, Progress) else None
     return {
         "state": job.state if job is not None else "none",
@@ -112,6 +114,6 @@ def status_of(workspace: Workspace, session: Session) -> dict[str, Any]:
         "blocks_done": progress.blocks_done if progress else 0,
         "blocks_total": progress.blocks_total if progress else 0,
         "seconds_left": round(progress.seconds_left, 1) if progress else None,
-        "blocks_to_read": len(encoded.pool.blocks) if encoded is not None else 0,
-        "changed_since": workspace.stale_reasons(session),
+        "blocks_to_read": len(state.encoded.pool.blocks) if state.encoded is not None else 0,
+        "changed_since": list(state.changed),
     }

@@ -5,7 +5,7 @@ Knows nothing about how blocks are encoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -17,10 +17,11 @@ from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
 from app.plots import attention_figure, mask_figure
 from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
+from app.server.encoding import drop_part, pool_state, use_part
 from app.server.example import QUERIES
-from app.server.session import Session
+from app.server.session import Encoded, Session
 from app.server.workspace import Workspace
-from app.tabs.offer import use_data, use_words
+from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_data, use_part_words, use_words
 from app.tabs.page import Page, encoding_place, kept_by_page
 from app.words import count, duration
 from dbsa_core.prediction import Prediction
@@ -83,9 +84,12 @@ def create_ask_tab(page: Page) -> None:
         compare_with(workspace, session)
         return render_views(workspace, session)
 
-    def use_rows(session: Session) -> Sequence[Any]:
-        use_data(workspace, session)
-        return [*render_views(workspace, session), milestone(workspace, session)]
+    def choose(which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
+        def chosen(session: Session) -> Sequence[Any]:
+            which(workspace, session)
+            return [*render_views(workspace, session), milestone(workspace, session)]
+
+        return chosen
 
     def unfold(session: Session) -> Sequence[Any]:
         # What was shown before they were unfolded may not have reached them.
@@ -115,7 +119,8 @@ def create_ask_tab(page: Page) -> None:
         page.on(chip.click, classify, [chip, unfolded], answered, **busy)
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
-    page.on(notice.apply, use_rows, [], [*views, seen])
+    for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.undo, drop_part)):
+        page.on(pressed, choose(which), [], [*views, seen])
     page.on(shown.select, begin, [], views, show_progress="hidden")
     page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
@@ -222,6 +227,7 @@ def notice_of(workspace: Workspace, session: Session) -> str:
         return notice_view(
             text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
         )
+    state = pool_state(workspace, session)
     provisional = session.answer is not None and session.answer.provisional
     pool = ready(workspace, session)
     if doing:
@@ -231,14 +237,26 @@ def notice_of(workspace: Workspace, session: Session) -> str:
             rows = count(len(session.answer.prediction.demonstration_rows), "similar row")
             return notice_view(f"Read {rows}; {doing} encoded. It is asked again when the pool is ready.")
         return notice_view(f"Encoding: {doing}. Until the pool is ready, the most similar rows alone answer.")
+    going_on = [("apply", continue_words(state))] if state.left else []
+    if state.part is not None:
+        text = f" after {_blocks(state.part)}. {stopped_words(state)}"
+        choice = ("edit", use_part_words(state)), ("undo", KEEP_OLD)
+        return notice_view(text, *going_on, *choice, strong=_STOPPED)
     if pool is None:
         return _nothing_encoded(workspace, session)
-    if reasons := workspace.stale_reasons(session):
-        return notice_view(f"Changed since this pool was encoded: {'; '.join(reasons)}. Encode anew to use it.")
-    if not pool.pool.complete:
-        done, planned = len(pool.pool.blocks), pool.pool.blocks_planned
-        return notice_view(f"Encoding was stopped: queries read {done:,} of {count(planned, 'block')}.")
+    if state.kind == "changed":
+        return notice_view(changed_words(state), ("apply", use_words(workspace, session)))
+    if state.kind == "partial":
+        return notice_view(f" after {_blocks(pool)}. {stopped_words(state)}", *going_on, strong=_STOPPED)
     return ""
+
+
+_STOPPED = "Encoding was stopped"
+
+
+def _blocks(encoded: Encoded) -> str:
+    """ "12 of 27 blocks"."""
+    return f"{len(encoded.pool.blocks):,} of {count(encoded.pool.blocks_planned, 'block')}"
 
 
 def _nothing_encoded(workspace: Workspace, session: Session) -> str:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from app.plots import mask_figure, mask_words
-from app.server.session import Session
+from app.server.encoding import PoolState, begin_encoding, drop_part, pool_state, use_part
+from app.server.session import Encoded, Session
 from app.server.workspace import Workspace
 from app.tabs.model import create_model_picker
+from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
 from app.tabs.page import Page, kept_by_page
 from app.views import plan_view, progress_view, ratio_text
 from dbsa_core.blocks import chosen_blocks
@@ -72,11 +74,14 @@ def create_encode_tab(page: Page) -> None:
                 start = gr.Button("Encode", variant="primary", elem_id="encode")
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-encode")
             progress = gr.HTML(elem_id="encode-progress")
+            with gr.Row(visible=False) as choice:
+                use_new = gr.Button(elem_id="use-part")
+                keep_old = gr.Button(KEEP_OLD, elem_id="drop-part")
             picture = gr.Plot(show_label=False, elem_id="plan-mask")
             words = gr.HTML()
     seen = kept_by_page()
     controls = [size, window, sink, ratio, fresh, *further]
-    live = [start, stop, progress]
+    live = [start, stop, progress, choice, use_new]
     results = [planned, ratio_note, picture, words, *live]
     everything = [chosen, tokens, *controls, *results]
     page.restore(everything, lambda session: render_encode(workspace, session))
@@ -96,11 +101,19 @@ def create_encode_tab(page: Page) -> None:
         return render_encode(workspace, session)
 
     def begin(session: Session) -> Sequence[Any]:
-        workspace.encode(session)
+        begin_encoding(workspace, session)
         return render_live(workspace, session)
 
     def halt(session: Session) -> Sequence[Any]:
         workspace.stop(session, "encode")
+        return render_live(workspace, session)
+
+    def use(session: Session) -> Sequence[Any]:
+        use_part(workspace, session)
+        return render_live(workspace, session)
+
+    def keep(session: Session) -> Sequence[Any]:
+        drop_part(workspace, session)
         return render_live(workspace, session)
 
     def watch(session: Session, seen: str) -> Sequence[Any]:
@@ -116,6 +129,8 @@ def create_encode_tab(page: Page) -> None:
     page.on(chosen.input, change_preset, [chosen], everything)
     page.on(start.click, begin, [], live)
     page.on(stop.click, halt, [], live, show_progress="hidden")
+    page.on(use_new.click, use, [], live)
+    page.on(keep_old.click, keep, [], live)
     page.watch(watch, [seen], [*everything, seen])
 
 
@@ -297,41 +312,52 @@ def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan) -> st
 
 
 def render_live(workspace: Workspace, session: Session, *, plannable: bool = True) -> list[Any]:
-    """Encode and Stop as they can be pressed now, and the progress."""
-    job, own = workspace.encoding(session), workspace.job(session, "encode")
+    """Encode and Stop as they can be pressed now, the progress, and the choice that a stopped encoding leaves."""
+    state, own = pool_state(workspace, session), workspace.job(session, "encode")
     running = own is not None and own.active
+    begins = plannable and not running and state.kind != "ready"
     return [
-        gr.Button(interactive=plannable and not running),
+        gr.Button(interactive=begins, value=continue_words(state) if state.left else "Encode"),
         gr.Button(interactive=running and not own.stopping, value="Stopping" if running and own.stopping else "Stop"),
-        live_view(workspace, session, job),
+        live_view(workspace, session, state),
+        gr.Row(visible=state.part is not None),
+        gr.Button(value=use_part_words(state)),
     ]
 
 
-def live_view(workspace: Workspace, session: Session, job: Any) -> str:
-    """How far the encoding is, and what was changed since."""
-    progress = job.progress if job is not None and isinstance(job.progress, Progress) else None
-    if job is not None and job.active:
-        ahead = workspace.jobs.ahead(job)
-        if job.state == "queued" and ahead:
+def live_view(workspace: Workspace, session: Session, state: PoolState) -> str:
+    """How far the encoding is, or what there is and whether it is what would be encoded now."""
+    if state.job is not None and state.active:
+        ahead = workspace.jobs.ahead(state.job)
+        if state.job.state == "queued" and ahead:
             others = "job stands" if ahead == 1 else "jobs stand"
             return f'<p class="dbsa">Waiting: {ahead} other {others} before it.</p>'
-        if progress is None and workspace.loaded(session.model_source) is None:
+        if state.progress is None and workspace.loaded(session.model_source) is None:
             return '<p class="dbsa">Loading the model.</p>'
-        return progress_view(progress, "running")
-    if job is not None and job.state == "failed":
-        return progress_view(progress, "failed") + f'<p class="dbsa">{escape(job.message)}</p>'
-    encoded = workspace.current(session)
-    if encoded is None:
-        dropped = "<p>The encoded pool was dropped to make room for others.</p>" if session.evicted else ""
-        return dropped + progress_view(None, "stopped" if job is not None and job.state == "stopped" else "none")
+        return progress_view(state.progress, "running")
+    failed = progress_view(state.progress, "failed", state.failure) if state.failure else ""
+    if state.part is not None:
+        return failed + progress_view(_progress(state.part), "stopped", stopped_words(state))
+    if state.encoded is None:
+        stopped = state.job is not None and state.job.state == "stopped"
+        dropped = "The encoded pool was dropped to make room for others." if state.evicted else ""
+        return failed or progress_view(None, "stopped" if stopped else "none", dropped)
+    if state.of_other_data:
+        kept = f"The pool of {state.encoded.data.name} is kept until this one is complete."
+        return failed + progress_view(None, "none", kept)
+    known = _progress(state.encoded)
+    if state.kind == "changed":
+        return failed + progress_view(known, "changed", f"{changed_words(state)} It answers queries until then.")
+    if state.kind == "partial":
+        return failed + progress_view(known, "stopped", stopped_words(state))
+    return failed + progress_view(known, "ready", "Nothing has changed since, so there is nothing to encode.")
+
+
+def _progress(encoded: Encoded) -> Progress:
     pool = encoded.pool
-    total = encoded.setup.plan.tokens
-    progress = Progress(len(pool.blocks), pool.blocks_planned, pool.tokens, total, max(pool.seconds, 1e-3))
-    if reasons := workspace.stale_reasons(session):
-        changed = escape("; ".join(reasons))
-        note = f'<p class="dbsa">Changed: {changed}. The old pool answers queries until then.</p>'
-        return progress_view(progress, "stale") + note
-    return progress_view(progress, "ready" if pool.complete else "stopped")
+    return Progress(
+        len(pool.blocks), pool.blocks_planned, pool.tokens, encoded.setup.plan.tokens, max(pool.seconds, 1e-3)
+    )
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

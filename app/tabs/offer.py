@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.server.asking import ready
+from app.server.encoding import PoolState, begin_encoding, pool_state
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.words import count, duration
@@ -18,14 +18,8 @@ from dbsa_core.errors import DBSAError
 
 def use_data(workspace: Workspace, session: Session) -> None:
     """Encode, unless that is under way or done already."""
-    if not _under_way_or_done(workspace, session):
-        workspace.encode(session)
-
-
-def _under_way_or_done(workspace: Workspace, session: Session) -> bool:
-    if workspace.being_encoded(session) is not None:
-        return True
-    return ready(workspace, session) is not None and not workspace.stale_reasons(session)
+    if pool_state(workspace, session).kind not in ("encoding", "ready"):
+        begin_encoding(workspace, session)
 
 
 def use_words(workspace: Workspace, session: Session) -> str:
@@ -33,8 +27,11 @@ def use_words(workspace: Workspace, session: Session) -> str:
     if session.data is None:
         return ""
     rows = f"these {count(len(session.data.pool), 'row')}"
-    if _under_way_or_done(workspace, session):
+    state = pool_state(workspace, session)
+    if state.kind in ("encoding", "ready"):
         return f"Ask about {rows}"
+    if state.left:
+        return continue_words(state)
     if workspace.loaded(session.model_source) is None:
         return f"Use {rows}: encode some of them and ask"
     try:
@@ -42,6 +39,32 @@ def use_words(workspace: Workspace, session: Session) -> str:
     except DBSAError:
         return f"Use {rows} and ask"
     return f"Use {rows}: encode {len(plan.rows):,} now (about {duration(max(plan.seconds, 1))}) and ask"
+
+
+def changed_words(state: PoolState) -> str:
+    """ "Changed since this pool was encoded: the window (2 to 1)."; of a pool that still answers."""
+    return f"Changed since this pool was encoded: {'; '.join(state.changed)}."
+
+
+def stopped_words(state: PoolState) -> str:
+    """What answers after an encoding was stopped."""
+    if state.part is None:
+        return "Queries read what is done."
+    answer = "the most similar rows alone answer" if state.of_other_data else "the pool from before answers"
+    return f"Until you choose, {answer}."
+
+
+def use_part_words(state: PoolState) -> str:
+    """ "Use the 12 new blocks"; "" where there are none to choose."""
+    return f"Use the {count(len(state.part.pool.blocks), 'new block')}" if state.part is not None else ""
+
+
+KEEP_OLD = "Keep the old pool"
+
+
+def continue_words(state: PoolState) -> str:
+    """ "Continue (20 blocks left)", of an encoding that was stopped."""
+    return f"Continue ({count(state.left, 'block')} left)"
 
 
 def use_button(workspace: Workspace, session: Session) -> Any:

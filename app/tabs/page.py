@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from app.server.encoding import pool_state
 from app.server.jobs import Job, unexpected
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
@@ -230,7 +231,7 @@ def header_view(workspace: Workspace, session: Session) -> str:
     else:
         rows = f"<b>{count(len(data.pool), 'row')}</b>"
         named.append(f"<span>{escape(data.name)}, {rows}</span>")
-    state, words = pool_state(workspace, session)
+    state, words = state_words(workspace, session)
     named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')
     model = workspace.loaded(session.model_source)
     named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in (_facts(model) if model else ())]
@@ -258,18 +259,19 @@ def _model(workspace: Workspace, session: Session) -> str:
     return f"{name}, loading"
 
 
-def pool_state(workspace: Workspace, session: Session) -> tuple[str, str]:
+def state_words(workspace: Workspace, session: Session) -> tuple[str, str]:
     """A word for the style sheet, and what is encoded in words: "143 encoded, ready"."""
-    if (job := workspace.being_encoded(session)) is not None:
-        return "busy", encoding_place(workspace, session, job)
-    encoded = workspace.current(session)
-    if encoded is None:
+    state = pool_state(workspace, session)
+    if state.job is not None and state.active:
+        return "busy", encoding_place(workspace, session, state.job)
+    if state.encoded is None or state.of_other_data:
         return "none", "nothing encoded"
-    rows = f"{len(encoded.pool.rows):,} encoded"
-    if workspace.stale_reasons(session):
+    pool = state.encoded.pool
+    rows = f"{len(pool.rows):,} encoded"
+    if state.kind == "changed":
         return "stale", f"{rows}, changed since"
-    if not encoded.pool.complete:
-        return "stale", f"{rows}, {len(encoded.pool.blocks):,} of {count(encoded.pool.blocks_planned, 'block')}"
+    if state.kind == "partial":
+        return "stale", f"{rows}, {len(pool.blocks):,} of {count(pool.blocks_planned, 'block')}"
     return "ready", f"{rows}, ready"
 
 

@@ -241,9 +241,49 @@ def test_stop_keeps_the_blocks_that_are_done(page: Page, shared_data: Path) -> N
     expect(page.locator("#encode-progress")).to_contain_text("Encoding: block", timeout=ENCODED)
     page.locator("#stop-encode").click()
     expect(page.locator("#encode-progress")).to_contain_text("Stopped after block", timeout=ENCODED)
-    expect(page.locator("#encode")).to_be_enabled()
     open_tab(page, "Ask")
-    expect(page.locator("#notice")).to_contain_text(re.compile(r"Encoding was stopped: queries read \d+ of \d+ blocks"))
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text(
+        re.compile(r"stopped after \d+ of \d+ blocks. Queries read what is done.")
+    )
+    notice.get_by_role("button", name=LEFT).click()
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
+    expect(notice).to_be_hidden(timeout=SOON)
+    open_tab(page, "Encode")
+    expect(page.locator("#encode")).to_be_disabled()
+    expect(page.locator("#encode-progress")).to_contain_text(
+        "Nothing has changed since, so there is nothing to encode."
+    )
+
+
+LEFT = re.compile(r"Continue \(\d+ blocks? left\)")
+
+
+def test_stop_while_encoding_anew_leaves_the_old_pool_answering(page: Page) -> None:
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
+    open_tab(page, "Encode")
+    expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
+    window = page.locator("#window input")
+    window.fill("1")
+    window.press("Tab")
+    changed = "Changed since this pool was encoded: the window (2 to 1)."
+    expect(page.locator("#encode-progress")).to_contain_text(changed, timeout=SOON)
+    page.locator("#encode").click()
+    expect(page.locator("#encode-progress")).to_contain_text(re.compile("Encoding: block [1-9]"), timeout=ENCODED)
+    page.locator("#stop-encode").click()
+    expect(page.locator("#encode-progress")).to_contain_text("Until you choose, the pool from before answers.")
+    expect(page.locator("#encode")).to_have_text(LEFT)
+    open_tab(page, "Ask")
+    expect(page.locator("#header")).to_contain_text("143 encoded, changed since")
+    page.get_by_role("button", name=FILTER).click()
+    expect(page.locator("#mask")).to_contain_text("of 29 blocks", timeout=ENCODED)
+    page.locator("#notice").get_by_role("button", name="Keep the old pool").click()
+    expect(page.locator("#notice")).to_contain_text(changed)
+    open_tab(page, "Encode")
+    expect(page.locator("#use-part")).to_be_hidden()
+    window.fill("2")
+    window.press("Tab")
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=SOON)
 
 
 def test_a_bad_file_shows_our_message_and_loses_nothing(page: Page, tmp_path: Path) -> None:

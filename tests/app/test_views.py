@@ -165,14 +165,14 @@ def test_progress() -> None:
     running = text_of(views.progress_view(progress, "running"))
     assert running == "Encoding: block 12 of 27 40.0 % · 400 of 1,000 tokens · 100 tokens/s · 6 s left"
     assert 'aria-valuenow="40"' in views.progress_view(progress, "running")
-    assert text_of(views.progress_view(progress, "stopped")).startswith("Stopped after block 12 of 27;")
+    assert text_of(views.progress_view(progress, "stopped")).startswith("Stopped after block 12 of 27.")
     assert text_of(views.progress_view(progress, "failed")).startswith("Encoding failed after block 12 of 27.")
     assert text_of(views.progress_view(None, "none")) == "Not encoded yet."
     assert text_of(views.progress_view(None, "running")) == "Encoding: starting"
     assert "Ready: 27 blocks" in views.progress_view(Progress(27, 27, 1000, 1000, 9.0), "ready")
-    for state in ("none", "running", "stopped", "ready", "failed", "stale"):
+    for state in ("none", "running", "stopped", "ready", "failed", "changed"):
         for known in (None, progress, Progress(0, 0, 0, 0, 0.0)):
-            check_harmless(views.progress_view(known, state))
+            check_harmless(views.progress_view(known, state, SCRIPT))
 
 
 def test_message() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from app.server.encoding import begin_encoding
 from app.server.session import Session
 from app.server.workspace import Workspace
 
@@ -18,7 +19,7 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def encoded(workspace: Workspace, session: Session) -> Session:
-    job = workspace.encode(session)
+    job = begin_encoding(workspace, session)
     assert job.wait(SOON)
     assert (job.state, job.message) == ("done", "")
     return session

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
+from app.server.encoding import begin_encoding
 from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -88,7 +90,7 @@ def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
     workspace: Workspace, session: Session
 ) -> None:
     reached, release = held_halfway(workspace, session)
-    job = workspace.encode(session)
+    job = begin_encoding(workspace, session)
     assert reached.wait(SOON)
     assert workspace.current(session) is not None
     assert ready(workspace, session) is None, "part of a pool that is being made"
@@ -144,7 +146,8 @@ def test_nothing_is_compared_while_a_pool_is_encoded_anew(workspace: Workspace, 
     encoded(workspace, session)
     release = threading.Event()
     blocker = workspace.jobs.submit("somebody", "other", lambda job: release.wait(SOON))
-    job = workspace.encode(session)
+    session.settings = replace(session.settings, window=1)
+    job = begin_encoding(workspace, session)
     answer = classify_text(workspace, session, "text about water")
     assert answer.prediction.method == "dbsa_fresh", "the pool before it answers"
     assert not may_compare(workspace, session)

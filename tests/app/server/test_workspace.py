@@ -11,6 +11,7 @@ import pytest
 
 from app.server.asking import classify_text, classify_the_file
 from app.server.batch import with_answers
+from app.server.encoding import begin_encoding, pool_state
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
@@ -49,7 +50,7 @@ def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, sessi
             job.cancel()
 
     workspace.turnstile.give_way = stop_after_first_step  # type: ignore[method-assign]
-    job = workspace.encode(session)
+    job = begin_encoding(workspace, session)
     assert job.wait(SOON)
     assert job.state == "stopped"
     pool = session.encoded.pool if session.encoded else None
@@ -61,10 +62,10 @@ def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, sessi
 def test_a_running_encoding_can_be_asked_and_refuses_a_second(workspace: Workspace, session: Session) -> None:
     session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
     reached, release = held_halfway(workspace, session)
-    job = workspace.encode(session)
+    job = begin_encoding(workspace, session)
     assert reached.wait(SOON)
     with pytest.raises(CapacityError, match="running already"):
-        workspace.encode(session)
+        begin_encoding(workspace, session)
     part = workspace.current(session)
     assert part is not None
     assert not part.pool.complete
@@ -101,12 +102,12 @@ def test_a_changed_setting_makes_the_pool_stale_by_name(
     workspace: Workspace, session: Session, change: dict[str, object], named: str
 ) -> None:
     encoded(workspace, session)
-    assert workspace.stale_reasons(session) == []
+    assert pool_state(workspace, session).changed == ()
     session.settings = replace(session.settings, **change)
-    assert any(named in reason for reason in workspace.stale_reasons(session))
+    assert any(named in reason for reason in pool_state(workspace, session).changed)
     assert classify_text(workspace, session, "still answers").prediction.label
     session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
-    assert workspace.stale_reasons(session) == []
+    assert pool_state(workspace, session).changed == ()
 
 
 def test_data_and_words_make_it_stale_and_the_ratio_does_not(
@@ -114,12 +115,12 @@ def test_data_and_words_make_it_stale_and_the_ratio_does_not(
 ) -> None:
     encoded(workspace, session)
     session.query_settings = QuerySettings(ratio=0.9, fresh_demonstrations=2)
-    assert workspace.stale_reasons(session) == []
+    assert pool_state(workspace, session).changed == ()
     session.template = PromptTemplate("Question:")
-    assert workspace.stale_reasons(session) == ["the words around texts and labels"]
+    assert pool_state(workspace, session).changed == ("the words around texts and labels",)
     session.template = PromptTemplate()
     workspace.set_data(session, read_table(write_csv(tmp_path / "other.csv", ROWS[:20])))
-    assert workspace.stale_reasons(session) == ["the data (encoded: train.csv; now: other.csv)"]
+    assert pool_state(workspace, session).changed == ("the data (encoded: train.csv; now: other.csv)",)
 
 
 def test_a_bad_file_leaves_the_data_alone(workspace: Workspace, session: Session, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_labels_get_names_and_the_pool_goes_stale(workspace: Workspace, session:
     data = workspace.set_data(session, table, "text", "label", names={"fire": "heat", "water": "stone"})
     assert data.pool.labels == ("heat", "stone")
     assert label_rows(data) == [["fire", "heat"], ["stone", "stone"], ["water", "stone"]]
-    assert "the data" in workspace.stale_reasons(session)[0]
+    assert "the data" in pool_state(workspace, session).changed[0]
     again = workspace.set_data(session, table, "text", "label")
     assert again.pool.labels == ("fire", "stone", "water")
 
@@ -192,9 +193,9 @@ def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Ta
     assert second.encoded is not None
     with pytest.raises(DataError, match="dropped to make room"):
         classify_text(workspace, first, "hello", wait=True)
-    workspace.budget_bytes = 10
+    workspace.budget_bytes, second.encoded = 10, None
     with pytest.raises(CapacityError, match="choose fewer pool tokens"):
-        workspace.encode(second)
+        begin_encoding(workspace, second)
     workspace.jobs.close()
 
 
@@ -280,7 +281,7 @@ def test_the_example_is_kept_on_disk(model: LanguageModel, tmp_path: Path) -> No
         assert (job.state, job.message) == ("done", "")
         session = workspace.session(None)
         made.append((job.progress, classify_text(workspace, session, "about water", compare=False).prediction.label))
-        assert workspace.stale_reasons(session) == []
+        assert pool_state(workspace, session).changed == ()
         workspace.jobs.close()
     assert made[0][0] is not None
     assert made[1][0] is None, "the second start encodes nothing"

@@ -1,0 +1,223 @@
+"""Encoding a session's data: what stands, what would be encoded, and which pool answers afterwards.
+
+Knows nothing about screens. A pool that answers gives way to one that is complete, or to a part that the user chose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import dbsa_core as dbsa
+from app.server.jobs import Job
+from app.server.session import Data, Encoded, Session, changed_settings
+from app.server.workspace import Workspace
+from dbsa_core.errors import CapacityError, DataError, DBSAError
+from dbsa_core.stage1.progress import Progress
+
+if TYPE_CHECKING:
+    from dbsa_core import EncodedPool, Task
+    from dbsa_core.planning import EncodingPlan
+    from dbsa_core.settings import EncodeSettings
+
+QUERYABLE_TOKENS = 1_000
+"""From here on, blocks of a first encoding are read while the others are made: less finds next to nothing to read."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoolState:
+    """Where a session's pool stands: the one place from which every part of the page takes it."""
+
+    encoded: Encoded | None
+    """What queries read, unless the data are others by now."""
+    changed: tuple[str, ...] = ()
+    """How data, model and settings differ from those of `encoded`, in words."""
+    job: Job | None = None
+    """The last encoding, under way or ended."""
+    part: Encoded | None = None
+    """What a stopped encoding had done, beside the pool that was there before it."""
+    left: int = 0
+    """Blocks that Encode would add to those of a stopped encoding; 0 where it would begin anew."""
+    evicted: bool = False
+    """Whether the pool was dropped to make room for others."""
+
+    @property
+    def active(self) -> bool:
+        """Whether blocks are being made, or wait for their turn."""
+        return self.job is not None and self.job.active
+
+    @property
+    def progress(self) -> Progress | None:
+        found = self.job.progress if self.job is not None else None
+        return found if isinstance(found, Progress) else None
+
+    @property
+    def kind(self) -> Literal["none", "encoding", "changed", "partial", "ready"]:
+        if self.active:
+            return "encoding"
+        if self.encoded is None:
+            return "none"
+        if self.changed:
+            return "changed"
+        return "ready" if self.encoded.pool.complete else "partial"
+
+    @property
+    def of_other_data(self) -> bool:
+        """Whether `encoded` cannot answer, for it was made of other data."""
+        return any(reason.startswith("the data") for reason in self.changed)
+
+    @property
+    def failure(self) -> str:
+        """Why the last encoding failed; "" where it did not."""
+        return self.job.message if self.job is not None and self.job.state == "failed" else ""
+
+
+def pool_state(workspace: Workspace, session: Session) -> PoolState:
+    """Where the session's pool stands now."""
+    encoded, job = workspace.current(session), workspace.encoding(session)
+    changed = _changed(workspace, session, encoded)
+    if job is not None and job.active:
+        return PoolState(encoded, changed, job, evicted=session.evicted)
+    return PoolState(encoded, changed, job, session.part, _left(workspace, session), session.evicted)
+
+
+def _changed(workspace: Workspace, session: Session, encoded: Encoded | None) -> tuple[str, ...]:
+    if encoded is None or session.data is None:
+        return ()
+    reasons = []
+    if session.data.pool.fingerprint != encoded.data.pool.fingerprint:
+        reasons.append(f"the data (encoded: {encoded.data.name}; now: {session.data.name})")
+    model = workspace.loaded(session.model_source)
+    if model is not encoded.setup.task.model:
+        reasons.append(f"the model (encoded by {encoded.setup.task.model.name})")
+    if session.template != encoded.template:
+        reasons.append("the words around texts and labels")
+    if reasons or session.settings == encoded.settings:
+        return tuple(reasons)
+    try:
+        now = workspace.plan(session)
+    except DBSAError:
+        return ("the settings",)
+    return tuple(changed_settings(encoded.setup.plan, now, encoded.settings, session.settings))
+
+
+def _left(workspace: Workspace, session: Session) -> int:
+    """Blocks that Encode would add to a stopped encoding's."""
+    pools = [found for found in (session.part, session.encoded) if found is not None and not found.pool.complete]
+    if not pools or session.data is None or workspace.loaded(session.model_source) is None:
+        return 0
+    try:
+        begun = _begun(session, workspace.task(session), workspace.plan(session))
+    except DBSAError:
+        return 0
+    return begun.pool.blocks_planned - len(begun.pool.blocks) if begun is not None else 0
+
+
+def _begun(session: Session, task: Task, made: EncodingPlan) -> Encoded | None:
+    """A stopped encoding of exactly that plan."""
+    for found in (session.part, session.encoded):
+        if found is None or found.pool.complete:
+            continue
+        its, plan = found.setup.task, found.setup.plan
+        same_words = (its.pool.fingerprint, its.template) == (task.pool.fingerprint, task.template)
+        if its.model is task.model and same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern):
+            return found
+    return None
+
+
+def begin_encoding(workspace: Workspace, session: Session) -> Job:
+    """Encode after the session's plan; where that was stopped before, only the blocks that are left.
+
+    Where the model is on its way, data and settings are taken as they are once it is there. A pool that was there
+    before answers queries until the new one is complete; a first one is read as it grows. Raises `DataError` where
+    there is nothing to encode, and `CapacityError` for a pool larger than this server keeps.
+    """
+    waits = session.data is not None and workspace.loaded(session.model_source) is None
+    if not waits and pool_state(workspace, session).kind == "ready":
+        raise DataError("Nothing has changed since these blocks were encoded, so there is nothing to encode.")
+    prepared = None if waits else _prepared(workspace, session)
+
+    def work(job: Job) -> EncodedPool:
+        workspace.model(session.model_source)
+        from app.server.steps import encode_in_steps  # with the model, and not before it: it loads PyTorch
+
+        task, made, data, settings = prepared or _prepared(workspace, session)
+        begun = _begun(session, task, made)
+        grows = workspace.current(session) in (None, begun)
+
+        def publish(pool: EncodedPool, last: bool) -> None:
+            if not last and (not grows or pool.tokens < QUERYABLE_TOKENS):
+                return
+            found = Encoded(dbsa.Setup(task, made, pool), data, settings, settled=last or begun is not None)
+            if grows or pool.complete:
+                _put_in_force(session, found)
+            else:
+                session.part = found
+            _make_room(workspace, session)
+            workspace.announce()
+
+        return encode_in_steps(
+            task,
+            made,
+            begun=begun.pool if begun is not None else None,
+            publish=publish,
+            report=job.report,
+            cancelled=job.cancelled,
+            give_way=workspace.turnstile.give_way,
+        )
+
+    return workspace.submit(session, "encode", work)
+
+
+def use_part(workspace: Workspace, session: Session) -> None:
+    """Have queries read what a stopped encoding had done, instead of the pool before it."""
+    with session.lock:
+        if session.part is None:
+            raise DataError("There are no new blocks to use.")
+        _put_in_force(session, session.part)
+    workspace.announce()
+
+
+def drop_part(workspace: Workspace, session: Session) -> None:
+    """Keep the pool that queries read, and forget what a stopped encoding had done."""
+    session.part = None
+    workspace.announce()
+
+
+def _put_in_force(session: Session, found: Encoded) -> None:
+    with session.lock:
+        session.encoded, session.part = found, None
+        session._methods, session.evicted = {}, False
+
+
+def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPlan, Data, EncodeSettings]:
+    """What is to be encoded now; `CapacityError` where this server does not keep pools of that size."""
+    with session.lock:
+        task, made, data, settings = workspace.task(session), workspace.plan(session), session.data, session.settings
+    assert data is not None
+    if made.num_bytes > workspace.budget_bytes:
+        raise CapacityError(
+            f"The plan needs {made.num_bytes / 1e6:,.0f} MB, and this server keeps at most "
+            f"{workspace.budget_bytes / 1e6:,.0f} MB of encoded pools; choose fewer pool tokens."
+        )
+    return task, made, data, settings
+
+
+def _make_room(workspace: Workspace, keep: Session) -> None:
+    """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
+    held = [session for session in workspace.sessions() if session.encoded is not None or session.part is not None]
+    used = sum(map(_held_bytes, held))
+    for session in held:
+        if used <= workspace.budget_bytes:
+            break
+        if session is not keep:
+            used -= _held_bytes(session)
+            with session.lock:
+                session.encoded, session.part, session.answer, session._methods = None, None, None, {}
+                session.evicted = True
+
+
+def _held_bytes(session: Session) -> int:
+    """Of the session's pools; one that goes on from another shares its memory."""
+    pools = {id(found.pool.store): found.pool.num_bytes for found in (session.encoded, session.part) if found}
+    return sum(pools.values())
