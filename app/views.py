@@ -76,9 +76,9 @@ def muted(text: str) -> str:
     return f'<p class="dbsa-muted">{escape(text)}</p>'
 
 
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
+def facts(named: Iterable[tuple[str, str]]) -> str:
     """Names and values side by side; both are plain text."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in named)
     return f'<dl class="dbsa-facts">{rows}</dl>'
 
 
@@ -126,16 +126,16 @@ def pool_summary(pool: Pool, table: Table) -> str:
     """What was read, how it is spread over the labels, and how long the texts are."""
     rows = count(len(pool), "row")
     left_out = len(table.row_numbers) + len(table.ragged_rows) - len(pool)
-    facts = [("File", table.source), ("Format", table.format)]
+    named = [("File", table.source), ("Format", table.format)]
     if table.delimiter is not None:
-        facts.append(("Delimiter", _DELIMITERS.get(table.delimiter, repr(table.delimiter))))
+        named.append(("Delimiter", _DELIMITERS.get(table.delimiter, repr(table.delimiter))))
     if table.encoding is not None:
-        facts.append(("Encoding", table.encoding))
-    facts += [("Rows", f"{rows}, {left_out:,} left out" if left_out > 0 else rows), ("Labels", f"{len(pool.labels):,}")]
+        named.append(("Encoding", table.encoding))
+    named += [("Rows", f"{rows}, {left_out:,} left out" if left_out > 0 else rows), ("Labels", f"{len(pool.labels):,}")]
     if lengths := [len(text) for text in pool.texts]:
         median, high = np.percentile(lengths, [50, 95])
-        facts.append(("Text length", f"median {median:,.0f}, 95 % up to {high:,.0f} characters"))
-    return view("pool", _facts(facts), _balance(pool), _notes(table.notes))
+        named.append(("Text length", f"median {median:,.0f}, 95 % up to {high:,.0f} characters"))
+    return view("pool", facts(named), _balance(pool), _notes(table.notes))
 
 
 def _balance(pool: Pool) -> str:
@@ -162,7 +162,7 @@ def plan_view(plan: EncodingPlan) -> str:
     shape = f"{total:,} × {count(size, 'demonstration')}"
     if last != size:
         shape = f"{shape} (the last has {last:,})" if total > 1 else f"1 × {count(last, 'demonstration')}"
-    facts = [
+    named = [
         ("Blocks", shape),
         ("Tokens", f"{plan.tokens:,}"),
         ("Attention computed", f"{percent(plan.density)} of full attention's token pairs"),
@@ -170,7 +170,7 @@ def plan_view(plan: EncodingPlan) -> str:
         ("Memory for keys and values", _size(plan.num_bytes)),
         ("Limited by", plan.limited_by),
     ]
-    return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', _facts(facts), _notes(plan.notes))
+    return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), _notes(plan.notes))
 
 
 def progress_view(progress: Progress | None, state: str, note: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,30 @@ def test_the_order_of_blocks_reaches_the_model(setup: Setup) -> None:
     one = answer(setup, "dbsa", query, ratio=0.5, order="most_to_least").scores.log_probs
     other = answer(setup, "dbsa", query, ratio=0.5, order="least_to_most").scores.log_probs
     assert not np.allclose(one, other, rtol=1e-6)
+
+
+OTHERWISE: dict[str, Any] = {
+    "ratio": 0.8,
+    "fresh_demonstrations": 3,
+    "retriever": "random",
+    "order": "most_to_least",
+    "decode": "greedy",
+    "seed": 7,
+}
+
+
+@pytest.mark.parametrize("retriever", ["bm25", "random"])
+@pytest.mark.parametrize("name", METHODS)
+def test_an_answer_depends_on_the_settings_that_its_method_names(setup: Setup, name: str, retriever: str) -> None:
+    settings = QuerySettings(ratio=0.4, fresh_demonstrations=2, retriever=retriever)
+    assert {field.name for field in fields(QuerySettings)} == set(OTHERWISE), "and these are all of them"
+    before = make_method(name, settings).fit(setup).predict("eagle flame piano")
+    for field, value in OTHERWISE.items():
+        other = replace(settings, **{field: "bm25" if value == retriever else value})
+        method = make_method(name, settings)
+        found = make_method(name, other).fit(setup).predict("eagle flame piano")
+        same = np.array_equal(found.scores.log_probs, before.scores.log_probs)
+        assert same == (field not in method.uses), field
 
 
 def test_random_blocks_depend_on_the_seed_and_not_on_words(setup: Setup) -> None:

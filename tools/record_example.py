@@ -17,6 +17,8 @@ import torch
 from app.ask.from_prediction import shown_answer
 from app.ask.recorded import FILE, Recorded, write
 from app.server.example import QUERIES, Example
+from app.server.session import Answer
+from app.server.stamps import stamp
 from app.server.workspace import Workspace
 from dbsa_core import Prediction, QuerySettings, make_method
 from dbsa_core.methods import Method
@@ -58,8 +60,9 @@ def main() -> None:
             prediction = method.predict(query, attention=turn > 0)
             own += [prediction] if turn else []
     answer, compared = map(median, runs)
-    shown = shown_answer(answer, setup, settings, example.data.name, compared)
-    recorded = Recorded(shown, machine(), date.today().isoformat(), setup.task.model.name)
+    kept = Answer(answer, setup, settings, example.data.name, 0.0, methods[0].uses)
+    shown = shown_answer(answer, setup, settings, kept.name, compared, stamp(kept))
+    recorded = Recorded(shown, machine(), date.today().isoformat())
     write(recorded, example.data.pool.fingerprint, options.out)
     if (size := options.out.stat().st_size) > LARGEST:
         raise SystemExit(f"{options.out} has {size:,} bytes, and at most {LARGEST:,} are wanted.")

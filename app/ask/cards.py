@@ -11,7 +11,7 @@ from html import escape
 
 from app.ask.pictures import mask_picture
 from app.ask.shown import ShownAnswer, ShownLabel, ShownMethod
-from app.views import bar, muted
+from app.views import bar, facts, muted
 from app.words import count, duration, measured, whole_percent
 
 TITLES = {
@@ -32,14 +32,23 @@ class Comparing:
     offer: str = ""
 
 
-def answer_view(answer: ShownAnswer, comparing: Comparing | None = None) -> str:
-    """Headline and columns. `comparing` stands in for the second answer while there is none."""
+def answer_view(answer: ShownAnswer, comparing: Comparing | None = None, outdated: str = "") -> str:
+    """Headline and columns. `comparing` stands in for the second answer while there is none; `outdated` says what of
+    what it used is no longer in force, and stands in for the headline."""
     columns = (
         _answer(answer.method),
         _compared(answer, comparing) if answer.compared is None else _comparison(answer, answer.compared),
         _read(answer),
     )
-    return f'<div class="dbsa dbsa-ask">{_headline(answer)}<div class="dbsa-three">{"".join(columns)}</div></div>'
+    head = notice_view(outdated, ("retry", "Ask again")) if outdated else _headline(answer)
+    head = f'<div class="dbsa-head">{head}<p class="dbsa-for">for: {escape(answer.query)}</p></div>'
+    kind = muted_class(outdated)
+    return f'<div class="dbsa dbsa-ask{kind}">{head}<div class="dbsa-three">{"".join(columns)}</div></div>'
+
+
+def muted_class(outdated: str) -> str:
+    """Of a view of an answer of which something is no longer in force."""
+    return " dbsa-outdated" if outdated else ""
 
 
 def notice_view(text: str, *buttons: tuple[str, str], strong: str = "") -> str:
@@ -209,8 +218,8 @@ def _read_words(answer: ShownAnswer) -> str:
 # --- below ------------------------------------------------------------------------------------------------------------
 
 
-def phases_view(answer: ShownAnswer) -> str:
-    """Seconds by phase, tokens, what a probability is, and when encoding has paid for itself."""
+def phases_view(answer: ShownAnswer, outdated: str = "") -> str:
+    """Seconds by phase, tokens, what a probability is, when encoding has paid for itself, and what was used."""
     methods = [answer.method, *([answer.compared] if answer.compared is not None else [])]
     head = "".join(f'<th scope="col">{escape(TITLES[method.method])}</th>' for method in methods)
     rows = [_row(name.capitalize(), [_cell(m.seconds.get(name, 0.0)) for m in methods]) for name in _PHASES]
@@ -222,7 +231,9 @@ def phases_view(answer: ShownAnswer) -> str:
     )
     said = [break_even(answer), f"What a probability is: {answer.method.meaning}"]
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in said if sentence)
-    return f'<div class="dbsa dbsa-phases">{table}<ul class="dbsa-notes">{notes}</ul></div>'
+    used = f"<h3>What this answer used</h3>{facts(answer.stamp)}" if answer.stamp else ""
+    body = f'{table}<ul class="dbsa-notes">{notes}</ul>{used}'
+    return f'<div class="dbsa dbsa-phases{muted_class(outdated)}">{body}</div>'
 
 
 _PHASES = ("retrieve", "assemble", "forward", "total")

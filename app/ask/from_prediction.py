@@ -28,9 +28,15 @@ Weights = Mapping[str, float]
 
 
 def shown_answer(
-    prediction: Prediction, setup: Setup, settings: QuerySettings, name: str, compared: Prediction | None = None
+    prediction: Prediction,
+    setup: Setup,
+    settings: QuerySettings,
+    name: str,
+    compared: Prediction | None = None,
+    stamp: tuple[tuple[str, str], ...] = (),
 ) -> ShownAnswer:
-    """Everything about one answer; `name` is that of the data, `compared` Retrieval ICL's prediction."""
+    """Everything about one answer; `name` is that of the data, `compared` Retrieval ICL's prediction, and `stamp` what
+    the answer used, in words."""
     rows_of_file = [demonstration.row for demonstration in setup.task.pool.demonstrations]
     selection, attention = prediction.selection, _attention(prediction.attention)
     shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
@@ -45,7 +51,7 @@ def shown_answer(
         parts=tuple(parts),
         attention=attention,
         compared=shown_method(compared, rows_of_file) if compared is not None else None,
-        retriever=settings.retriever,
+        stamp=stamp,
     )
 
 

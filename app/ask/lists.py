@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
+from app.ask.cards import muted_class
 from app.ask.pictures import attention_bars, attention_sentence, heads_picture
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
 from app.views import muted
@@ -16,9 +17,9 @@ ROWS_OPEN = 1
 """Of a block, the rows that stand there unfolded."""
 
 
-def below_view(answer: ShownAnswer) -> str:
+def below_view(answer: ShownAnswer, outdated: str = "") -> str:
     """Both halves side by side."""
-    return f'<div class="dbsa dbsa-below">{_parts(answer)}{_looked(answer)}</div>'
+    return f'<div class="dbsa dbsa-below{muted_class(outdated)}">{_parts(answer)}{_looked(answer)}</div>'
 
 
 def _parts(answer: ShownAnswer) -> str:

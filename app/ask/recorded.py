@@ -27,8 +27,6 @@ class Recorded:
     answer: ShownAnswer
     machine: str
     date: str
-    model: str
-    """Name of the model that answered."""
 
 
 def write(recorded: Recorded, fingerprint: str, file: Path = FILE) -> None:
@@ -36,7 +34,6 @@ def write(recorded: Recorded, fingerprint: str, file: Path = FILE) -> None:
     plain = {
         "machine": recorded.machine,
         "date": recorded.date,
-        "model": recorded.model,
         "data": fingerprint,
         "form": form(),
         "answer": as_json(recorded.answer),
@@ -51,7 +48,7 @@ def read(query: str, fingerprint: str, file: Path = FILE) -> Recorded | None:
         if why := _outdated(plain, query, fingerprint):
             log.warning("The recorded example is not shown: %s.", why)
             return None
-        return Recorded(from_json(plain["answer"]), plain["machine"], plain["date"], plain["model"])
+        return Recorded(from_json(plain["answer"]), plain["machine"], plain["date"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("The recorded example cannot be read: %s", error)
         return None

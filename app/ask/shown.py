@@ -135,7 +135,8 @@ class ShownAnswer:
     attention: ShownAttention | None
     compared: ShownMethod | None = None
     """Retrieval ICL's answer."""
-    retriever: str = "bm25"
+    stamp: tuple[tuple[str, str], ...] = ()
+    """Names and values of all that the answer used."""
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -165,7 +166,8 @@ def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
     compared = _method(plain["compared"]) if plain["compared"] else None
     parts = tuple(_part(part) for part in plain["parts"])
     read = tuple(plain["read"])
-    return ShownAnswer(plain["query"], pool, method, read, parts, attention, compared, plain["retriever"])
+    stamp = tuple((name, value) for name, value in plain["stamp"])
+    return ShownAnswer(plain["query"], pool, method, read, parts, attention, compared, stamp)
 
 
 def _method(plain: Mapping[str, Any]) -> ShownMethod:

@@ -19,7 +19,25 @@ CSS: str = """
   padding: 0.2rem 0.8rem; margin: 0; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
 .dbsa-ask button:hover, .dbsa-notice button:hover { background: var(--button-secondary-background-fill-hover); }
 
-.dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0 0 0.5rem; }
+.dbsa-head { position: relative; margin-bottom: 0.5rem; }
+.dbsa .dbsa-for { position: absolute; inset: 0; margin: 0; visibility: hidden; font-size: 1rem; font-weight: 600;
+  overflow: hidden; white-space: nowrap; text-overflow: ellipsis; color: var(--dbsa-muted); }
+body[data-asking] .dbsa-for { animation: dbsa-appear 0s 0.3s forwards; }
+body[data-asking] .dbsa-head > :not(.dbsa-for) { animation: dbsa-vanish 0s 0.3s forwards; }
+body[data-asking] .dbsa-three, body[data-asking] .dbsa-below { animation: dbsa-pale 0s 0.3s forwards; }
+body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; bottom: -0.35rem; width: 12%;
+  height: 2px; background: var(--dbsa-fill-best); visibility: hidden;
+  animation: dbsa-appear 0s 0.3s forwards, dbsa-pass 1.4s 0.3s ease-in-out infinite alternate; }
+@keyframes dbsa-pass { to { left: 88%; } }
+@keyframes dbsa-appear { to { visibility: visible; } }
+@keyframes dbsa-vanish { to { visibility: hidden; } }
+@keyframes dbsa-pale { to { filter: saturate(0.25) opacity(0.85); } }
+.dbsa-outdated .dbsa-panel, .dbsa-outdated .dbsa-list, .dbsa-outdated table, .dbsa-outdated ul, .dbsa-outdated dl {
+  filter: saturate(0.25); color: var(--dbsa-muted); }
+.dbsa-outdated .dbsa-panel *, .dbsa-outdated .dbsa-list *, .dbsa-outdated table * { color: var(--dbsa-muted); }
+#details:has(.dbsa-outdated) .js-plotly-plot { filter: saturate(0.25) opacity(0.8); }
+.dbsa-phases h3 { margin-top: 0.8rem; }
+.dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0; }
 .dbsa-three { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) minmax(0, 17.5rem); gap: 0.8rem; }
 .dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }

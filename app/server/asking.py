@@ -93,7 +93,8 @@ def classify_text(
     assert data is not None
     with workspace.turnstile.person():
         prediction = method.predict(query, attention=True)
-    answer = Answer(prediction, setup, settings, data.name, _compare_seconds(setup, settings, prediction))
+    seconds = _compare_seconds(setup, settings, prediction)
+    answer = Answer(prediction, setup, settings, data.name, seconds, method.uses)
     session.answer = answer
     session.jobs.pop("compare", None)
     if compare and answer.compare_seconds < COMPARE_AT_ONCE_SECONDS and may_compare(workspace, session):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dbsa_core.data import Pool, build_pool, choose_columns
@@ -76,6 +77,9 @@ class Answer:
     name: str
     """Of the data."""
     compare_seconds: float
+    uses: frozenset[str] = frozenset()
+    """Fields of the settings that it depends on."""
+    asked: datetime = field(default_factory=lambda: datetime.now().astimezone())
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property

@@ -12,6 +12,7 @@ from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, pool_state
 from app.server.jobs import unexpected
 from app.server.session import Session
+from app.server.stamps import stamp
 from app.server.workspace import Workspace
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
@@ -67,11 +68,13 @@ def create_api(workspace: Workspace) -> None:
             return status_of(workspace, session)
 
     def classify(request: gr.Request, query: str, ratio: float = 0.3, similar_examples: int = 8) -> dict:
-        """Classify one text: label, probabilities of the labels, the blocks that were read, and seconds by phase."""
+        """Classify one text: label, probabilities of the labels, the blocks that were read, seconds by phase, and what
+        was used."""
         with told():
             session = session_of(request)
             session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
-            return classify_text(workspace, session, query, compare=False, wait=True).prediction.as_json()
+            answer = classify_text(workspace, session, query, compare=False, wait=True)
+            return {**answer.prediction.as_json(), "used": dict(stamp(answer))}
 
     def load_data(path: str | None, text_column: str, label_column: str, request: gr.Request) -> dict:
         """Take a labelled file as the data. Empty column names are guessed; the answer names those that were taken."""

@@ -20,6 +20,7 @@ from app.server.asking import ask_again, classify_text, compare_with, may_compar
 from app.server.encoding import drop_part, pool_state, use_part
 from app.server.example import QUERIES
 from app.server.session import Encoded, Session
+from app.server.stamps import outdated, stamp
 from app.server.workspace import Workspace
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_data, use_part_words, use_words
 from app.tabs.page import Page, encoding_place, kept_by_page
@@ -30,6 +31,9 @@ MEAN = 0
 MAX_QUERY_CHARACTERS = 20_000
 OWN = "Type your own"
 _CLEAR = "() => { document.querySelector('#query textarea').focus(); return ''; }"
+# While a query runs, the old answer says which text it is for. A beat ends what Gradio itself would show there.
+_ASKING = "() => { document.body.dataset.asking = ''; }"
+_ANSWERED = "() => { delete document.body.dataset.asking; }"
 # A view's button names the event that its press triggers; on a narrow screen all but the answer is folded.
 _BEHAVIOUR = """
 element.addEventListener('click', event => {
@@ -80,6 +84,10 @@ def create_ask_tab(page: Page) -> None:
         classify_text(workspace, session, text or "")
         return [*render_views(workspace, session), *render_pictures(session, unfolded), milestone(workspace, session)]
 
+    def again(session: Session, unfolded: bool) -> Sequence[Any]:
+        answer = session.answer
+        return classify(session, answer.prediction.query if answer is not None else "", unfolded)
+
     def begin(session: Session) -> Sequence[Any]:
         compare_with(workspace, session)
         return render_views(workspace, session)
@@ -111,12 +119,18 @@ def create_ask_tab(page: Page) -> None:
         return [*render_views(workspace, session), *render_pictures(session, unfolded), now]
 
     answered = [*views, *pictures, seen]
-    busy = {"show_progress_on": [shown]}
-    page.on([run.click, query.submit, notice.retry], classify, [query, unfolded], answered, **busy)
+
+    def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any]) -> None:
+        gr.on(triggers, None, js=_ASKING, api_visibility="private")
+        asked = page.on(triggers, handler, inputs, answered, show_progress="hidden")
+        asked.then(None, js=_ANSWERED, api_visibility="private")
+
+    ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
+    ask(shown.retry, again, [unfolded])
     for chip in chips:
         # In the box at once, whatever the answer waits for.
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
-        page.on(chip.click, classify, [chip, unfolded], answered, **busy)
+        ask(chip.click, classify, [chip, unfolded])
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
     for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.undo, drop_part)):
@@ -143,7 +157,9 @@ def _restored(workspace: Workspace, session: Session) -> list[Any]:
 def current_answer(session: Session, compared: Prediction | None = None) -> ShownAnswer | None:
     """The session's last answer as it is shown, beside what it is compared with."""
     found = session.answer
-    return None if found is None else shown_answer(found.prediction, found.setup, found.settings, found.name, compared)
+    if found is None:
+        return None
+    return shown_answer(found.prediction, found.setup, found.settings, found.name, compared, stamp(found))
 
 
 def recorded_answer(workspace: Workspace, session: Session) -> ShownAnswer | None:
@@ -167,8 +183,8 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
     notice = notice_of(workspace, session)
     if answer is None:
         return [notice, _EMPTY, "", "", gr.Accordion(visible=False)]
-    below = gr.Accordion(visible=session.answer is not None)
-    return [notice, answer_view(answer, comparing), below_view(answer), phases_view(answer), below]
+    old, details = outdated(workspace, session), gr.Accordion(visible=session.answer is not None)
+    return [notice, answer_view(answer, comparing, old), below_view(answer, old), phases_view(answer, old), details]
 
 
 _EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
@@ -207,10 +223,11 @@ def render_pictures(session: Session, unfolded: bool) -> list[Any]:
 
 
 def milestone(workspace: Workspace, session: Session) -> str:
-    """Changes whenever the answer, its comparison, or whether something is being encoded does."""
+    """Changes whenever the answer, its comparison, whether something is being encoded, or what is in force does."""
     jobs = (workspace.job(session, "compare"), workspace.encoding(session))
     states = [f"{job.id}:{job.state}" for job in jobs if job is not None]
-    return " ".join([session.answer.id if session.answer is not None else "", *states])
+    answer = session.answer.id if session.answer is not None else ""
+    return " ".join([answer, *states, outdated(workspace, session)])
 
 
 # --- what is under way ------------------------------------------------------------------------------------------------
@@ -223,7 +240,9 @@ def notice_of(workspace: Workspace, session: Session) -> str:
     if (found := _recorded(workspace, session)) is not None:
         text = f", measured on {found.machine}, {found.date}. "
         text += "Your machine's times replace it when you press Classify."
-        text += f" Now: {doing}." if doing else ""
+        # Between loading and the first block it is not known yet whether anything has to be encoded.
+        told = job is not None and (job.progress is not None or workspace.loaded(session.model_source) is None)
+        text += f" Now: {doing}." if told else ""
         return notice_view(
             text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
         )

@@ -101,15 +101,16 @@ class Page:
         *,
         everywhere: bool = False,
         **options: Any,
-    ) -> None:
-        """Bind `handler(session, *inputs)`, which returns the values of `outputs`.
+    ) -> Any:
+        """Bind `handler(session, *inputs)`, which returns the values of `outputs`; for `.then`, unless `everywhere`.
 
         `everywhere`: all that the tabs restore is shown anew as well. An error becomes a message in the strip.
         """
         if everywhere:
             self._bind_last.append(lambda: self._bind(triggers, handler, inputs, outputs, everywhere, options))
         else:
-            self._bind(triggers, handler, inputs, outputs, everywhere, options)
+            return self._bind(triggers, handler, inputs, outputs, everywhere, options)
+        return None
 
     def bind_last(self) -> None:
         """Bind what shows everything anew, and the pulse; to be called once all tabs have said what they restore."""
@@ -125,7 +126,7 @@ class Page:
         outputs: Sequence[Any],
         everywhere: bool,
         options: dict[str, Any],
-    ) -> None:
+    ) -> Any:
         shown = [*outputs, *(self.restored_outputs if everywhere else ())]
 
         def guarded(session_id: str | None, *values: Any) -> list[Any]:
@@ -137,7 +138,7 @@ class Page:
                 found += self.render(session) if everywhere else []
                 return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
 
-        gr.on(
+        return gr.on(
             triggers,
             guarded,
             [self.session_id, *inputs],

@@ -30,6 +30,11 @@ class Method(Protocol):
         """Whether it reads the setup's encoded pool, whose seconds then belong to its setup."""
         ...
 
+    @property
+    def uses(self) -> frozenset[str]:
+        """Fields of its `QuerySettings` that its answers depend on, as they are set now."""
+        ...
+
     def fit(self, setup: Setup) -> Method:
         """Do what is done once for all queries; returns itself."""
         ...

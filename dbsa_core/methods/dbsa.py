@@ -32,6 +32,13 @@ class Dbsa:
     reads_blocks: bool = True
     _setup: Setup | None = field(default=None, repr=False)
 
+    @property
+    def uses(self) -> frozenset[str]:
+        """The seed only where blocks are drawn at random."""
+        fields = {"ratio", "retriever", "order", "decode"}
+        fields |= {"fresh_demonstrations"} if self.settings.fresh_demonstrations else set()
+        return frozenset(fields | ({"seed"} if self.settings.retriever == "random" else set()))
+
     def fit(self, setup: Setup) -> Dbsa:
         """Encode the pool where it is not (`setup.encode` does that once for several methods), and index its blocks."""
         setup = setup.encode()

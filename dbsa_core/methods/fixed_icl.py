@@ -26,6 +26,7 @@ class FixedIcl:
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "fixed_icl"
     reads_blocks: bool = False
+    uses: frozenset[str] = frozenset({"decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _prefix: Prefix | None = field(default=None, repr=False)
 

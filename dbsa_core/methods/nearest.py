@@ -25,6 +25,7 @@ class Nearest:
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "nearest"
     reads_blocks: bool = False
+    uses: frozenset[str] = frozenset({"fresh_demonstrations", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries, so that they may be captured."""

@@ -31,6 +31,7 @@ class RetrievalIcl:
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "retrieval_icl"
     reads_blocks: bool = False
+    uses: frozenset[str] = frozenset({"ratio", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
 
     def fit(self, setup: Setup) -> RetrievalIcl:

@@ -23,6 +23,7 @@ class ZeroShot:
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "zero_shot"
     reads_blocks: bool = False
+    uses: frozenset[str] = frozenset({"decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries, so that they may be captured."""

@@ -165,6 +165,37 @@ def test_an_example_stands_in_the_box_before_it_is_answered(page: Page) -> None:
     page.unroute("**/queue/join*")
 
 
+def test_while_a_query_runs_the_old_answer_says_what_it_is_for(page: Page) -> None:
+    page.route("**/queue/join*", lambda route: None)  # no event reaches the server
+    said, below = page.locator(".dbsa-for"), page.locator(".dbsa-three")
+    expect(said).to_be_hidden()
+    before = below.bounding_box()
+    page.locator("#query textarea").fill("Another text")
+    page.locator("#classify").click()
+    expect(said).to_be_visible()
+    expect(said).to_have_text(f"for: {OFFLINE}")
+    assert below.bounding_box() == before, "nothing moves"
+    page.unroute("**/queue/join*")
+
+
+def test_an_answer_says_when_a_setting_that_it_used_is_another(page: Page) -> None:
+    try_example(page, FILTER)
+    answer = page.locator("#answer")
+    open_tab(page, "Encode")
+    expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
+    ratio = page.locator("#ratio input[type=number]")
+    ratio.fill("0.1")
+    ratio.press("Tab")
+    expect(page.locator("#ratio-note")).to_contain_text("10 % of 29 blocks", timeout=SOON)
+    open_tab(page, "Ask")
+    expect(answer).to_contain_text("From ratio 0.3; now 0.1.", timeout=SOON)
+    for panel in ("#answer", "#read"):
+        expect(page.locator(f"{panel} .dbsa-outdated")).to_be_visible()
+    answer.get_by_role("button", name="Ask again").click()
+    expect(page.locator("#mask")).to_contain_text("3 of 29 blocks", timeout=ENCODED)
+    expect(page.locator(".dbsa-outdated")).to_have_count(0)
+
+
 def test_an_example_that_no_label_fits_says_so(page: Page) -> None:
     page.get_by_role("button", name="What is the capital of France?").click()
     expect(page.locator("#dbsa-answer")).to_contain_text("May fit no label", timeout=ENCODED)
@@ -238,14 +269,12 @@ def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
 def test_stop_keeps_the_blocks_that_are_done(page: Page, shared_data: Path) -> None:
     use_trec(page, shared_data, 4000)
     page.locator("#encode").click()
-    expect(page.locator("#encode-progress")).to_contain_text("Encoding: block", timeout=ENCODED)
+    expect(page.locator("#encode-progress")).to_contain_text(re.compile("Encoding: block [1-9]"), timeout=ENCODED)
     page.locator("#stop-encode").click()
     expect(page.locator("#encode-progress")).to_contain_text("Stopped after block", timeout=ENCODED)
     open_tab(page, "Ask")
     notice = page.locator("#notice")
-    expect(notice).to_contain_text(
-        re.compile(r"stopped after \d+ of \d+ blocks. Queries read what is done.")
-    )
+    expect(notice).to_contain_text(re.compile(r"stopped after \d+ of \d+ blocks. Queries read what is done."))
     notice.get_by_role("button", name=LEFT).click()
     expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
     expect(notice).to_be_hidden(timeout=SOON)

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from app.server.encoding import begin_encoding
+from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
 
@@ -37,3 +38,18 @@ def held_halfway(workspace: Workspace, session: Session) -> tuple[threading.Even
 
     workspace.turnstile.give_way = hold  # type: ignore[method-assign]
     return reached, release
+
+
+def stopped_early(workspace: Workspace, session: Session) -> Job:
+    """Begin to encode, and stop once the first blocks are done."""
+
+    def stop() -> None:
+        job = workspace.job(session, "encode")
+        if job is not None and job.progress is not None and job.progress.blocks_done:
+            job.cancel()
+
+    workspace.turnstile.give_way = stop  # type: ignore[method-assign]
+    job = begin_encoding(workspace, session)
+    assert job.wait(SOON)
+    workspace.turnstile.give_way = lambda: None  # type: ignore[method-assign]
+    return job

@@ -11,7 +11,6 @@ import pytest
 from app.server.asking import classify_text, ready
 from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
 from app.server.example import Example
-from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.encode import render_live
@@ -21,22 +20,7 @@ from dbsa_core import EncodedPool, EncodeSettings, encode
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.files.tables import read_table
 from tests.app.pages import text_of
-from tests.app.server.pools import ROWS, SOON, encoded, write_csv
-
-
-def stopped_early(workspace: Workspace, session: Session) -> Job:
-    """Begin to encode, and stop once the first blocks are done."""
-
-    def stop() -> None:
-        job = workspace.job(session, "encode")
-        if job is not None and job.progress is not None and job.progress.blocks_done:
-            job.cancel()
-
-    workspace.turnstile.give_way = stop  # type: ignore[method-assign]
-    job = begin_encoding(workspace, session)
-    assert job.wait(SOON)
-    workspace.turnstile.give_way = lambda: None  # type: ignore[method-assign]
-    return job
+from tests.app.server.pools import ROWS, SOON, encoded, stopped_early, write_csv
 
 
 @pytest.fixture
