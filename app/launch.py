@@ -15,6 +15,7 @@ import gradio as gr
 from app.ask.style import CSS as ASK_CSS
 from app.server.example import Example
 from app.server.models import load_model
+from app.server.troubles import MODEL, note
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.api import create_api
 from app.tabs.ask import create_ask_tab
@@ -23,7 +24,7 @@ from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
-from app.tabs.page import create_page, header_view, strip_view
+from app.tabs.page import create_page
 from app.theme import CSS, make_theme
 from dbsa_core.quiet import hush_libraries, hush_warnings
 
@@ -53,15 +54,14 @@ def build(workspace: Workspace) -> gr.Blocks:
             """Take up the browser's session, or begin one, and show it as it stands."""
             session = workspace.session(session_id)
             job = workspace.example.job if workspace.example else None
-            failed = job.message if job is not None and job.state == "failed" and session.data is None else ""
-            shown = [header_view(workspace, session), strip_view(failed), page.beat(session)]
-            return [session.id, *shown, *page.render(session)]
+            if job is not None and job.state == "failed" and session.data is None:
+                note(session, MODEL, job.message)
+            return [session.id, *page.state(session), *page.render(session)]
 
-        fixed = [page.session_id, page.header, page.strip, page.pulse]
         demo.load(
             attach,
             [page.session_id],
-            [*fixed, *page.restored_outputs],
+            [page.session_id, *page.fixed, *page.restored_outputs],
             api_visibility="private",
             show_progress="hidden",
             queue=False,

@@ -207,14 +207,28 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     )
 
 
+def most_tokens(task: Task, settings: EncodeSettings) -> Limit:
+    """The largest budget that a user can ask for: what the file, the model's context and memory hold.
+
+    Unlike the default it keeps no positions free for a query, which reads a part of the pool, and may take any time.
+    """
+    in_file = sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids)
+    return min(_bound(task, settings), Limit(in_file, "the file"), key=lambda limit: limit.tokens)
+
+
+def _bound(task: Task, settings: EncodeSettings) -> Limit:
+    """What holds the keys and values of no more tokens than these."""
+    hard = [Limit(_tokens_in_memory(task.model), "free memory")]
+    if settings.positions == "sequential":
+        hard.append(Limit(task.model.max_positions, "the model's context"))
+    return min(hard, key=lambda limit: limit.tokens)
+
+
 def _budget(task: Task, settings: EncodeSettings) -> tuple[int, str, list[str]]:
     if settings.pool_tokens is None:
         found = _automatic(task, settings)
         return found.tokens, found.reason, []
-    hard = [Limit(_tokens_in_memory(task.model), "free memory")]
-    if settings.positions == "sequential":
-        hard.append(Limit(task.model.max_positions, "the model's context"))
-    bound = min(hard, key=lambda limit: limit.tokens)
+    bound = _bound(task, settings)
     if settings.pool_tokens <= bound.tokens:
         return settings.pool_tokens, "your budget", []
     note = f"{settings.pool_tokens:,} pool tokens were asked for; {bound.reason} holds {bound.tokens:,}."

@@ -110,6 +110,10 @@ class Session:
     """The file to classify."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Id of the last job of each kind."""
+    messages: dict[str, str] = field(default_factory=dict)
+    """What went wrong and is not mended, by its cause; see `app.server.troubles`."""
+    failures_noted: set[str] = field(default_factory=set)
+    """Ids of failed jobs that are among them, or were."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _handled: set[object] = field(default_factory=set, repr=False)
     _task: tuple[Any, Task] | None = None

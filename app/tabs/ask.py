@@ -21,9 +21,11 @@ from app.server.encoding import drop_part, pool_state, use_part
 from app.server.example import QUERIES
 from app.server.session import Encoded, Session
 from app.server.stamps import outdated, stamp
+from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
+from app.tabs.header import encoding_place
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_data, use_part_words, use_words
-from app.tabs.page import Page, encoding_place, kept_by_page
+from app.tabs.page import Page, kept_by_page
 from app.words import count, duration
 from dbsa_core.prediction import Prediction
 
@@ -122,7 +124,7 @@ def create_ask_tab(page: Page) -> None:
 
     def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any]) -> None:
         gr.on(triggers, None, js=_ASKING, api_visibility="private")
-        asked = page.on(triggers, handler, inputs, answered, show_progress="hidden")
+        asked = page.on(triggers, handler, inputs, answered, cause=QUERY, show_progress="hidden")
         asked.then(None, js=_ANSWERED, api_visibility="private")
 
     ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
@@ -134,7 +136,7 @@ def create_ask_tab(page: Page) -> None:
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
     for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.undo, drop_part)):
-        page.on(pressed, choose(which), [], [*views, seen])
+        page.on(pressed, choose(which), [], [*views, seen], cause=SETTINGS)
     page.on(shown.select, begin, [], views, show_progress="hidden")
     page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)

@@ -14,6 +14,7 @@ import gradio as gr
 from app.server.asking import classify_the_file
 from app.server.batch import Answers, RowsDone
 from app.server.session import Session
+from app.server.troubles import QUERIES
 from app.server.workspace import Workspace
 from app.tabs.data import ACCEPTED, column_choices, table_view
 from app.tabs.page import Page, kept_by_page
@@ -75,9 +76,9 @@ def create_classify_file_tab(page: Page) -> None:
         end = [gr.skip() for _ in ended] if now == seen else render_ended(workspace, session)
         return [*render_live(workspace, session), *end, now]
 
-    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], [*file, *live])
-    page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last")
-    page.on(start.click, begin, [column, harmless], [*live, *ended])
+    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], [*file, *live], cause=QUERIES)
+    page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
+    page.on(start.click, begin, [column, harmless], [*live, *ended], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     page.watch(watch, [seen], [*live, *ended, seen])
     page.restore(

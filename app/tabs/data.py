@@ -13,6 +13,7 @@ import gradio as gr
 import pandas as pd
 
 from app.server.session import Data, Session
+from app.server.troubles import FILE, SETTINGS
 from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
@@ -95,12 +96,12 @@ def create_data_tab(page: Page) -> None:
 
     # The tab changes at once, whatever the server has to do first.
     use.click(None, None, None, js=OPEN_ASK, api_visibility="private")
-    page.on(use.click, use_rows, [], [use], show_progress="hidden")
-    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True)
-    page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last")
-    page.on(rename.click, use_names, [names], everywhere=True)
-    page.on([text.input, label.input], columns, [text, label], everywhere=True)
-    page.on(example.click, use_example, [], [upload], everywhere=True)
+    page.on(use.click, use_rows, [], [use], show_progress="hidden", cause=SETTINGS)
+    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True, cause=FILE)
+    page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last", cause=FILE)
+    page.on(rename.click, use_names, [names], everywhere=True, cause=FILE)
+    page.on([text.input, label.input], columns, [text, label], everywhere=True, cause=FILE)
+    page.on(example.click, use_example, [], [upload], everywhere=True, cause=FILE)
 
 
 def render_data(session: Session) -> Sequence[Any]:

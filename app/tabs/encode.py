@@ -5,7 +5,7 @@ Knows nothing about queries but the settings by which they read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,25 @@ import gradio as gr
 from app.plots import mask_figure, mask_words
 from app.server.encoding import PoolState, begin_encoding, drop_part, pool_state, use_part
 from app.server.session import Encoded, Session
+from app.server.troubles import SETTINGS
 from app.server.workspace import Workspace
+from app.tabs.controls import (
+    MIN_TOKENS,
+    apply_controls,
+    block_controls,
+    budget_range,
+    budget_slider,
+    further_controls,
+    taken,
+    within,
+)
 from app.tabs.model import create_model_picker
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
 from app.tabs.page import Page, kept_by_page
 from app.views import plan_view, progress_view, ratio_text
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.errors import DBSAError, SettingsError
-from dbsa_core.prompt import PromptTemplate
-from dbsa_core.retrieve import RETRIEVERS
-from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
+from dbsa_core.errors import DBSAError
+from dbsa_core.settings import SETTING_PRESETS, preset
 from dbsa_core.stage1.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,17 +46,6 @@ PRESETS = [
     ("Paper, 90k tokens", "paper-90k"),
     ("As set below", OWN),
 ]
-_RETRIEVER_NAMES = {"bm25": "BM25, words in common", "bm25-stem": "BM25, English word stems", "random": "Random"}
-_ORDER_NAMES = {
-    "pool": "As in the pool (the paper)",
-    "least_to_most": "Best match last",
-    "most_to_least": "Best match first",
-}
-_POSITION_NAMES = [
-    ("Sequential (the paper)", "sequential"),
-    ("Local (the pool may exceed the model's context)", "local"),
-]
-MIN_TOKENS = 256
 
 
 def create_encode_tab(page: Page) -> None:
@@ -59,14 +57,14 @@ def create_encode_tab(page: Page) -> None:
             tokens = gr.Slider(
                 MIN_TOKENS, 8192, label="Pool tokens (how much of the file is encoded)", step=1, elem_id="pool-tokens"
             )
-            size, window, sink = _block_controls()
+            size, window, sink = block_controls()
             gr.Markdown("**How a query reads** (takes effect at once, nothing is encoded anew)")
             ratio = gr.Slider(
                 0.01, 1, 0.3, step=0.01, label="Retrieval ratio (share of blocks read per query)", elem_id="ratio"
             )
             ratio_note = gr.HTML(elem_id="ratio-note")
             fresh = gr.Slider(0, 32, 8, step=1, label="Similar examples added (0: the paper's method)", elem_id="fresh")
-            further = _further_controls()
+            further = further_controls()
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("### Plan")
             planned = gr.HTML(elem_id="plan")
@@ -86,14 +84,33 @@ def create_encode_tab(page: Page) -> None:
     everything = [chosen, tokens, *controls, *results]
     page.restore(everything, lambda session: render_encode(workspace, session))
 
-    def change(session: Session, *values: Any) -> Sequence[Any]:
+    def change(session: Session, *values: Any) -> Sequence[Any] | None:
+        before = (session.settings, session.query_settings, session.template)
         apply_controls(session, *values)
+        if (session.settings, session.query_settings, session.template) == before:
+            return None
         slider = budget_slider(workspace, session)
-        return [gr.Dropdown(value=preset_of(session)), *slider, *_results(workspace, session)]
+        kept = [gr.skip() for _ in controls]
+        return [gr.Dropdown(value=preset_of(session)), *slider, *kept, *_results(workspace, session)]
 
-    def change_budget(session: Session, tokens: float) -> Sequence[Any]:
-        session.settings = replace(session.settings, pool_tokens=int(tokens))
-        return [gr.Dropdown(value=preset_of(session)), *_results(workspace, session)]
+    def change_budget(session: Session, given: float) -> Sequence[Any] | None:
+        if (found := budget_range(workspace, session)) is not None and given == found[-1]:
+            return None
+        session.settings = replace(session.settings, pool_tokens=int(given))
+        kept = [gr.skip() for _ in (tokens, *controls)]
+        return [gr.Dropdown(value=preset_of(session)), *kept, *_results(workspace, session)]
+
+    def in_force(session: Session) -> Sequence[Any]:
+        return render_encode(workspace, session)
+
+    def leave(handler: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
+        """Of a slider that is left: it shows what is in force, also where it was emptied."""
+
+        def settle(session: Session, *values: Any) -> Sequence[Any]:
+            handler(session, *values)
+            return in_force(session)
+
+        return settle
 
     def change_preset(session: Session, name: str) -> Sequence[Any]:
         if name != OWN:
@@ -123,109 +140,19 @@ def create_encode_tab(page: Page) -> None:
             return [*[gr.skip() for _ in everything[: -len(live)]], *render_live(workspace, session), now]
         return [*render_encode(workspace, session), now]
 
-    last = {"trigger_mode": "always_last", "show_progress": "hidden"}
-    page.on([control.input for control in controls], change, controls, [chosen, tokens, *results], **last)
-    page.on(tokens.input, change_budget, [tokens], [chosen, *results], **last)
-    page.on(chosen.input, change_preset, [chosen], everything)
-    page.on(start.click, begin, [], live)
+    last = {"cause": SETTINGS, "trigger_mode": "always_last", "show_progress": "hidden"}
+    clamped = {"js": within({controls.index(slider): f"#{slider.elem_id}" for slider in (ratio, fresh)})}
+    page.on(taken(controls), change, controls, everything, refused=in_force, **clamped, **last)
+    page.on([ratio.release, fresh.release], leave(change), controls, everything, refused=in_force, **clamped, **last)
+    clamped = {"js": within({0: f"#{tokens.elem_id}"})}
+    page.on(tokens.input, change_budget, [tokens], everything, **clamped, **last)
+    page.on(tokens.release, leave(change_budget), [tokens], everything, **clamped, **last)
+    page.on(chosen.input, change_preset, [chosen], everything, cause=SETTINGS)
+    page.on(start.click, begin, [], live, cause=SETTINGS)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     page.on(use_new.click, use, [], live)
     page.on(keep_old.click, keep, [], live)
     page.watch(watch, [seen], [*everything, seen])
-
-
-def _block_controls() -> tuple[Any, Any, Any]:
-    with gr.Row():
-        size = gr.Number(
-            None,
-            label="Block size (examples per block)",
-            placeholder="automatic",
-            precision=0,
-            minimum=0,
-            min_width=140,
-            elem_id="block-size",
-        )
-        window = gr.Number(
-            2,
-            label="Window (previous blocks each block sees)",
-            precision=0,
-            minimum=0,
-            min_width=140,
-            elem_id="window",
-        )
-    info = "Every block sees the first one, and every query reads it."
-    sink = gr.Checkbox(True, label="Shared first block (sink)", info=info, elem_id="sink")
-    return size, window, sink
-
-
-def _further_controls() -> list[Any]:
-    template = PromptTemplate()
-    with gr.Accordion("Further settings", open=False):
-        return [
-            gr.Dropdown(
-                [(_RETRIEVER_NAMES.get(name, name), name) for name in RETRIEVERS],
-                value="bm25",
-                label="Retriever (ranks the blocks for a query)",
-            ),
-            gr.Dropdown(
-                [(_ORDER_NAMES[name], name) for name in ORDERS], value="pool", label="Order of the blocks that are read"
-            ),
-            gr.Dropdown(
-                _POSITION_NAMES,
-                value="sequential",
-                label="Positions of the blocks' tokens",
-            ),
-            gr.Dropdown(
-                [("Leave them out", "exclude"), ("Cut them", "truncate")],
-                value="exclude",
-                label="Rows too long for a block",
-            ),
-            gr.Number(42, label="Seed (draws and shuffles the rows)", precision=0, minimum=0),
-            gr.Textbox(template.text_prefix, label="Word before a text", max_lines=1, max_length=60),
-            gr.Textbox(template.label_prefix, label="Word before a label", max_lines=1, max_length=60),
-        ]
-
-
-def apply_controls(
-    session: Session,
-    size: float | None,
-    window: float | None,
-    sink: bool,
-    ratio: float | None,
-    fresh: float | None,
-    retriever: str,
-    order: Any,
-    positions: Any,
-    long_rows: Any,
-    seed: float | None,
-    text_prefix: str,
-    label_prefix: str,
-) -> None:
-    """Make the controls' values the session's settings; all of them, or none where one is not accepted."""
-    settings = EncodeSettings(
-        pool_tokens=session.settings.pool_tokens,
-        block_size=None if size is None else int(size),
-        window=_whole("Window", window),
-        sink_blocks=int(bool(sink)),
-        positions=positions,
-        seed=_whole("Seed", seed),
-        long_rows=long_rows,
-    )
-    query = QuerySettings(
-        ratio=float(ratio if ratio is not None else 0),
-        fresh_demonstrations=_whole("Similar examples added", fresh),
-        retriever=retriever,
-        order=order,
-        seed=settings.seed,
-    )
-    template = PromptTemplate(text_prefix.strip(), label_prefix.strip())
-    session.settings, session.query_settings, session.template = settings, query, template
-
-
-def _whole(name: str, value: float | None) -> int:
-    if value is None:
-        raise SettingsError(f"{name} is empty; give a whole number, 0 or more.")
-    return int(value)
 
 
 # --- what the tab shows -----------------------------------------------------------------------------------------------
@@ -251,23 +178,6 @@ def render_encode(workspace: Workspace, session: Session) -> list[Any]:
         template.label_prefix,
         *_results(workspace, session),
     ]
-
-
-def budget_slider(workspace: Workspace, session: Session) -> list[Any]:
-    """The slider of pool tokens from 256 to what can be encoded at all, at what the plan encodes."""
-    if workspace.loaded(session.model_source) is None:
-        return [gr.skip()]
-    from dbsa_core.planning import limits
-
-    try:
-        task = workspace.task(session)
-        # A slow CPU is a default limit, not one that the user may not exceed.
-        most = min(limit.tokens for limit in limits(task, session.settings) if "encoding on" not in limit.reason)
-        value = session.settings.pool_tokens or workspace.plan(session).tokens
-    except DBSAError:
-        return [gr.skip()]
-    least = min(MIN_TOKENS, most)
-    return [gr.Slider(minimum=least, maximum=max(most, least + 1), value=min(max(value, least), most))]
 
 
 def preset_of(session: Session) -> str:

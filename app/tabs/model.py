@@ -13,6 +13,7 @@ import gradio as gr
 
 from app.server.catalogue import KNOWN, QUERY_TOKENS, Offer, gigabytes, offers
 from app.server.session import Session
+from app.server.troubles import MODEL
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.page import Page
 from app.words import duration, measured
@@ -69,8 +70,8 @@ def _create_sizes(page: Page) -> None:
         return chosen
 
     for button, known in zip(buttons, KNOWN, strict=True):
-        page.on(button.click, choose(known.source), [], [*buttons, note])
-    page.on([load.click, place.submit], begin, [place], [*buttons, note])
+        page.on(button.click, choose(known.source), [], [*buttons, note], cause=MODEL)
+    page.on([load.click, place.submit], begin, [place], [*buttons, note], cause=MODEL)
     page.watch(shown, [], [*buttons, note])
     page.restore([*buttons, note, place], lambda session: [*shown(session), _named(session)])
 
@@ -86,7 +87,7 @@ def _create_allowed(page: Page) -> None:
         workspace.load_model_job(session, source)
         return [model_note(workspace, session)]
 
-    page.on(load.click, begin, [kind], [note])
+    page.on(load.click, begin, [kind], [note], cause=MODEL)
     page.watch(lambda session: [model_note(workspace, session)], [], [note])
     page.restore([kind, note], lambda session: [session.model_source, model_note(workspace, session)])
 

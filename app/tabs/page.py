@@ -1,4 +1,4 @@
-"""What every tab shares: the session of a page, how handlers are bound and guarded, the header and the message strip.
+"""What every tab shares: the session of a page, how handlers are bound and guarded, and the message strip.
 
 Knows nothing about any one tab.
 """
@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.server.encoding import pool_state
-from app.server.jobs import Job, unexpected
+from app.server.jobs import unexpected
 from app.server.session import Session
-from app.server.workspace import EMBEDDED, Workspace
+from app.server.troubles import dismiss, messages, note
+from app.server.workspace import Workspace
+from app.tabs.header import header_view
 from app.views import message_view
-from app.words import count
 from dbsa_core.errors import DBSAError
-from dbsa_core.model.embedded import EMBEDDED_NAME
-from dbsa_core.stage1.progress import Progress
 
 if TYPE_CHECKING:
-    from dbsa_core import LanguageModel
+    pass
 
 PULSE_SECONDS = 0.8
+# What a number field holds when it is entered, for when it is emptied; see `app.tabs.encode`.
+_HOLD = """
+document.addEventListener('focusin', event => {
+  if (event.target.type === 'number') event.target.dataset.held = event.target.value;
+});
+"""
 _DISMISS = """
 element.addEventListener('click', event => { if (event.target.closest('.dbsa-dismiss')) trigger('click'); });
 """
@@ -58,6 +61,27 @@ table.dbsa-table.dbsa-rows td { min-width: 7rem; max-width: 40rem; }
   .dbsa-header .dbsa-opt { display: none; }
 }
 """
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A handler, and what becomes of its errors."""
+
+    handler: Callable[..., Sequence[Any] | None]
+    inputs: list[Any]
+    outputs: list[Any]
+    cause: str
+    refused: Callable[[Session], Sequence[Any]] | None
+    everywhere: bool
+
+    def carry_out(self, session: Session, values: Sequence[Any]) -> list[Any]:
+        """Values of the outputs; what went wrong is noted."""
+        found, message = attempt(self.handler, session, *values)
+        if message or found is not None:
+            note(session, self.cause, message)
+        if message and self.refused is not None:
+            found, _ = attempt(self.refused, session)
+        return [gr.skip() for _ in self.outputs] if found is None else [*found]
 
 
 @dataclass
@@ -95,22 +119,28 @@ class Page:
     def on(
         self,
         triggers: Any,
-        handler: Callable[..., Sequence[Any]],
+        handler: Callable[..., Sequence[Any] | None],
         inputs: Sequence[Any] = (),
         outputs: Sequence[Any] = (),
         *,
+        cause: str = "",
+        refused: Callable[[Session], Sequence[Any]] | None = None,
         everywhere: bool = False,
         **options: Any,
     ) -> Any:
-        """Bind `handler(session, *inputs)`, which returns the values of `outputs`; for `.then`, unless `everywhere`.
+        """Bind `handler(session, *inputs)`, which returns the values of `outputs`; None: there was nothing to do.
 
-        `everywhere`: all that the tabs restore is shown anew as well. An error becomes a message in the strip.
+        Returns what `.then` can be called on, unless `everywhere`.
+
+        An error becomes a message in the strip; it stands there until a handler of the same `cause` (by default this
+        one) works. `refused(session)` then gives the values of `outputs`, as they are in force; by default they stay as
+        they are. `everywhere`: all that the tabs restore is shown anew as well.
         """
+        bound = _Bound(handler, [*inputs], [*outputs], cause or handler.__qualname__, refused, everywhere)
         if everywhere:
-            self._bind_last.append(lambda: self._bind(triggers, handler, inputs, outputs, everywhere, options))
-        else:
-            return self._bind(triggers, handler, inputs, outputs, everywhere, options)
-        return None
+            self._bind_last.append(lambda: self._bind(triggers, bound, options))
+            return None
+        return self._bind(triggers, bound, options)
 
     def bind_last(self) -> None:
         """Bind what shows everything anew, and the pulse; to be called once all tabs have said what they restore."""
@@ -118,34 +148,35 @@ class Page:
             bind()
         self._bind_watched()
 
-    def _bind(
-        self,
-        triggers: Any,
-        handler: Callable[..., Sequence[Any]],
-        inputs: Sequence[Any],
-        outputs: Sequence[Any],
-        everywhere: bool,
-        options: dict[str, Any],
-    ) -> Any:
-        shown = [*outputs, *(self.restored_outputs if everywhere else ())]
+    def _bind(self, triggers: Any, bound: _Bound, options: dict[str, Any]) -> Any:
+        shown = [*bound.outputs, *(self.restored_outputs if bound.everywhere else ())]
 
         def guarded(session_id: str | None, *values: Any) -> list[Any]:
             session = self.workspace.session(session_id)
             with session.handling():
-                found, message = attempt(handler, session, *values)
+                found = bound.carry_out(session, values)
                 # After an error too: what was taken before it, such as a file whose columns have to be named, is shown.
-                found = [*([gr.skip() for _ in outputs] if found is None else found)]
-                found += self.render(session) if everywhere else []
-                return [*found, header_view(self.workspace, session), strip_view(message), self.beat(session)]
+                found += self.render(session) if bound.everywhere else []
+                return [*found, *self.state(session)]
 
         return gr.on(
             triggers,
             guarded,
-            [self.session_id, *inputs],
-            [*shown, self.header, self.strip, self.pulse],
+            [self.session_id, *bound.inputs],
+            [*shown, *self.fixed],
             api_visibility="private",
             **{"show_progress": "minimal", "concurrency_limit": 8, **options},
         )
+
+    @property
+    def fixed(self) -> list[Any]:
+        """What every event shows anew; `state` gives the values."""
+        return [self.header, self.strip, self.pulse]
+
+    def state(self, session: Session) -> list[Any]:
+        """Header, messages and pulse as they are now."""
+        stand = strip_view(messages(self.workspace, session))
+        return [header_view(self.workspace, session), stand, self.beat(session)]
 
     def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """While something runs: `handler(session, *inputs)` at each beat, without a word where it fails."""
@@ -163,12 +194,12 @@ class Page:
                 own, rest = rest[: len(given)], rest[len(given) :]
                 made, _ = attempt(handler, session, *own)
                 found += [gr.skip() for _ in shown] if made is None else [*made]
-            return [*found, header_view(self.workspace, session), self.beat(session)]
+            return [*found, *self.state(session)]
 
         self.pulse.tick(
             beat,
             [self.session_id, *inputs],
-            [*outputs, self.header, self.pulse],
+            [*outputs, *self.fixed],
             api_visibility="private",
             show_progress="hidden",
             queue=False,  # Gradio opens and closes a stream for what is queued; a press in that moment could be lost
@@ -195,10 +226,15 @@ def create_page(workspace: Workspace) -> Page:
     """Header and message strip; to be called at the top of a `gr.Blocks`."""
     # The value is a random id, so its encryption in the browser protects nothing; the fixed secret survives a restart.
     session_id = gr.BrowserState(None, storage_key="dbsa-session", secret="dbsa-session-id")
-    header = gr.HTML(elem_id="header")
+    header = gr.HTML(elem_id="header", js_on_load=_HOLD)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
     page = Page(workspace, session_id, header, strip, gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs"))
-    strip.click(lambda: "", None, strip, api_visibility="private", show_progress="hidden", queue=False)
+
+    def dismiss_all(session: Session) -> list[Any]:
+        dismiss(session)
+        return []
+
+    page.on(strip.click, dismiss_all, show_progress="hidden")
     return page
 
 
@@ -212,76 +248,9 @@ def attempt(handler: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
         return None, unexpected(error, f"handling {getattr(handler, '__name__', 'an event')}")
 
 
-def strip_view(message: str, kind: str = "error") -> str:
-    """The message strip; it stays until it is dismissed, or something else works."""
-    if not message:
+def strip_view(said: Sequence[str]) -> str:
+    """The strip with what went wrong and is not mended yet; "" for nothing."""
+    if not said:
         return ""
-    dismiss = '<button class="dbsa-dismiss">Dismiss</button>'
-    return f'<div class="dbsa-strip">{message_view(message, kind)}{dismiss}</div>'
-
-
-# --- the header -------------------------------------------------------------------------------------------------------
-
-
-def header_view(workspace: Workspace, session: Session) -> str:
-    """Model, data and what is encoded of them, in one line."""
-    data = session.data
-    named = [f'<span class="dbsa-opt">{escape(_model(workspace, session))}</span>']
-    if data is None:
-        named.append("<span>no data yet</span>")
-    else:
-        rows = f"<b>{count(len(data.pool), 'row')}</b>"
-        named.append(f"<span>{escape(data.name)}, {rows}</span>")
-    state, words = state_words(workspace, session)
-    named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')
-    model = workspace.loaded(session.model_source)
-    named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in (_facts(model) if model else ())]
-    return f'<div class="dbsa dbsa-header"><h1>DBSA</h1>{"".join(named)}</div>'
-
-
-def _facts(model: LanguageModel) -> list[str]:
-    """Of a model's device: a GPU that lies idle, and what a warm-up took."""
-    from dbsa_core.devices import unused_gpu
-    from dbsa_core.stage2.steps import steps_of
-
-    told = steps_of(model).warm_up
-    return [fact for fact in (unused_gpu(), told and f"Warm-up, once: {told}") if fact]
-
-
-def _model(workspace: Workspace, session: Session) -> str:
-    """ "SmolLM2-135M, CPU"."""
-    model = workspace.loaded(session.model_source)
-    if model is not None:
-        return f"{model.name}, {str(model.device).upper()}"
-    name = EMBEDDED_NAME if session.model_source == EMBEDDED else session.model_source
-    job = workspace.example.job if workspace.example else None
-    if job is not None and job.state == "failed" and session.model_source == workspace.default_model:
-        return f"{name} could not be loaded"
-    return f"{name}, loading"
-
-
-def state_words(workspace: Workspace, session: Session) -> tuple[str, str]:
-    """A word for the style sheet, and what is encoded in words: "143 encoded, ready"."""
-    state = pool_state(workspace, session)
-    if state.job is not None and state.active:
-        return "busy", encoding_place(workspace, session, state.job)
-    if state.encoded is None or state.of_other_data:
-        return "none", "nothing encoded"
-    pool = state.encoded.pool
-    rows = f"{len(pool.rows):,} encoded"
-    if state.kind == "changed":
-        return "stale", f"{rows}, changed since"
-    if state.kind == "partial":
-        return "stale", f"{rows}, {len(pool.blocks):,} of {count(pool.blocks_planned, 'block')}"
-    return "ready", f"{rows}, ready"
-
-
-def encoding_place(workspace: Workspace, session: Session, job: Job) -> str:
-    """Where an encoding that is not at its end stands: "block 8 of 29"."""
-    progress = job.progress
-    if isinstance(progress, Progress):
-        return f"block {progress.blocks_done:,} of {progress.blocks_total:,}"
-    if workspace.loaded(session.model_source) is None:
-        return "the model is being loaded"
-    ahead = workspace.jobs.ahead(job)
-    return f"waiting for {count(ahead, 'other job')}" if ahead else "encoding begins"
+    dismissed = '<button class="dbsa-dismiss">Dismiss</button>'
+    return f'<div class="dbsa-strip">{"".join(map(message_view, said))}{dismissed}</div>'

@@ -335,7 +335,12 @@ def test_bad_settings_and_queries_show_our_message(page: Page) -> None:
     page.locator("#block-size input").press("Tab")
     strip = page.locator("#messages")
     expect(strip).to_contain_text("Block size (examples per block) is 0", timeout=SOON)
+    expect(page.locator("#block-size input")).to_have_value("")
+    open_tab(page, "Data")
+    open_tab(page, "Encode")
+    expect(strip).to_be_visible()
     page.locator("#block-size input").fill("10")
+    page.locator("#block-size input").press("Enter")
     expect(strip).to_be_hidden(timeout=SOON)
     expect(page.locator("#plan")).to_contain_text("10 demonstrations", timeout=SOON)
     expect(page.locator("#encode-progress")).to_contain_text("the block size (5 to 10)", timeout=ENCODED)
@@ -343,6 +348,23 @@ def test_bad_settings_and_queries_show_our_message(page: Page) -> None:
     page.locator("#query textarea").fill("   ")
     page.locator("#classify").click()
     expect(strip).to_contain_text("The query is empty", timeout=ENCODED)
+
+
+def test_tabbing_through_the_settings_raises_nothing(page: Page) -> None:
+    open_tab(page, "Encode")
+    expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
+    plan = page.locator("#plan").inner_text()
+    page.locator("#preset input").focus()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+    for number, value in (("#window", "2"), ("#ratio", "0.3"), ("#pool-tokens", "4000")):
+        field = page.locator(f"{number} input[type=number]")
+        field.fill("")
+        field.press("Tab")
+        expect(field).to_have_value(value, timeout=SOON)
+    assert page.locator("#plan").inner_text() == plan
+    expect(page.locator(".toast-wrap .error")).to_have_count(0)
+    expect(page.locator("#messages")).to_be_hidden()
 
 
 def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:

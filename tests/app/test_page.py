@@ -9,6 +9,7 @@ import gradio as gr
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.page import create_page
+from dbsa_core.errors import SettingsError
 
 
 def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
@@ -25,12 +26,39 @@ def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
         page.on(button.click, look)
         page.watch(look, [], [])
         page.bind_last()
-    press, beat = (one.fn for one in demo.fns.values() if one.fn is not None and one.fn.__name__ in ("guarded", "beat"))
-    *_, pulse = press("a-visitor")
+    by_event = {event: one.fn for one in demo.fns.values() for target, event in one.targets if target != page.strip._id}
+    press, beat = by_event["click"], by_event["tick"]
+    *_, pulse = press("a-visitor")  # type: ignore[misc]
     assert pulse.active, "one beat follows, so that nothing older stays on the screen"
-    *_, pulse = beat("a-visitor")
+    *_, pulse = beat("a-visitor")  # type: ignore[misc]
     assert not pulse.active
     assert seen == [True, False]
+
+
+def test_an_error_stands_until_its_cause_is_mended_and_what_is_in_force_is_shown_again() -> None:
+    workspace = Workspace()
+    with gr.Blocks() as demo:
+        page = create_page(workspace)
+        number, button = gr.Number(), gr.Button()
+
+        def take(session: Session, value: float) -> list[Any]:
+            if value < 1:
+                raise SettingsError(f"The number is {value}.")
+            return [gr.skip()]
+
+        page.on(number.submit, take, [number], [number], cause="number", refused=lambda session: [7])
+        page.on(button.click, lambda session: [], cause="button")
+        page.bind_last()
+    by_event = {event: one.fn for one in demo.fns.values() for target, event in one.targets if target != page.strip._id}
+    take_it, press, beat = by_event["submit"], by_event["click"], by_event["tick"]
+    shown, _, strip, _ = take_it("a-visitor", 0)  # type: ignore[misc]
+    assert shown == 7
+    assert "The number is 0." in strip
+    for other in (press, beat):
+        *_, strip, _ = other("a-visitor")  # type: ignore[misc]
+        assert "The number is 0." in strip, "something else works, and this does not"
+    *_, strip, _ = take_it("a-visitor", 3)  # type: ignore[misc]
+    assert strip == ""
 
 
 def test_no_beat_goes_through_the_queue() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from app import views
 from app.server.workspace import Workspace
-from app.tabs.page import header_view
+from app.tabs.header import header_view
 from app.theme import CSS, make_theme
 from app.words import duration, measured, ordinal, percent, whole_percent
 from dbsa_core.blocks import BlockPattern

@@ -23,6 +23,7 @@ from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.settings import SETTING_PRESETS
 from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, write_csv
 
 
@@ -289,7 +290,7 @@ def test_the_example_is_kept_on_disk(model: LanguageModel, tmp_path: Path) -> No
 
 
 def test_settings_are_all_taken_or_none(session: Session) -> None:
-    from app.tabs.encode import apply_controls
+    from app.tabs.controls import apply_controls
 
     before = (session.settings, session.query_settings, session.template)
     rest = ("bm25", "pool", "sequential", "exclude", 42, "Text:", "Label:")
@@ -300,6 +301,21 @@ def test_settings_are_all_taken_or_none(session: Session) -> None:
     apply_controls(session, None, 1, False, 0.5, 0, *rest)
     assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0)
     assert session.query_settings == QuerySettings(ratio=0.5, fresh_demonstrations=0)
+
+
+def test_presets_and_the_slider_agree_with_the_plan(workspace: Workspace, session: Session) -> None:
+    from app.tabs.controls import budget_range
+    from app.tabs.encode import preset_of
+
+    for name, found in SETTING_PRESETS.items():
+        session.settings, session.query_settings = found.encode, found.query
+        found, plan = budget_range(workspace, session), workspace.plan(session)
+        assert found is not None
+        least, most, value = found
+        assert preset_of(session) == name
+        assert least <= plan.tokens <= value <= most
+        session.settings = replace(session.settings, pool_tokens=most)
+        assert not any("were asked for" in note for note in workspace.plan(session).notes)
 
 
 def test_a_press_before_the_model_is_there_encodes_once_it_is(model: LanguageModel, table: Table) -> None:
