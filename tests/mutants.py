@@ -209,9 +209,41 @@ FAULTS = (
          '"can\'t allocate memory" in str(error)', "False", "methods"),
     core("repeats stay in the pool", "data",
          "(repeated if pair in seen else kept).append(row)", "kept.append(row)", "data"),
-    Fault("the app's progress counts everything from the start", "app/server/steps.py",
-          "len(plan.blocks), encoded.tokens, plan.tokens,", "len(plan.blocks), plan.tokens, plan.tokens,",
-          "app/server/workspace"),
+    Fault(
+        "the app's progress counts everything from the start",
+        "app/server/steps.py",
+        "Progress(blocks, len(plan.blocks), tokens, plan.tokens, seconds)",
+        "Progress(blocks, len(plan.blocks), plan.tokens, plan.tokens, seconds)",
+        "app/server/workspace",
+    ),
+    Fault(
+        "a stopped encoding takes the place of a complete pool",
+        "app/server/encoding.py",
+        "if grows or pool.complete:",
+        "if pool is not None:",
+        "app/server/encoding",
+    ),
+    Fault(
+        "a stopped encoding begins anew",
+        "app/server/steps.py",
+        "_steps(plan.blocks[done:],",
+        "_steps(plan.blocks[0:],",
+        "app/server/encoding",
+    ),
+    Fault(
+        "a setting that was not used marks an answer",
+        "app/server/stamps.py",
+        "    uses = answer.uses\n",
+        "    uses = answer.uses | {'seed'}\n",
+        "app/server/stamps",
+    ),
+    Fault(
+        "a result that nobody waits for is heard",
+        "app/server/jobs.py",
+        "if self._finished.is_set():",
+        "if False:",
+        "app/server/jobs",
+    ),
 )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Comparing:
 
     text: str
     offer: str = ""
+    event: str = "select"
+    """That a press of it triggers."""
 
 
 def answer_view(answer: ShownAnswer, comparing: Comparing | None = None, outdated: str = "") -> str:
@@ -41,9 +43,12 @@ def answer_view(answer: ShownAnswer, comparing: Comparing | None = None, outdate
         _read(answer),
     )
     head = notice_view(outdated, ("retry", "Ask again")) if outdated else _headline(answer)
-    head = f'<div class="dbsa-head">{head}<p class="dbsa-for">for: {escape(answer.query)}</p></div>'
+    head = f'<div class="dbsa-head">{head}<p class="dbsa-for"><span>for: {escape(answer.query)}</span>{_STOP}</p></div>'
     kind = muted_class(outdated)
     return f'<div class="dbsa dbsa-ask{kind}">{head}<div class="dbsa-three">{"".join(columns)}</div></div>'
+
+
+_STOP = '<button type="button" data-event="stop">Stop</button>'
 
 
 def muted_class(outdated: str) -> str:
@@ -140,7 +145,7 @@ COMPARED = "Compared with: Retrieval ICL, which re-reads its examples each time"
 def _compared(answer: ShownAnswer, comparing: Comparing | None) -> str:
     body = f'<p class="dbsa-say">{escape(comparing.text)}</p>' if comparing is not None else ""
     if comparing is not None and comparing.offer:
-        body += f'<button type="button" id="compare" data-event="select">{escape(comparing.offer)}</button>'
+        body += f'<button type="button" id="compare" data-event="{comparing.event}">{escape(comparing.offer)}</button>'
     return _card("comparison", COMPARED, body + _times(answer.method))
 
 

@@ -21,7 +21,8 @@ CSS: str = """
 
 .dbsa-head { position: relative; margin-bottom: 0.5rem; }
 .dbsa .dbsa-for { position: absolute; inset: 0; margin: 0; visibility: hidden; font-size: 1rem; font-weight: 600;
-  overflow: hidden; white-space: nowrap; text-overflow: ellipsis; color: var(--dbsa-muted); }
+  display: flex; gap: 1rem; align-items: center; color: var(--dbsa-muted); }
+.dbsa-for > span { flex: 1; min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
 body[data-asking] .dbsa-for { animation: dbsa-appear 0s 0.3s forwards; }
 body[data-asking] .dbsa-head > :not(.dbsa-for) { animation: dbsa-vanish 0s 0.3s forwards; }
 body[data-asking] .dbsa-three, body[data-asking] .dbsa-below { animation: dbsa-pale 0s 0.3s forwards; }

@@ -16,10 +16,10 @@ import dbsa_core as dbsa
 from app.server.batch import Answers, classify_rows
 from app.server.jobs import Job
 from app.server.session import Answer, Encoded, Session
-from app.server.workspace import Workspace
+from app.server.workspace import LANES, Workspace
 from dbsa_core.data import read_queries
-from dbsa_core.errors import Cancelled, DataError
-from dbsa_core.interrupt import interruptible
+from dbsa_core.errors import Cancelled, DataError, DBSAError
+from dbsa_core.interrupt import interruptible, stop_if_cancelled
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 
@@ -57,6 +57,7 @@ def _awaited(
             job = workspace.being_encoded(session)
             if job is None or not on_its_way(job):
                 break
+            stop_if_cancelled()
             workspace.changed.wait(0.1)
     return found
 
@@ -78,11 +79,36 @@ def _ready_or_encoding(workspace: Workspace, session: Session) -> Encoded | None
 def classify_text(
     workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False
 ) -> Answer:
-    """Classify one text. What was being compared is given up, so that nothing stands in the way.
+    """Classify one text. What was being compared, or asked before, is given up, so that nothing stands in the way.
 
-    `wait`: for a pool, rather than answer by the most similar rows alone while there is none.
+    `wait`: for a pool, rather than answer by the most similar rows alone while there is none. Raises `Cancelled` where
+    another query took its place, or the user stopped it.
     """
+    job = begin_query(workspace, session, query, compare=compare, wait=wait)
+    job.wait()
+    if job.error is not None:
+        raise job.error
+    if job.state == "stopped":
+        raise Cancelled("Stopped.")
+    if job.state == "failed":
+        raise DBSAError(job.message)
+    answer: Answer = job.result
+    return answer
+
+
+def begin_query(workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False) -> Job:
+    """`classify_text` in the background; its answer is the session's once the job is done."""
     workspace.stop(session, "compare")
+    workspace.stop(session, "query")
+
+    def work(job: Job) -> Answer:
+        with interruptible(job.cancelled):
+            return _answered(workspace, session, job, query, compare, wait)
+
+    return workspace.submit(session, "query", work, replaces=True)
+
+
+def _answered(workspace: Workspace, session: Session, job: Job, query: str, compare: bool, wait: bool) -> Answer:
     task = workspace.task(session)
     pool = wait_until_ready(workspace, session) if wait else _ready_or_encoding(workspace, session)
     setup = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
@@ -95,8 +121,10 @@ def classify_text(
         prediction = method.predict(query, attention=True)
     seconds = _compare_seconds(setup, settings, prediction)
     answer = Answer(prediction, setup, settings, data.name, seconds, method.uses)
-    session.answer = answer
-    session.jobs.pop("compare", None)
+    with session.lock:
+        stop_if_cancelled()
+        session.answer = answer
+        session.jobs.pop("compare", None)
     if compare and answer.compare_seconds < COMPARE_AT_ONCE_SECONDS and may_compare(workspace, session):
         compare_with(workspace, session)
     return answer
@@ -104,18 +132,13 @@ def classify_text(
 
 def ask_again(workspace: Workspace, session: Session) -> None:
     """Once the pool is ready, answer by it what was answered by the most similar rows alone; in the background."""
-    answer, job = session.answer, workspace.job(session, "ask_again")
-    if answer is None or not answer.provisional or (job is not None and job.active):
+    answer, job = session.answer, workspace.job(session, "query")
+    if answer is None or not answer.provisional or (job is not None and job.active) or session.asked_again == answer.id:
         return
     pool = ready(workspace, session)
-    if pool is None or pool.data.pool.fingerprint != answer.setup.task.pool.fingerprint:
-        return
-
-    def work(_: Job) -> None:
-        if session.answer is answer:
-            classify_text(workspace, session, answer.prediction.query)
-
-    workspace.submit(session, "ask_again", work)
+    if pool is not None and pool.data.pool.fingerprint == answer.setup.task.pool.fingerprint:
+        session.asked_again = answer.id
+        begin_query(workspace, session, answer.prediction.query)
 
 
 def may_compare(workspace: Workspace, session: Session) -> bool:
@@ -132,8 +155,10 @@ def compare_with(workspace: Workspace, session: Session) -> Job:
 
     def work(job: Job) -> Prediction:
         method = _method(session, "retrieval_icl", answer.setup, answer.settings)
-        if job.asked_to_stop_within(SHOW_FIRST_SECONDS):
-            raise Cancelled("Another query came.")
+        # Beside an encoding, its steps would count as this method's time.
+        while job.asked_to_stop_within(SHOW_FIRST_SECONDS) or workspace.jobs.active(LANES["encode"]):
+            if job.cancelled():
+                raise Cancelled("Another query came.")
         workspace.turnstile.give_way()
         with interruptible(job.cancelled):
             return method.predict(answer.prediction.query)

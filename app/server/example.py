@@ -15,7 +15,7 @@ import dbsa_core as dbsa
 from app.ask import recorded
 from app.server.jobs import Job
 from app.server.session import Data, Encoded
-from app.server.workspace import Workspace
+from app.server.workspace import LANES, Workspace
 from dbsa_core.data import build_pool
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.example import example_file
@@ -79,7 +79,7 @@ class Example:
                     raise Cancelled("Stopped before anything was loaded.")
             return self._work(job)
 
-        self.job = self._workspace.jobs.submit(OWNER, "example", work)
+        self.job = self._workspace.jobs.submit(OWNER, "example", work, LANES["encode"])
         return self.job
 
     def _work(self, job: Job) -> EncodedPool:

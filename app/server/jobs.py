@@ -1,4 +1,4 @@
-"""Long work that outlives a page: jobs, who owns them, and the one worker that runs them in turn.
+"""Long work that outlives a page: jobs, who owns them, and the lanes in which they run.
 
 Knows nothing about models or screens. A page only asks how its jobs are; closing it stops nothing.
 """
@@ -34,6 +34,20 @@ def unexpected(error: BaseException, doing: str) -> str:
     return f"Something went wrong here (id {fault}); nothing that was computed is lost."
 
 
+@dataclass(frozen=True)
+class Lane:
+    """Jobs of one lane wait for each other and for nobody else."""
+
+    name: str
+    workers: int = 1
+    """How many of its jobs run at once."""
+    abandons: bool = False
+    """Whether a job that was asked to stop is over at once: its work comes to its end unheard."""
+
+
+WORK = Lane("work")
+
+
 @dataclass(eq=False)
 class Job:
     """One piece of long work. The worker writes it, anybody may read it."""
@@ -41,13 +55,17 @@ class Job:
     id: str
     owner: str
     kind: str
+    lane: Lane = WORK
     state: State = "queued"
     progress: Any = None
     """What the work reported last; a value of the work's own kind."""
     result: Any = None
     message: str = ""
     """Why it failed or stopped, for the user."""
+    error: DBSAError | None = field(default=None, repr=False)
+    """What it failed with, where that is for the user."""
     ended: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _cancel: threading.Event = field(default_factory=threading.Event, repr=False)
     _finished: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -79,17 +97,21 @@ class Job:
         """Whether it came to its end within `seconds`."""
         return self._finished.wait(seconds)
 
-    def finish(self, state: State, message: str = "") -> None:
-        self.message, self.ended = message, time.monotonic()
-        self.state = state
-        self._finished.set()
+    def finish(self, state: State, message: str = "", result: Any = None, error: DBSAError | None = None) -> None:
+        """Come to the end; what comes after the first one is not heard."""
+        with self._lock:
+            if self._finished.is_set():
+                return
+            self.message, self.result, self.error, self.ended = message, result, error, time.monotonic()
+            self.state = state
+            self._finished.set()
 
 
 Work = Callable[[Job], Any]
 
 
 class JobRegistry:
-    """Jobs by id, run one after the other.
+    """Jobs by id, run one after the other in each lane.
 
     Work that sees `job.cancelled()` returns what it has, or raises `Cancelled`.
     """
@@ -98,21 +120,23 @@ class JobRegistry:
         self._kept_seconds, self._max_waiting = kept_seconds, max_waiting
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._waiting: queue.SimpleQueue[tuple[Job, Work] | None] = queue.SimpleQueue()
-        self._worker: threading.Thread | None = None
+        self._waiting: dict[Lane, queue.SimpleQueue[tuple[Job, Work] | None]] = {}
+        self._workers: dict[Lane, list[threading.Thread]] = {}
 
-    def submit(self, owner: str, kind: str, work: Work) -> Job:
+    def submit(self, owner: str, kind: str, work: Work, lane: Lane = WORK) -> Job:
         """Queue `work(job)`; what it returns becomes `job.result`. Raises `CapacityError` where too many wait."""
-        job = Job(secrets.token_urlsafe(12), owner, kind)
+        job = Job(secrets.token_urlsafe(12), owner, kind, lane)
         with self._lock:
             self._forget_old()
             waiting = sum(other.state == "queued" for other in self._jobs.values())
             if waiting >= self._max_waiting:
                 raise CapacityError(f"{waiting} jobs are waiting already; try again when some of them are done.")
             self._jobs[job.id] = job
-            if self._worker is None:
-                self._worker = background.start("dbsa-jobs", self._run, self._stop)
-        self._waiting.put((job, work))
+            workers = self._workers.setdefault(lane, [])
+            waits = self._waiting.setdefault(lane, queue.SimpleQueue())
+            if len(workers) < min(lane.workers, len(self._active(lane))):
+                workers.append(background.start(f"dbsa-{lane.name}", lambda: self._run(waits), self._stop))
+        waits.put((job, work))
         return job
 
     def get(self, owner: str, job_id: str) -> Job | None:
@@ -130,10 +154,18 @@ class JobRegistry:
         return True
 
     def ahead(self, job: Job) -> int:
-        """How many jobs stand before a queued one."""
+        """How many jobs of its lane stand before one that waits; where several run at once, also before one that runs,
+        for they share the processor."""
+        if not job.active or (job.state == "running" and job.lane.workers == 1):
+            return 0
         with self._lock:
-            order = [other for other in self._jobs.values() if other.active]
-        return order.index(job) if job.state == "queued" and job in order else 0
+            order = self._active(job.lane)
+        return order.index(job) if job in order else 0
+
+    def active(self, lane: Lane) -> list[Job]:
+        """The jobs of a lane that are queued or running, in their order."""
+        with self._lock:
+            return self._active(lane)
 
     def owners(self) -> frozenset[str]:
         """Who has a job that is queued or running."""
@@ -141,26 +173,33 @@ class JobRegistry:
             return frozenset(job.owner for job in self._jobs.values() if job.active)
 
     def close(self, seconds: float = 5.0) -> None:
-        """Ask every job to stop and wait for the worker's end."""
+        """Ask every job to stop and wait for the workers' end."""
         self._stop()
-        if self._worker is not None:
-            self._worker.join(seconds)
+        until = time.monotonic() + seconds
+        for worker in [worker for workers in self._workers.values() for worker in workers]:
+            worker.join(max(0.0, until - time.monotonic()))
+
+    def _active(self, lane: Lane) -> list[Job]:
+        return [job for job in self._jobs.values() if job.lane == lane and job.active]
 
     def _stop(self) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
+            waiting = [(waits, len(self._workers[lane])) for lane, waits in self._waiting.items()]
         for job in jobs:
             job.cancel()
-        self._waiting.put(None)
+        for waits, workers in waiting:
+            for _ in range(workers):
+                waits.put(None)
 
     def _forget_old(self) -> None:
         oldest = time.monotonic() - self._kept_seconds
         for job in [job for job in self._jobs.values() if job.ended is not None and job.ended < oldest]:
             del self._jobs[job.id]
 
-    def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            _carry_out(*item)
+    def _run(self, waits: queue.SimpleQueue[tuple[Job, Work] | None]) -> None:
+        while (item := waits.get()) is not None:
+            (_carry_out_or_abandon if item[0].lane.abandons else _carry_out)(*item)
             # The closure of a finished job may hold a whole encoded pool.
             del item
 
@@ -171,15 +210,23 @@ def _carry_out(job: Job, work: Work) -> None:
         return
     job.state = "running"
     try:
-        job.result = work(job)
+        result = work(job)
     except Cancelled as stop:
         job.finish("stopped", str(stop))
     except DBSAError as error:
-        job.finish("failed", str(error))
+        job.finish("failed", str(error), error=error)
     except Exception as error:
         job.finish("failed", unexpected(error, f"running a job of kind {job.kind}"))
     else:
-        job.finish("stopped" if job.cancelled() else "done")
+        job.finish("stopped" if job.cancelled() else "done", result=result)
+
+
+def _carry_out_or_abandon(job: Job, work: Work) -> None:
+    """Carry it out in a thread of its own, and leave that alone once the job is to stop."""
+    background.start(f"dbsa-{job.kind}", lambda: _carry_out(job, work), job.cancel)
+    while not job.wait(0.05):
+        if job.cancelled():
+            job.finish("stopped", "Stopped.")
 
 
 class Turnstile:

@@ -106,6 +106,8 @@ class Session:
     evicted: bool = False
     """Whether its encoded pool was dropped to make room."""
     answer: Answer | None = None
+    asked_again: str = ""
+    """Id of the last provisional answer that the pool was asked for anew."""
     queries: Table | None = None
     """The file to classify."""
     jobs: dict[str, str] = field(default_factory=dict)

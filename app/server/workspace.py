@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import dbsa_core as dbsa
-from app.server.jobs import Job, JobRegistry, Turnstile
+from app.server.jobs import WORK, Job, JobRegistry, Lane, Turnstile
 from app.server.models import EMBEDDED, load_model
 from app.server.session import Data, Encoded, Session
-from dbsa_core.errors import CapacityError, DataError, ModelError
+from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table, read_table
+from dbsa_core.interrupt import stop_if_cancelled
 from dbsa_core.model.embedded import EMBEDDED_NAME
 from dbsa_core.prompt import PromptTemplate
 
@@ -37,6 +38,14 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
+LANES = {
+    "model": Lane("models", abandons=True),
+    "encode": Lane("encoding"),
+    "query": Lane("queries", workers=8),
+    "compare": Lane("comparisons"),
+    "classify_file": Lane("files"),
+}
+"""By kind of job, so that a model that never comes holds nobody up."""
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -65,7 +74,7 @@ class Workspace:
         self._models: dict[str, LanguageModel] = {}
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.RLock()
-        self._loading = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
 
     # --- models ---
 
@@ -86,19 +95,30 @@ class Workspace:
             return self._models.get(source)
 
     def model(self, source: str) -> LanguageModel:
-        """The model of that source; the first call loads it, others wait for that."""
+        """The model of that source; the first call loads it, others wait for that. Raises `Cancelled` where this
+        thread's work is cancelled while it waits."""
         source = self.check_source(source)
         if (there := self.loaded(source)) is not None:  # also while another one is being loaded
             return there
-        with self._loading:
+        with self._lock:
+            loading = self._loading.setdefault(source, threading.Lock())
+        while not loading.acquire(timeout=0.1):
+            stop_if_cancelled()
+        try:
             if (found := self.loaded(source)) is None:
                 found = self._load(source)
                 with self._lock:
-                    wanted = {session.model_source for session in self._sessions.values()} | {self.default_model}
-                    self._models = {name: model for name, model in self._models.items() if name in wanted}
+                    self._drop_unwanted_models()
                     self._models[source] = found
                 self.announce()
+        finally:
+            loading.release()
         return found
+
+    def _drop_unwanted_models(self) -> None:
+        with self._lock:
+            wanted = {session.model_source for session in self._sessions.values()} | {self.default_model}
+            self._models = {name: model for name, model in self._models.items() if name in wanted}
 
     # --- sessions ---
 
@@ -213,12 +233,14 @@ class Workspace:
         """The session's last job of a kind."""
         return self.jobs.get(session.id, session.jobs.get(kind, ""))
 
-    def submit(self, session: Session, kind: str, work: Callable[[Job], Any]) -> Job:
+    def submit(self, session: Session, kind: str, work: Callable[[Job], Any], *, replaces: bool = False) -> Job:
+        """Queue work of a kind. `CapacityError` where the session's last of that kind is active, unless it `replaces`
+        that one."""
         with session.lock:
             before = self.job(session, kind)
-            if before is not None and before.active:
+            if before is not None and before.active and not replaces:
                 raise CapacityError("That is running already; stop it first, or wait for its end.")
-            job = self.jobs.submit(session.id, kind, work)
+            job = self.jobs.submit(session.id, kind, work, LANES.get(kind, WORK))
             session.jobs[kind] = job.id
         return job
 
@@ -238,6 +260,9 @@ class Workspace:
 
         def work(job: Job) -> LanguageModel:
             found = self.model(source)
+            if job.cancelled():
+                self._drop_unwanted_models()
+                raise Cancelled("Stopped.")
             session.model_source = source
             return found
 

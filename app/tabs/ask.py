@@ -22,7 +22,7 @@ from app.server.example import QUERIES
 from app.server.session import Encoded, Session
 from app.server.stamps import outdated, stamp
 from app.server.troubles import QUERY, SETTINGS
-from app.server.workspace import Workspace
+from app.server.workspace import LANES, Workspace
 from app.tabs.header import encoding_place
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_data, use_part_words, use_words
 from app.tabs.page import Page, kept_by_page
@@ -90,6 +90,14 @@ def create_ask_tab(page: Page) -> None:
         answer = session.answer
         return classify(session, answer.prediction.query if answer is not None else "", unfolded)
 
+    def stop(session: Session) -> Sequence[Any]:
+        workspace.stop(session, "query")
+        return []
+
+    def stop_comparison(session: Session) -> Sequence[Any]:
+        workspace.stop(session, "compare")
+        return render_views(workspace, session)
+
     def begin(session: Session) -> Sequence[Any]:
         compare_with(workspace, session)
         return render_views(workspace, session)
@@ -123,12 +131,24 @@ def create_ask_tab(page: Page) -> None:
     answered = [*views, *pictures, seen]
 
     def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any]) -> None:
-        gr.on(triggers, None, js=_ASKING, api_visibility="private")
+        # The pulse too: the query's place in the queue is shown while it waits.
+        gr.on(
+            triggers,
+            lambda: gr.Timer(active=True),
+            None,
+            page.pulse,
+            js=_ASKING,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         asked = page.on(triggers, handler, inputs, answered, cause=QUERY, show_progress="hidden")
         asked.then(None, js=_ANSWERED, api_visibility="private")
 
     ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
     ask(shown.retry, again, [unfolded])
+    page.on(shown.stop, stop, show_progress="hidden")
+    page.on(shown.clear, stop_comparison, [], views, show_progress="hidden")
     for chip in chips:
         # In the box at once, whatever the answer waits for.
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
@@ -203,9 +223,9 @@ def _compared(workspace: Workspace, session: Session) -> tuple[Prediction | None
     if not may_compare(workspace, session):
         return None, Comparing("The comparison comes when the pool is encoded.")
     if job is not None and job.active:
-        ahead = workspace.jobs.ahead(job)
-        doing = f"waits for {count(ahead, 'other job')}" if ahead else "is re-reading its examples"
-        return None, Comparing(f"Retrieval ICL {doing}, {price}.")
+        waits = workspace.jobs.ahead(job) or len(workspace.jobs.active(LANES["encode"]))
+        doing = f"waits for {count(waits, 'other job')}" if waits else "is re-reading its examples"
+        return None, Comparing(f"Retrieval ICL {doing}, {price}.", "Stop comparison", "clear")
     failed = f"Retrieval ICL failed: {job.message} " if job is not None and job.state == "failed" else ""
     return None, Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
 
@@ -237,9 +257,13 @@ def milestone(workspace: Workspace, session: Session) -> str:
 
 def notice_of(workspace: Workspace, session: Session) -> str:
     """What the answer is and is not, and what can be done about it; "" where there is nothing to say."""
+    asked = workspace.job(session, "query")
+    if asked is not None and (ahead := workspace.jobs.ahead(asked)):
+        return notice_view(f"Your query waits for {count(ahead, 'other query', 'other queries')}.")
     job = workspace.being_encoded(session)
     doing = encoding_place(workspace, session, job) if job is not None else ""
-    if (found := _recorded(workspace, session)) is not None:
+    state = pool_state(workspace, session)
+    if state.part is None and (found := _recorded(workspace, session)) is not None:
         text = f", measured on {found.machine}, {found.date}. "
         text += "Your machine's times replace it when you press Classify."
         # Between loading and the first block it is not known yet whether anything has to be encoded.
@@ -248,7 +272,6 @@ def notice_of(workspace: Workspace, session: Session) -> str:
         return notice_view(
             text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
         )
-    state = pool_state(workspace, session)
     provisional = session.answer is not None and session.answer.provisional
     pool = ready(workspace, session)
     if doing:

@@ -16,7 +16,7 @@ from app.server.session import Session
 from app.server.troubles import MODEL
 from app.server.workspace import EMBEDDED, Workspace
 from app.tabs.page import Page
-from app.words import duration, measured
+from app.words import count, duration, measured
 from dbsa_core.errors import ModelError
 from dbsa_core.model.embedded import EMBEDDED_NAME
 
@@ -42,7 +42,7 @@ def _create_sizes(page: Page) -> None:
         gr.Button(known.name, size="sm", elem_classes="dbsa-model", elem_id=f"model-{number}")
         for number, known in enumerate(KNOWN)
     ]
-    note = gr.HTML(elem_id="model-note")
+    note, cancel = _note_and_cancel(page)
     with gr.Accordion("Another model", open=False, elem_id="another-model"):
         place = gr.Textbox(
             label="Hub id, folder or GGUF file",
@@ -54,7 +54,7 @@ def _create_sizes(page: Page) -> None:
         load = gr.Button("Load this model", size="sm", elem_id="load-model")
 
     def shown(session: Session) -> list[Any]:
-        return [*model_buttons(workspace, session), model_note(workspace, session)]
+        return [*model_buttons(workspace, session), *loading_views(workspace, session)]
 
     def begin(session: Session, place: str) -> Sequence[Any]:
         if not place.strip():
@@ -70,10 +70,29 @@ def _create_sizes(page: Page) -> None:
         return chosen
 
     for button, known in zip(buttons, KNOWN, strict=True):
-        page.on(button.click, choose(known.source), [], [*buttons, note], cause=MODEL)
-    page.on([load.click, place.submit], begin, [place], [*buttons, note], cause=MODEL)
-    page.watch(shown, [], [*buttons, note])
-    page.restore([*buttons, note, place], lambda session: [*shown(session), _named(session)])
+        page.on(button.click, choose(known.source), [], [*buttons, note, cancel], cause=MODEL)
+    page.on([load.click, place.submit], begin, [place], [*buttons, note, cancel], cause=MODEL)
+    page.watch(shown, [], [*buttons, note, cancel])
+    page.restore([*buttons, note, cancel, place], lambda session: [*shown(session), _named(session)])
+
+
+def _note_and_cancel(page: Page) -> tuple[Any, Any]:
+    """How loading goes, and what ends it."""
+    note = gr.HTML(elem_id="model-note")
+    cancel = gr.Button("Cancel loading", size="sm", visible=False, elem_id="cancel-model")
+
+    def halt(session: Session) -> list[Any]:
+        page.workspace.stop(session, "model")
+        return loading_views(page.workspace, session)
+
+    page.on(cancel.click, halt, [], [note, cancel], cause=MODEL)
+    return note, cancel
+
+
+def loading_views(workspace: Workspace, session: Session) -> list[Any]:
+    """How loading goes, and the button that ends it."""
+    job = workspace.job(session, "model")
+    return [model_note(workspace, session), gr.Button(visible=job is not None and job.active and not job.stopping)]
 
 
 def _create_allowed(page: Page) -> None:
@@ -81,15 +100,15 @@ def _create_allowed(page: Page) -> None:
     choices = [(_shown(source), source) for source in workspace.allowed_models or ()]
     kind = gr.Dropdown(choices, value=workspace.default_model, label="Model", elem_id="model-kind")
     load = gr.Button("Load this model", size="sm", elem_id="load-model")
-    note = gr.HTML(elem_id="model-note")
+    note, cancel = _note_and_cancel(page)
 
     def begin(session: Session, source: str) -> Sequence[Any]:
         workspace.load_model_job(session, source)
-        return [model_note(workspace, session)]
+        return loading_views(workspace, session)
 
-    page.on(load.click, begin, [kind], [note], cause=MODEL)
-    page.watch(lambda session: [model_note(workspace, session)], [], [note])
-    page.restore([kind, note], lambda session: [session.model_source, model_note(workspace, session)])
+    page.on(load.click, begin, [kind], [note, cancel], cause=MODEL)
+    page.watch(lambda session: loading_views(workspace, session), [], [note, cancel])
+    page.restore([kind, note, cancel], lambda session: [session.model_source, *loading_views(workspace, session)])
 
 
 def _named(session: Session) -> Any:
@@ -145,12 +164,16 @@ def model_note(workspace: Workspace, session: Session) -> str:
         if started is not None and started.state == "failed" and model is None:
             return _line(f"The model could not be loaded: {started.message}")
         return _device(model)
+    if ahead := workspace.jobs.ahead(job):
+        return _line(f"Waiting for {count(ahead, 'other model')} to be loaded.")
     if job.active:
         return _line("Loading the model; the one before it answers until it is there.")
     if job.state == "failed":
         return _line(f"The model was not loaded: {job.message}")
     if model is None:
         return ""
+    if job.state == "stopped":
+        return _line(f"Loading was stopped; {model.name} answers.") + _device(model)
     return _line(f"{model.name} is loaded; it has {model.max_positions:,} positions.") + _device(model)
 
 

@@ -17,7 +17,7 @@ from app.server.troubles import dismiss, messages, note
 from app.server.workspace import Workspace
 from app.tabs.header import header_view
 from app.views import message_view
-from dbsa_core.errors import DBSAError
+from dbsa_core.errors import Cancelled, DBSAError
 
 if TYPE_CHECKING:
     pass
@@ -242,6 +242,8 @@ def attempt(handler: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
     """What the handler returns and "", or None and the message of what went wrong."""
     try:
         return handler(*arguments), ""
+    except Cancelled:  # by whoever asked for it
+        return None, ""
     except DBSAError as error:
         return None, str(error)
     except Exception as error:

@@ -173,9 +173,42 @@ def test_while_a_query_runs_the_old_answer_says_what_it_is_for(page: Page) -> No
     page.locator("#query textarea").fill("Another text")
     page.locator("#classify").click()
     expect(said).to_be_visible()
-    expect(said).to_have_text(f"for: {OFFLINE}")
+    expect(said).to_contain_text(f"for: {OFFLINE}")
+    expect(said.get_by_role("button", name="Stop")).to_be_visible()
     assert below.bounding_box() == before, "nothing moves"
     page.unroute("**/queue/join*")
+
+
+def test_a_long_query_can_be_stopped(page: Page) -> None:
+    try_example(page, FILTER)
+    page.locator("#query textarea").fill("robot " * 3_000)
+    page.locator("#classify").click()
+    page.locator(".dbsa-for").get_by_role("button", name="Stop").click()
+    expect(page.locator(".dbsa-for")).to_be_hidden()
+    expect(page.locator("#messages")).to_be_hidden()
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("replacement_parts")
+    try_example(page, FILTER)
+
+
+def test_a_model_that_does_not_come_can_be_given_up_and_holds_nobody_up(page: Page) -> None:
+    open_tab(page, "Encode")
+    expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
+    page.locator("#another-model button").first.click()
+    page.locator("#model-place textarea, #model-place input").fill("nobody/mistyped")
+    page.locator("#load-model").click()
+    note = page.locator("#model-note")
+    expect(note).to_contain_text("Loading the model; the one before it answers", timeout=SOON)
+    open_tab(page, "Ask")
+    page.get_by_role("button", name=FILTER).click()
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("replacement_parts", timeout=SOON)
+    open_tab(page, "Encode")
+    if page.locator("#cancel-model").is_visible():  # where the hub says at once that there is none, it is over already
+        page.locator("#cancel-model").click()
+        expect(note).to_contain_text("Loading was stopped; SmolLM2-135M-Instruct answers.", timeout=SOON)
+    else:
+        expect(note).to_contain_text("The model was not loaded")
+    expect(page.locator("#cancel-model")).to_be_hidden()
+    expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct")
 
 
 def test_an_answer_says_when_a_setting_that_it_used_is_another(page: Page) -> None:

@@ -157,7 +157,7 @@ def test_a_comparison_can_be_offered() -> None:
     page = answer_view(answer(compared=None), Comparing("Retrieval ICL takes about 40 s.", "Run comparison"))
     assert '<button type="button" id="compare" data-event="select">Run comparison</button>' in page
     assert "Retrieval ICL takes about 40 s." in text_of(page)
-    assert "<button" not in answer_view(answer(compared=None), Comparing("It runs."))
+    assert 'id="compare"' not in answer_view(answer(compared=None), Comparing("It runs."))
 
 
 def test_a_notice_names_its_buttons() -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
+from app.server.asking import ask_again, begin_query, classify_text, compare_with, may_compare, ready
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
 from app.server.session import Session
-from app.server.workspace import Workspace
+from app.server.workspace import LANES, Workspace
 from dbsa_core import QuerySettings
-from dbsa_core.errors import DataError, QueryError
-from dbsa_core.files.tables import read_table
+from dbsa_core.errors import Cancelled, CapacityError, DataError, QueryError
+from dbsa_core.files.tables import Table, read_table
+from dbsa_core.interrupt import stop_if_cancelled
+from dbsa_core.methods.dbsa import Dbsa
+from dbsa_core.prediction import Prediction
 from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, write_csv
 
 
@@ -47,7 +50,7 @@ def test_a_dear_comparison_waits_to_be_asked_for(
 def test_a_new_query_gives_up_the_pending_comparison(workspace: Workspace, session: Session) -> None:
     encoded(workspace, session)
     release = threading.Event()
-    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
+    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON), LANES["encode"])
     classify_text(workspace, session, "first")
     pending = workspace.job(session, "compare")
     classify_text(workspace, session, "second")
@@ -83,7 +86,8 @@ def test_before_encoding_the_most_similar_rows_answer(workspace: Workspace, sess
     with pytest.raises(DataError, match="once a pool is encoded"):
         compare_with(workspace, session)
     ask_again(workspace, session)
-    assert workspace.job(session, "ask_again") is None, "there is still no pool"
+    assert session.answer is answer
+    assert workspace.job(session, "query").state == "done", "there is still no pool"  # type: ignore[union-attr]
 
 
 def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
@@ -101,7 +105,7 @@ def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
     release.set()
     assert job.wait(SOON)
     ask_again(workspace, session)
-    again = workspace.job(session, "ask_again")
+    again = workspace.job(session, "query")
     assert again is not None
     assert again.wait(SOON)
     assert again.state == "done", again.message
@@ -109,22 +113,99 @@ def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
     assert session.answer is not first
     assert (session.answer.prediction.query, session.answer.prediction.method) == ("text about fire", "dbsa_fresh")
     ask_again(workspace, session)
-    assert workspace.job(session, "ask_again") is again, "once"
+    assert workspace.job(session, "query") is again, "once"
 
 
 def test_a_question_asked_meanwhile_is_not_asked_again_for_another(workspace: Workspace, session: Session) -> None:
     classify_text(workspace, session, "the first")
     encoded(workspace, session)
-    release = threading.Event()
-    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON))
     ask_again(workspace, session)
+    again = workspace.job(session, "query")
     newer = classify_text(workspace, session, "the second", compare=False)
-    release.set()
-    job = workspace.job(session, "ask_again")
-    assert blocker.wait(SOON)
+    assert again is not None
+    assert again.wait(SOON)
+    assert session.answer is newer
+
+
+def test_what_fails_is_not_asked_again_and_again(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify_text(workspace, session, "the first")
+    encoded(workspace, session)
+
+    def fail(*arguments: object) -> None:
+        raise CapacityError("Memory is full.")
+
+    monkeypatch.setattr("app.server.asking._method", fail)
+    ask_again(workspace, session)
+    job = workspace.job(session, "query")
     assert job is not None
     assert job.wait(SOON)
-    assert session.answer is newer
+    assert (job.state, job.message) == ("failed", "Memory is full.")
+    ask_again(workspace, session)
+    assert workspace.job(session, "query") is job
+
+
+def held_query(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Hold every forward of a query that says "slow"; set once it is held, and to be set for it to go on."""
+    held, release = threading.Event(), threading.Event()
+    real = Dbsa.predict
+
+    def predict(self: Dbsa, query: str, *, attention: bool = False) -> Prediction:
+        if "slow" in query:
+            held.set()
+            while not release.wait(0.01):
+                stop_if_cancelled()
+        return real(self, query, attention=attention)
+
+    monkeypatch.setattr(Dbsa, "predict", predict)
+    return held, release
+
+
+@pytest.mark.parametrize("by", ["another query", "stop"])
+def test_a_long_query_can_be_given_up(
+    workspace: Workspace, session: Session, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(workspace, session)
+    before = classify_text(workspace, session, "quick", compare=False)
+    held, _ = held_query(monkeypatch)
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            classify_text(workspace, session, "slow")
+        except Cancelled as stopped:
+            raised.append(stopped)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert held.wait(SOON)
+    if by == "stop":
+        assert workspace.stop(session, "query")
+    else:
+        before = classify_text(workspace, session, "quick too", compare=False)
+    asking.join(SOON)
+    assert len(raised) == 1
+    assert session.answer is before
+
+
+def test_a_long_query_of_one_visitor_does_not_hold_another(
+    workspace: Workspace, session: Session, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(workspace, session)
+    held, release = held_query(monkeypatch)
+    slow = begin_query(workspace, session, "slow")
+    assert held.wait(SOON)
+    other = workspace.session(None)
+    workspace.set_data(other, table)
+    assert classify_text(workspace, other, "quick").prediction.label
+    quick = begin_query(workspace, other, "slow too")
+    assert workspace.jobs.ahead(quick) == 1
+    assert workspace.jobs.ahead(slow) == 0
+    quick.cancel()
+    release.set()
+    assert slow.wait(SOON)
+    assert slow.state == "done"
 
 
 def test_other_data_are_never_answered_by_the_pool_before_them(
@@ -145,7 +226,7 @@ def test_other_data_are_never_answered_by_the_pool_before_them(
 def test_nothing_is_compared_while_a_pool_is_encoded_anew(workspace: Workspace, session: Session) -> None:
     encoded(workspace, session)
     release = threading.Event()
-    blocker = workspace.jobs.submit("somebody", "other", lambda job: release.wait(SOON))
+    blocker = workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON), LANES["encode"])
     session.settings = replace(session.settings, window=1)
     job = begin_encoding(workspace, session)
     answer = classify_text(workspace, session, "text about water")

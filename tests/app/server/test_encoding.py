@@ -12,7 +12,7 @@ from app.server.asking import classify_text, ready
 from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
 from app.server.example import Example
 from app.server.session import Session
-from app.server.workspace import Workspace
+from app.server.workspace import LANES, Workspace
 from app.tabs.encode import render_live
 from app.tabs.header import header_view
 from app.tabs.offer import use_words
@@ -127,7 +127,7 @@ def test_settings_changed_in_the_queue_do_not_matter_to_what_waits_there(
 ) -> None:
     stopped_early(workspace, session)
     release = threading.Event()
-    workspace.jobs.submit("somebody", "other", lambda job: release.wait(SOON))
+    workspace.jobs.submit("somebody", "encode", lambda job: release.wait(SOON), LANES["encode"])
     plan, job = workspace.plan(session), begin_encoding(workspace, session)
     session.settings = replace(session.settings, window=0)
     release.set()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.server.jobs import Job, JobRegistry, Turnstile
+from app.server.jobs import Job, JobRegistry, Lane, Turnstile
 from dbsa_core.errors import Cancelled, CapacityError, DataError
 
 SOON = 10.0
@@ -136,6 +136,47 @@ def test_closing_stops_what_runs() -> None:
     job = registry.submit("me", "a", lambda job: job._cancel.wait(SOON))
     registry.close()
     assert job.state == "stopped"
+
+
+def test_lanes_do_not_wait_for_each_other(registry: JobRegistry) -> None:
+    release = threading.Event()
+    slow = registry.submit("me", "a", lambda job: release.wait(SOON), Lane("slow"))
+    behind = registry.submit("me", "a", lambda job: 1, Lane("slow"))
+    assert ended(registry.submit("me", "b", lambda job: 1, Lane("quick"))).state == "done"
+    assert slow.state == "running"
+    assert registry.ahead(behind) == 1
+    assert registry.active(Lane("slow")) == [slow, behind]
+    release.set()
+    ended(behind)
+
+
+def test_a_wide_lane_runs_several_at_once(registry: JobRegistry) -> None:
+    wide, both = Lane("wide", workers=2), threading.Barrier(2)
+    jobs = [registry.submit("me", "a", lambda job: both.wait(SOON), wide) for _ in range(2)]
+    for job in jobs:
+        assert ended(job).state == "done"
+    third = registry.submit("me", "a", lambda job: 3, wide)
+    assert ended(third).result == 3
+
+
+def test_what_cannot_be_stopped_is_left_alone_and_its_result_is_not_heard(registry: JobRegistry) -> None:
+    lane, release, over = Lane("loads", abandons=True), threading.Event(), threading.Event()
+
+    def stuck(job: Job) -> str:
+        assert release.wait(SOON)
+        over.set()
+        return "too late"
+
+    job = registry.submit("me", "model", stuck, lane)
+    after = registry.submit("me", "model", lambda job: "next", lane)
+    while job.state != "running":
+        pass
+    job.cancel()
+    assert ended(job).state == "stopped"
+    assert ended(after).result == "next"
+    release.set()
+    assert over.wait(SOON)
+    assert (job.state, job.result) == ("stopped", None)
 
 
 def test_background_work_waits_for_people() -> None:

@@ -224,6 +224,59 @@ def test_a_model_that_fails_to_load_leaves_the_session_alone(table: Table, model
     workspace.jobs.close()
 
 
+def test_a_model_that_never_comes_holds_nobody_up(table: Table, model: LanguageModel) -> None:
+    release = threading.Event()
+
+    def load(source: str) -> LanguageModel:
+        if source == "org/mistyped":
+            assert release.wait(SOON)
+            raise ModelError("There is none.")
+        return model
+
+    workspace = Workspace(load=load)
+    mine, other = workspace.session(None), workspace.session(None)
+    for session in (mine, other):
+        workspace.set_data(session, table)
+        session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+    stuck = workspace.load_model_job(mine, "org/mistyped")
+    encoded(workspace, other)
+    assert classify_text(workspace, other, "about water").prediction.label
+    assert classify_text(workspace, mine, "about water").prediction.label, "the model before it answers"
+    waiting = workspace.load_model_job(other, "org/other")
+    assert workspace.jobs.ahead(waiting) == 1
+    assert workspace.stop(mine, "model")
+    assert stuck.wait(SOON)
+    assert waiting.wait(SOON)
+    assert (stuck.state, waiting.state) == ("stopped", "done")
+    assert (mine.model_source, other.model_source) == (EMBEDDED, "org/other")
+    release.set()
+    workspace.jobs.close()
+
+
+def test_a_model_that_comes_after_all_is_dropped(model: LanguageModel) -> None:
+    release, loaded = threading.Event(), threading.Event()
+
+    def load(source: str) -> LanguageModel:
+        assert release.wait(SOON)
+        loaded.set()
+        return model
+
+    workspace = Workspace(load=load)
+    session = workspace.session(None)
+    job = workspace.load_model_job(session, "org/slow")
+    while job.state != "running":
+        pass
+    assert workspace.stop(session, "model")
+    assert job.wait(SOON)
+    release.set()
+    assert loaded.wait(SOON)
+    again = workspace.load_model_job(session, EMBEDDED)
+    assert again.wait(SOON)
+    assert workspace.loaded("org/slow") is None
+    assert session.model_source == EMBEDDED
+    workspace.jobs.close()
+
+
 def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session: Session, tmp_path: Path) -> None:
     encoded(workspace, session)
     (tmp_path / "q.csv").write_text('id,label,text\n1,x,"about fire"\n2,y,\n3,z,"about stone"\n', encoding="utf-8")
