@@ -57,6 +57,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def out_of(done: int, total: int, noun: str) -> str:
+    """ "12 of 29 blocks"."""
+    return f"{done:,} of {count(total, noun)}"
+
+
 def ordinal(number: int) -> str:
     """ "1st", "2nd", "11th"."""
     last = number % 10 if number % 100 not in (11, 12, 13) else 0

@@ -46,17 +46,20 @@ class Limit:
 
 def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     """What bounds the tokens of a pool; the smallest is the default budget, unless labels need more time."""
-    model = task.model
-    in_file = sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids)
-    found = [Limit(in_file, "the file")]
+    model, of_file = task.model, _of_file(task)
+    found = [of_file]
     if settings.positions == "sequential":
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
     memory = int(MEMORY_SHARE * _tokens_in_memory(model))
     found.append(Limit(memory, "free memory"))
     if policy_for(model.device).bounds_time:
-        tokens = int(CPU_SECONDS * measured_speed(model, in_file))
+        tokens = int(CPU_SECONDS * measured_speed(model, of_file.tokens))
         found.append(Limit(tokens, f"about {CPU_SECONDS:.0f} s of encoding on this CPU", is_time=True))
     return found
+
+
+def _of_file(task: Task) -> Limit:
+    return Limit(sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids), "the file")
 
 
 def _tokens_in_memory(model: LanguageModel) -> int:
@@ -212,8 +215,7 @@ def most_tokens(task: Task, settings: EncodeSettings) -> Limit:
 
     Unlike the default it keeps no positions free for a query, which reads a part of the pool, and may take any time.
     """
-    in_file = sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids)
-    return min(_bound(task, settings), Limit(in_file, "the file"), key=lambda limit: limit.tokens)
+    return min(_bound(task, settings), _of_file(task), key=lambda limit: limit.tokens)
 
 
 def _bound(task: Task, settings: EncodeSettings) -> Limit:

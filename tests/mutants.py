@@ -211,9 +211,9 @@ FAULTS = (
          "(repeated if pair in seen else kept).append(row)", "kept.append(row)", "data"),
     Fault(
         "the app's progress counts everything from the start",
-        "app/server/steps.py",
-        "Progress(blocks, len(plan.blocks), tokens, plan.tokens, seconds)",
-        "Progress(blocks, len(plan.blocks), plan.tokens, plan.tokens, seconds)",
+        "dbsa_core/stage1/encoding.py",
+        "Progress(len(self.blocks), self.blocks_planned, self.tokens, tokens_planned, self.seconds)",
+        "Progress(len(self.blocks), self.blocks_planned, tokens_planned, tokens_planned, self.seconds)",
         "app/server/workspace",
     ),
     Fault(
@@ -226,7 +226,7 @@ FAULTS = (
     Fault(
         "a stopped encoding begins anew",
         "app/server/steps.py",
-        "_steps(plan.blocks[done:],",
+        "_steps(plan.blocks[before.blocks_done :],",
         "_steps(plan.blocks[0:],",
         "app/server/encoding",
     ),

@@ -12,7 +12,7 @@ from html import escape
 from app.ask.pictures import mask_picture
 from app.ask.shown import ShownAnswer, ShownLabel, ShownMethod
 from app.views import bar, facts, muted
-from app.words import count, duration, measured, whole_percent
+from app.words import count, duration, measured, out_of, whole_percent
 
 TITLES = {
     "dbsa": "DBSA",
@@ -182,7 +182,7 @@ def _faster(method: ShownMethod, other: ShownMethod) -> str:
 def _why(answer: ShownAnswer, other: ShownMethod) -> str:
     method, pool = answer.method, answer.pool
     text = f"{measured(method.total)} against {measured(other.total)}: "
-    text += f"{len(answer.read):,} of {count(pool.blocks, 'block')} came from memory, "
+    text += f"{out_of(len(answer.read), pool.blocks, 'block')} came from memory, "
     similar = f"{count(method.rows_anew, 'similar row')} and " if method.rows_anew else ""
     text += f"only {similar}your text were encoded." if similar else "only your text was encoded."
     text += f" Retrieval ICL encoded {count(other.rows_anew, 'row')}."
@@ -215,9 +215,9 @@ def _read_words(answer: ShownAnswer) -> str:
     pool = answer.pool
     dense = f"{whole_percent(pool.density)} of full attention"
     if answer.read:
-        return f"{len(answer.read):,} of {count(pool.blocks, 'block')}, {dense} when encoded"
-    done = f"{pool.blocks:,} of " if pool.blocks else ""
-    return f"{done}{count(pool.planned, 'block')}, at {dense}"
+        return f"{out_of(len(answer.read), pool.blocks, 'block')}, {dense} when encoded"
+    blocks = out_of(pool.blocks, pool.planned, "block") if pool.blocks else count(pool.planned, "block")
+    return f"{blocks}, at {dense}"
 
 
 # --- below ------------------------------------------------------------------------------------------------------------

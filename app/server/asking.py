@@ -18,7 +18,7 @@ from app.server.jobs import Job
 from app.server.session import Answer, Encoded, Session
 from app.server.workspace import LANES, Workspace
 from dbsa_core.data import read_queries
-from dbsa_core.errors import Cancelled, DataError, DBSAError
+from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -42,9 +42,7 @@ NEAREST = "nearest"
 def ready(workspace: Workspace, session: Session) -> Encoded | None:
     """The pool that queries read now: of the session's data, and not one whose first blocks are only being made."""
     found = workspace.current(session)
-    if found is None or session.data is None or found.data.pool.fingerprint != session.data.pool.fingerprint:
-        return None
-    return found if found.settled else None
+    return found if found is not None and found.settled and session.has_data(found.data.pool) else None
 
 
 def _awaited(
@@ -84,33 +82,34 @@ def classify_text(
     `wait`: for a pool, rather than answer by the most similar rows alone while there is none. Raises `Cancelled` where
     another query took its place, or the user stopped it.
     """
-    job = begin_query(workspace, session, query, compare=compare, wait=wait)
+    if wait:  # here, so that no other query waits for this one's pool
+        workspace.task(session)
+        wait_until_ready(workspace, session)
+    job = begin_query(workspace, session, query, compare=compare)
     job.wait()
-    if job.error is not None:
-        raise job.error
     if job.state == "stopped":
         raise Cancelled("Stopped.")
     if job.state == "failed":
-        raise DBSAError(job.message)
+        raise job.error(job.message)
     answer: Answer = job.result
     return answer
 
 
-def begin_query(workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False) -> Job:
+def begin_query(workspace: Workspace, session: Session, query: str, *, compare: bool = True) -> Job:
     """`classify_text` in the background; its answer is the session's once the job is done."""
     workspace.stop(session, "compare")
     workspace.stop(session, "query")
 
     def work(job: Job) -> Answer:
         with interruptible(job.cancelled):
-            return _answered(workspace, session, job, query, compare, wait)
+            return _answered(workspace, session, query, compare)
 
     return workspace.submit(session, "query", work, replaces=True)
 
 
-def _answered(workspace: Workspace, session: Session, job: Job, query: str, compare: bool, wait: bool) -> Answer:
+def _answered(workspace: Workspace, session: Session, query: str, compare: bool) -> Answer:
     task = workspace.task(session)
-    pool = wait_until_ready(workspace, session) if wait else _ready_or_encoding(workspace, session)
+    pool = _ready_or_encoding(workspace, session)
     setup = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
     setup.task.query(query)
     name, settings = session.method_name() if pool is not None else NEAREST, session.query_settings
@@ -135,8 +134,7 @@ def ask_again(workspace: Workspace, session: Session) -> None:
     answer, job = session.answer, workspace.job(session, "query")
     if answer is None or not answer.provisional or (job is not None and job.active) or session.asked_again == answer.id:
         return
-    pool = ready(workspace, session)
-    if pool is not None and pool.data.pool.fingerprint == answer.setup.task.pool.fingerprint:
+    if ready(workspace, session) is not None and session.has_data(answer.setup.task.pool):
         session.asked_again = answer.id
         begin_query(workspace, session, answer.prediction.query)
 

@@ -5,7 +5,7 @@ Knows nothing about screens. A pool that answers gives way to one that is comple
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import dbsa_core as dbsa
@@ -32,6 +32,8 @@ class PoolState:
     """What queries read, unless the data are others by now."""
     changed: tuple[str, ...] = ()
     """How data, model and settings differ from those of `encoded`, in words."""
+    of_other_data: bool = False
+    """Whether `encoded` cannot answer, for it was made of other data."""
     job: Job | None = None
     """The last encoding, under way or ended."""
     part: Encoded | None = None
@@ -62,11 +64,6 @@ class PoolState:
         return "ready" if self.encoded.pool.complete else "partial"
 
     @property
-    def of_other_data(self) -> bool:
-        """Whether `encoded` cannot answer, for it was made of other data."""
-        return any(reason.startswith("the data") for reason in self.changed)
-
-    @property
     def failure(self) -> str:
         """Why the last encoding failed; "" where it did not."""
         return self.job.message if self.job is not None and self.job.state == "failed" else ""
@@ -75,17 +72,16 @@ class PoolState:
 def pool_state(workspace: Workspace, session: Session) -> PoolState:
     """Where the session's pool stands now."""
     encoded, job = workspace.current(session), workspace.encoding(session)
-    changed = _changed(workspace, session, encoded)
-    if job is not None and job.active:
-        return PoolState(encoded, changed, job, evicted=session.evicted)
-    return PoolState(encoded, changed, job, session.part, _left(workspace, session), session.evicted)
+    other = encoded is not None and session.data is not None and not session.has_data(encoded.data.pool)
+    state = PoolState(encoded, _changed(workspace, session, encoded), other, job, evicted=session.evicted)
+    return state if state.active else replace(state, part=session.part, left=_left(workspace, session))
 
 
 def _changed(workspace: Workspace, session: Session, encoded: Encoded | None) -> tuple[str, ...]:
     if encoded is None or session.data is None:
         return ()
     reasons = []
-    if session.data.pool.fingerprint != encoded.data.pool.fingerprint:
+    if not session.has_data(encoded.data.pool):
         reasons.append(f"the data (encoded: {encoded.data.name}; now: {session.data.name})")
     model = workspace.loaded(session.model_source)
     if model is not encoded.setup.task.model:

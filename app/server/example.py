@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,11 +63,6 @@ class Example:
     def active(self) -> bool:
         """Whether blocks are on their way."""
         return self.job is not None and self.job.active
-
-    @property
-    def recently_active(self) -> bool:
-        """The same, and a little longer, so that pages see the end."""
-        return self.job is not None and (self.job.active or time.monotonic() - (self.job.ended or 0) < 4)
 
     def start(self, after: threading.Event | None = None) -> Job:
         """Load the default model and encode, in the background; not before `after` is set."""

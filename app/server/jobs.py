@@ -62,8 +62,8 @@ class Job:
     result: Any = None
     message: str = ""
     """Why it failed or stopped, for the user."""
-    error: DBSAError | None = field(default=None, repr=False)
-    """What it failed with, where that is for the user."""
+    error: type[DBSAError] = DBSAError
+    """Of what kind it failed; not the error itself, whose traceback holds all that the work held."""
     ended: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _cancel: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -97,7 +97,7 @@ class Job:
         """Whether it came to its end within `seconds`."""
         return self._finished.wait(seconds)
 
-    def finish(self, state: State, message: str = "", result: Any = None, error: DBSAError | None = None) -> None:
+    def finish(self, state: State, message: str = "", result: Any = None, error: type[DBSAError] = DBSAError) -> None:
         """Come to the end; what comes after the first one is not heard."""
         with self._lock:
             if self._finished.is_set():
@@ -214,7 +214,7 @@ def _carry_out(job: Job, work: Work) -> None:
     except Cancelled as stop:
         job.finish("stopped", str(stop))
     except DBSAError as error:
-        job.finish("failed", str(error), error=error)
+        job.finish("failed", str(error), error=type(error))
     except Exception as error:
         job.finish("failed", unexpected(error, f"running a job of kind {job.kind}"))
     else:

@@ -123,6 +123,10 @@ class Session:
     _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
     """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
 
+    def has_data(self, pool: Pool) -> bool:
+        """Whether its data are those of that pool."""
+        return self.data is not None and self.data.pool.fingerprint == pool.fingerprint
+
     @contextmanager
     def handling(self) -> Iterator[None]:
         """While something that its page asked for is being done."""

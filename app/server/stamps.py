@@ -11,7 +11,7 @@ from dataclasses import fields
 from app.server.asking import NEAREST, ready
 from app.server.session import Answer, Encoded, Session, changed_settings
 from app.server.workspace import Workspace
-from app.words import count
+from app.words import count, out_of
 from dbsa_core.settings import QuerySettings
 
 _NAMES = {"retriever": "retriever", "order": "blocks in order", "decode": "decoding", "seed": "seed"}
@@ -30,7 +30,8 @@ def stamp(answer: Answer) -> tuple[tuple[str, str], ...]:
         pattern = setup.plan.pattern
         sees = f"each sees {count(pattern.previous_blocks, 'block')} before it"
         sees += " and the shared first one" if pattern.sink_blocks else ""
-        rows = f"{len(setup.encoded.rows):,} rows in {_blocks(answer)} of {pattern.demonstrations_per_block:,}"
+        blocks = out_of(len(setup.encoded.blocks), setup.encoded.blocks_planned, "block")
+        rows = f"{len(setup.encoded.rows):,} rows in {blocks} of {pattern.demonstrations_per_block:,}"
         facts.append(("Pool", f"{rows}; {sees}"))
     facts.append(("Settings", ", ".join(_setting(name, answer.settings) for name in _in_order(answer.uses))))
     return tuple(facts)
@@ -47,7 +48,7 @@ def outdated(workspace: Workspace, session: Session) -> str:
 
 def _reasons(workspace: Workspace, session: Session, answer: Answer) -> Iterator[str]:
     task, data = answer.setup.task, session.data
-    if data is None or data.pool.fingerprint != task.pool.fingerprint:
+    if not session.has_data(task.pool):
         yield f"From {answer.name}; now {data.name if data is not None else 'there are no data'}."
         return
     model = workspace.loaded(session.model_source)
@@ -78,13 +79,8 @@ def _of_another_pool(answer: Answer, now: Encoded) -> str:
         return "From other words around texts and labels."
     if reasons := changed_settings(then, now.setup.plan, then.settings, now.settings):
         return f"From another pool: {'; '.join(reasons)}."
-    return f"From {_blocks(answer)}; now {len(now.pool.blocks):,}."
-
-
-def _blocks(answer: Answer) -> str:
-    """ "12 of 29 blocks"."""
     pool = answer.setup.encoded_pool()
-    return f"{len(pool.blocks):,} of {count(pool.blocks_planned, 'block')}"
+    return f"From {out_of(len(pool.blocks), pool.blocks_planned, 'block')}; now {len(now.pool.blocks):,}."
 
 
 def _in_order(names: Collection[str]) -> list[str]:

@@ -34,19 +34,20 @@ def encode_in_steps(
     `publish(encoded, last)` is told each state, so that queries can read what is done; `last` also where an error ends
     it. Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
     """
-    encoded, seconds_before = begun, begun.seconds if begun is not None else 0.0
-    tokens_before = begun.tokens if begun is not None else 0
-    done = len(begun.blocks) if begun is not None else 0
-    report(_progress(plan, encoded))
+    encoded, before = begun, Progress(0, len(plan.blocks), 0, plan.tokens, 0.0)
+    if begun is not None:
+        before = begun.progress(plan.tokens)
+    report(before)
     try:
-        for step in _steps(plan.blocks[done:], policy_for(task.model.device).step_tokens):
+        for step in _steps(plan.blocks[before.blocks_done :], policy_for(task.model.device).step_tokens):
             give_way()
             if cancelled():
                 break
             with interruptible(cancelled):
                 encoded = _encode_step(task, plan, encoded, step)
-            publish(encoded, False)
-            report(_progress(plan, encoded))
+            if not encoded.complete:
+                publish(encoded, False)
+            report(encoded.progress(plan.tokens))
     except Cancelled:
         pass
     finally:
@@ -55,15 +56,8 @@ def encode_in_steps(
     if encoded is None:
         raise Cancelled("Stopped before the first block was done; nothing was encoded.")
     if encoded is not begun:
-        note_encoding(task.model, encoded.tokens - tokens_before, encoded.seconds - seconds_before)
+        note_encoding(task.model, encoded.tokens - before.tokens_done, encoded.seconds - before.seconds)
     return encoded
-
-
-def _progress(plan: EncodingPlan, encoded: EncodedPool | None) -> Progress:
-    """The pool's own seconds: those of encoding, without the queries that were let pass."""
-    done = (len(encoded.blocks), encoded.tokens, encoded.seconds) if encoded is not None else (0, 0, 0.0)
-    blocks, tokens, seconds = done
-    return Progress(blocks, len(plan.blocks), tokens, plan.tokens, seconds)
 
 
 def _encode_step(task: Task, plan: EncodingPlan, encoded: EncodedPool | None, step: Sequence[Block]) -> EncodedPool:

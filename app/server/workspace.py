@@ -10,7 +10,6 @@ import re
 import secrets
 import tempfile
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -210,7 +209,7 @@ class Workspace:
         mine = session.encoded
         if self.example is None or session.data is not self.example.data or session.model_source != self.default_model:
             return mine
-        of_it = mine is not None and mine.data.pool.fingerprint == session.data.pool.fingerprint
+        of_it = mine is not None and session.has_data(mine.data.pool)
         found: Encoded | None = mine if of_it else self.example.encoded
         return found
 
@@ -251,8 +250,8 @@ class Workspace:
     def busy(self, session: Session) -> bool:
         """Whether a page of this session has something to watch."""
         mine = (self.job(session, kind) for kind in session.jobs)
-        active = any(job is not None and (job.active or time.monotonic() - (job.ended or 0) < 4) for job in mine)
-        return active or session.handled or (self.example is not None and self.example.recently_active)
+        active = any(job is not None and job.active for job in mine)
+        return active or session.handled or (self.example is not None and self.example.active)
 
     def load_model_job(self, session: Session, source: str) -> Job:
         """Load a model in the background and make it the session's."""

@@ -17,7 +17,7 @@ from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
 from app.plots import attention_figure, mask_figure
 from app.server.asking import ask_again, classify_text, compare_with, may_compare, ready
-from app.server.encoding import drop_part, pool_state, use_part
+from app.server.encoding import PoolState, drop_part, pool_state, use_part
 from app.server.example import QUERIES
 from app.server.session import Encoded, Session
 from app.server.stamps import outdated, stamp
@@ -26,7 +26,7 @@ from app.server.workspace import LANES, Workspace
 from app.tabs.header import encoding_place
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_data, use_part_words, use_words
 from app.tabs.page import Page, kept_by_page
-from app.words import count, duration
+from app.words import count, duration, out_of
 from dbsa_core.prediction import Prediction
 
 MEAN = 0
@@ -283,7 +283,7 @@ def notice_of(workspace: Workspace, session: Session) -> str:
         return notice_view(f"Encoding: {doing}. Until the pool is ready, the most similar rows alone answer.")
     going_on = [("apply", continue_words(state))] if state.left else []
     if state.part is not None:
-        text = f" after {_blocks(state.part)}. {stopped_words(state)}"
+        text = _stopped_after(state.part, state)
         choice = ("edit", use_part_words(state)), ("undo", KEEP_OLD)
         return notice_view(text, *going_on, *choice, strong=_STOPPED)
     if pool is None:
@@ -291,16 +291,16 @@ def notice_of(workspace: Workspace, session: Session) -> str:
     if state.kind == "changed":
         return notice_view(changed_words(state), ("apply", use_words(workspace, session)))
     if state.kind == "partial":
-        return notice_view(f" after {_blocks(pool)}. {stopped_words(state)}", *going_on, strong=_STOPPED)
+        return notice_view(_stopped_after(pool, state), *going_on, strong=_STOPPED)
     return ""
 
 
 _STOPPED = "Encoding was stopped"
 
 
-def _blocks(encoded: Encoded) -> str:
-    """ "12 of 27 blocks"."""
-    return f"{len(encoded.pool.blocks):,} of {count(encoded.pool.blocks_planned, 'block')}"
+def _stopped_after(encoded: Encoded, state: PoolState) -> str:
+    pool = encoded.pool
+    return f" after {out_of(len(pool.blocks), pool.blocks_planned, 'block')}. {stopped_words(state)}"
 
 
 def _nothing_encoded(workspace: Workspace, session: Session) -> str:

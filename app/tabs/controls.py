@@ -61,7 +61,7 @@ def within(sliders: Mapping[int, str]) -> str:
     it held before. Gradio would refuse what is only half typed."""
     one = """(place, given) => {
       const field = document.querySelector(place + ' input[type=number]');
-      const number = given ?? Number(field.dataset.held);
+      const number = 'emptied' in field.dataset ? Number(field.dataset.held) : given;
       return Math.min(Math.max(number, Number(field.min)), Number(field.max));
     }"""
     # The first input is the session's id.

@@ -264,10 +264,7 @@ def live_view(workspace: Workspace, session: Session, state: PoolState) -> str:
 
 
 def _progress(encoded: Encoded) -> Progress:
-    pool = encoded.pool
-    return Progress(
-        len(pool.blocks), pool.blocks_planned, pool.tokens, encoded.setup.plan.tokens, max(pool.seconds, 1e-3)
-    )
+    return encoded.pool.progress(encoded.setup.plan.tokens)
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

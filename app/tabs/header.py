@@ -9,7 +9,7 @@ from app.server.encoding import pool_state
 from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import EMBEDDED, Workspace
-from app.words import count
+from app.words import count, out_of
 from dbsa_core.model.embedded import EMBEDDED_NAME
 from dbsa_core.stage1.progress import Progress
 
@@ -66,7 +66,7 @@ def state_words(workspace: Workspace, session: Session) -> tuple[str, str]:
     if state.kind == "changed":
         return "stale", f"{rows}, changed since"
     if state.kind == "partial":
-        return "stale", f"{rows}, {len(pool.blocks):,} of {count(pool.blocks_planned, 'block')}"
+        return "stale", f"{rows}, {out_of(len(pool.blocks), pool.blocks_planned, 'block')}"
     return "ready", f"{rows}, ready"
 
 

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     pass
 
 PULSE_SECONDS = 0.8
-# What a number field holds when it is entered, for when it is emptied; see `app.tabs.encode`.
+# What a number field held when it was entered, and whether it was emptied since: when it is left, Gradio may have put a
+# slider's least number there before anybody is told. See `app.tabs.controls.within`.
 _HOLD = """
 document.addEventListener('focusin', event => {
   if (event.target.type === 'number') event.target.dataset.held = event.target.value;
 });
+const emptied = event => {
+  const field = event.target.closest('.block')?.querySelector('input[type=number]');
+  if (field) field.toggleAttribute('data-emptied', event.target === field && field.value === '');
+};
+document.addEventListener('input', emptied, true);
+document.addEventListener('pointerdown', emptied, true);
 """
 _DISMISS = """
 element.addEventListener('click', event => { if (event.target.closest('.dbsa-dismiss')) trigger('click'); });
@@ -173,10 +180,15 @@ class Page:
         """What every event shows anew; `state` gives the values."""
         return [self.header, self.strip, self.pulse]
 
-    def state(self, session: Session) -> list[Any]:
-        """Header, messages and pulse as they are now."""
+    def state(self, session: Session, under_way: bool = False) -> list[Any]:
+        """Header, messages and pulse as they are now.
+
+        The pulse runs while a job of the session or a handler does, or did (`under_way`) when what is shown was made:
+        so one beat more follows its end, and puts right what an older one showed.
+        """
         stand = strip_view(messages(self.workspace, session))
-        return [header_view(self.workspace, session), stand, self.beat(session)]
+        pulse = gr.Timer(active=under_way or self.workspace.busy(session))
+        return [header_view(self.workspace, session), stand, pulse]
 
     def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """While something runs: `handler(session, *inputs)` at each beat, without a word where it fails."""
@@ -189,12 +201,13 @@ class Page:
 
         def beat(session_id: str | None, *values: Any) -> list[Any]:
             session, rest = self.workspace.session(session_id), list(values)
+            under_way = self.workspace.busy(session)  # what ends after this may be missing here: one more beat follows
             found: list[Any] = []
             for handler, given, shown in self._watched:
                 own, rest = rest[: len(given)], rest[len(given) :]
                 made, _ = attempt(handler, session, *own)
                 found += [gr.skip() for _ in shown] if made is None else [*made]
-            return [*found, *self.state(session)]
+            return [*found, *self.state(session, under_way)]
 
         self.pulse.tick(
             beat,
@@ -204,13 +217,6 @@ class Page:
             show_progress="hidden",
             queue=False,  # Gradio opens and closes a stream for what is queued; a press in that moment could be lost
         )
-
-    def beat(self, session: Session) -> Any:
-        """The pulse runs while a job of the session or a handler does, and then once more.
-
-        What a beat made before the answer may reach the page after it; the next one puts that right.
-        """
-        return gr.Timer(active=self.workspace.busy(session))
 
 
 def kept_by_page(value: str = "") -> Any:

@@ -56,6 +56,10 @@ class EncodedPool:
         """Indices of the pool's rows that are encoded."""
         return tuple(row for block in self.blocks for row in block.rows)
 
+    def progress(self, tokens_planned: int) -> Progress:
+        """How far it is, of so many tokens once it is complete; the seconds are those of encoding alone."""
+        return Progress(len(self.blocks), self.blocks_planned, self.tokens, tokens_planned, self.seconds)
+
     @property
     def num_bytes(self) -> int:
         """Of the memory that is reserved for keys and values, room for more rows included."""

@@ -24,7 +24,7 @@ from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.settings import SETTING_PRESETS
-from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, write_csv
+from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, stopped_early, write_csv
 
 
 def test_sessions_are_apart_and_found_again(workspace: Workspace, session: Session) -> None:
@@ -43,16 +43,7 @@ def test_an_id_that_is_no_id_is_replaced(workspace: Workspace) -> None:
 
 
 def test_stop_keeps_what_is_done_and_it_can_be_asked(workspace: Workspace, session: Session) -> None:
-    pool = None
-
-    def stop_after_first_step() -> None:
-        job = workspace.job(session, "encode")
-        if job is not None and job.progress is not None and job.progress.blocks_done:
-            job.cancel()
-
-    workspace.turnstile.give_way = stop_after_first_step  # type: ignore[method-assign]
-    job = begin_encoding(workspace, session)
-    assert job.wait(SOON)
+    job = stopped_early(workspace, session)
     assert job.state == "stopped"
     pool = session.encoded.pool if session.encoded else None
     assert pool is not None
