@@ -17,6 +17,7 @@ from app.server.example import Example
 from app.server.models import load_model
 from app.server.troubles import MODEL, note
 from app.server.workspace import EMBEDDED, Workspace
+from app.tabs.address import ARRIVE, TABS, copied_from, run_of, tells
 from app.tabs.api import create_api
 from app.tabs.ask import create_ask_tab
 from app.tabs.classify_file import create_classify_file_tab
@@ -28,6 +29,12 @@ from app.tabs.page import create_page
 from app.theme import CSS, make_theme
 from dbsa_core.quiet import hush_libraries, hush_warnings
 
+_CREATE = {
+    "ask": create_ask_tab,
+    "data": create_data_tab,
+    "encode": create_encode_tab,
+    "classify-file": create_classify_file_tab,
+}
 TITLE = "Dynamic Block-Sparse Attention"
 MAX_UPLOAD = "200mb"
 PROGRAM = "dbsa app" if Path(sys.argv[0]).stem == "dbsa" else None
@@ -39,28 +46,28 @@ def build(workspace: Workspace) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         page = create_page(workspace)
         with page.tabs:
-            with gr.Tab("Ask", id="ask"):
-                create_ask_tab(page)
-            with gr.Tab("Data", id="data"):
-                create_data_tab(page)
-            with gr.Tab("Encode", id="encode"):
-                create_encode_tab(page)
-            with gr.Tab("Classify a file", id="classify-file"):
-                create_classify_file_tab(page)
+            for tab, name in TABS.items():
+                with gr.Tab(name, id=tab) as opened:
+                    _CREATE[tab](page)
+                opened.select(None, None, None, js=tells(tab), api_visibility="private")
         page.bind_last()
         create_api(workspace)
 
-        def attach(session_id: str | None) -> list[Any]:
-            """Take up the browser's session, or begin one, and show it as it stands."""
-            session = workspace.session(session_id)
+        def attach(session_id: str | None, arrival: str) -> list[Any]:
+            """Take up the browser tab's session, or begin one, and show it, or the run that its address names."""
+            copied = copied_from(arrival)
+            session = workspace.copy_session(session_id or "", copied) if copied else workspace.session(session_id)
+            session.look_at(run_of(arrival))
             job = workspace.example.job if workspace.example else None
             if job is not None and job.state == "failed" and session.data is None:
                 note(session, MODEL, job.message)
             return [session.id, *page.state(session), *page.render(session)]
 
         demo.load(
+            None, None, [page.session_id, page.arrival], js=ARRIVE, api_visibility="private", show_progress="hidden"
+        ).then(
             attach,
-            [page.session_id],
+            [page.session_id, page.arrival],
             [page.session_id, *page.fixed, *page.restored_outputs],
             api_visibility="private",
             show_progress="hidden",

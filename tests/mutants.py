@@ -232,10 +232,24 @@ FAULTS = (
     ),
     Fault(
         "a setting that was not used marks an answer",
-        "app/server/stamps.py",
+        "app/server/in_force.py",
         "    uses = answer.uses\n",
         "    uses = answer.uses | {'seed'}\n",
         "app/server/stamps",
+    ),
+    Fault(
+        "a pool of another plan is shared",
+        "app/server/encoding.py",
+        "same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern)",
+        "same_words",
+        "app/server/encoding",
+    ),
+    Fault(
+        "the newest run makes room for the others",
+        "app/server/runs.py",
+        "self._kept.popitem(last=False)",
+        "self._kept.popitem(last=True)",
+        "app/server/runs",
     ),
     Fault(
         "a result that nobody waits for is heard",

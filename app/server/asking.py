@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import dbsa_core as dbsa
 from app.server.batch import Answers, classify_rows
 from app.server.jobs import Job
-from app.server.session import Answer, Encoded, Session
+from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.workspace import LANES, Workspace
 from dbsa_core.data import read_queries
 from dbsa_core.errors import Cancelled, DataError
@@ -35,23 +35,15 @@ SHOW_FIRST_SECONDS = 0.3
 """How long a comparison leaves the processor to the answer, which is on its way to the screen."""
 SETTLE_SECONDS = 20.0
 """How long a person's query waits for an encoding to say that it begins, or that there is nothing to encode."""
-NEAREST = "nearest"
-"""The method that answers while there is no pool."""
-
-
-def ready(workspace: Workspace, session: Session) -> Encoded | None:
-    """The pool that queries read now: of the session's data, and not one whose first blocks are only being made."""
-    found = workspace.current(session)
-    return found if found is not None and found.settled and session.has_data(found.data.pool) else None
 
 
 def _awaited(
     workspace: Workspace, session: Session, seconds: float, on_its_way: Callable[[Job], bool]
 ) -> Encoded | None:
-    """`ready`, waiting so long for an encoding under way, and only while it is as `on_its_way` says."""
+    """`Workspace.ready`, waiting so long for an encoding under way, and only while it is as `on_its_way` says."""
     until = time.monotonic() + seconds
     with workspace.changed:
-        while (found := ready(workspace, session)) is None and time.monotonic() < until:
+        while (found := workspace.ready(session)) is None and time.monotonic() < until:
             job = workspace.being_encoded(session)
             if job is None or not on_its_way(job):
                 break
@@ -61,7 +53,7 @@ def _awaited(
 
 
 def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
-    """`ready`, waiting where it is on its way; `DataError` where it is not."""
+    """`Workspace.ready`, waiting where it is on its way; `DataError` where it is not."""
     found = _awaited(workspace, session, WAIT_SECONDS, lambda job: True)
     if found is None:
         why = "It was dropped to make room for others. " if session.evicted else ""
@@ -70,7 +62,7 @@ def wait_until_ready(workspace: Workspace, session: Session) -> Encoded:
 
 
 def _ready_or_encoding(workspace: Workspace, session: Session) -> Encoded | None:
-    """`ready`, once it is known whether the pool is made block by block or is there in a moment, read from a disk."""
+    """`Workspace.ready`, once it is known whether the pool is made block by block or comes from a disk at once."""
     return _awaited(workspace, session, SETTLE_SECONDS, lambda job: job.state == "running" and job.progress is None)
 
 
@@ -95,19 +87,24 @@ def classify_text(
     return answer
 
 
-def begin_query(workspace: Workspace, session: Session, query: str, *, compare: bool = True) -> Job:
-    """`classify_text` in the background; its answer is the session's once the job is done."""
+def begin_query(
+    workspace: Workspace, session: Session, query: str, *, compare: bool = True, instead_of: str = ""
+) -> Job:
+    """`classify_text` in the background; its answer is the session's once the job is done.
+
+    `instead_of`: id of the provisional answer whose place it takes.
+    """
     workspace.stop(session, "compare")
     workspace.stop(session, "query")
 
     def work(job: Job) -> Answer:
         with interruptible(job.cancelled):
-            return _answered(workspace, session, query, compare)
+            return _answered(workspace, session, query, compare, instead_of)
 
     return workspace.submit(session, "query", work, replaces=True)
 
 
-def _answered(workspace: Workspace, session: Session, query: str, compare: bool) -> Answer:
+def _answered(workspace: Workspace, session: Session, query: str, compare: bool, instead_of: str) -> Answer:
     task = workspace.task(session)
     pool = _ready_or_encoding(workspace, session)
     setup = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
@@ -119,7 +116,7 @@ def _answered(workspace: Workspace, session: Session, query: str, compare: bool)
     with workspace.turnstile.person():
         prediction = method.predict(query, attention=True)
     seconds = _compare_seconds(setup, settings, prediction)
-    answer = Answer(prediction, setup, settings, data.name, seconds, method.uses)
+    answer = Answer(prediction, setup, settings, data.name, seconds, method.uses, instead_of=instead_of)
     with session.lock:
         stop_if_cancelled()
         session.answer = answer
@@ -134,9 +131,9 @@ def ask_again(workspace: Workspace, session: Session) -> None:
     answer, job = session.answer, workspace.job(session, "query")
     if answer is None or not answer.provisional or (job is not None and job.active) or session.asked_again == answer.id:
         return
-    if ready(workspace, session) is not None and session.has_data(answer.setup.task.pool):
+    if workspace.ready(session) is not None and session.has_data(answer.setup.task.pool):
         session.asked_again = answer.id
-        begin_query(workspace, session, answer.prediction.query)
+        begin_query(workspace, session, answer.prediction.query, instead_of=answer.id)
 
 
 def may_compare(workspace: Workspace, session: Session) -> bool:
@@ -159,7 +156,9 @@ def compare_with(workspace: Workspace, session: Session) -> Job:
                 raise Cancelled("Another query came.")
         workspace.turnstile.give_way()
         with interruptible(job.cancelled):
-            return method.predict(answer.prediction.query)
+            found = method.predict(answer.prediction.query)
+        workspace.runs.compare(answer, found)
+        return found
 
     return workspace.submit(session, "compare", work)
 

@@ -5,6 +5,7 @@ Knows nothing about screens. A pool that answers gives way to one that is comple
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -111,14 +112,27 @@ def _left(workspace: Workspace, session: Session) -> int:
 
 def _begun(session: Session, task: Task, made: EncodingPlan) -> Encoded | None:
     """A stopped encoding of exactly that plan."""
-    for found in (session.part, session.encoded):
-        if found is None or found.pool.complete:
-            continue
-        its, plan = found.setup.task, found.setup.plan
-        same_words = (its.pool.fingerprint, its.template) == (task.pool.fingerprint, task.template)
-        if its.model is task.model and same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern):
-            return found
-    return None
+    pools = (found for found in (session.part, session.encoded) if found is not None and not found.pool.complete)
+    return next((found for found in pools if _carries_out(found, task, made)), None)
+
+
+def _carries_out(found: Encoded, task: Task, made: EncodingPlan) -> bool:
+    its, plan = found.setup.task, found.setup.plan
+    same_words = (its.pool.fingerprint, its.template) == (task.pool.fingerprint, task.template)
+    return its.model is task.model and same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern)
+
+
+def _shared(workspace: Workspace, task: Task, made: EncodingPlan) -> EncodedPool | None:
+    """A complete pool of exactly that plan which the server holds already, for another page or as the example's."""
+    example = workspace.example.encoded if workspace.example is not None else None
+    held = (example, *(session.encoded for session in reversed(workspace.sessions())))
+    pools = (found for found in held if found is not None and found.settled and found.pool.complete)
+    return next((found.pool for found in pools if _carries_out(found, task, made)), None)
+
+
+def encoded_already(workspace: Workspace, session: Session) -> bool:
+    """Whether the server holds what Encode would make, so that nothing has to be computed."""
+    return _shared(workspace, workspace.task(session), workspace.plan(session)) is not None
 
 
 def begin_encoding(workspace: Workspace, session: Session) -> Job:
@@ -126,7 +140,8 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
 
     Where the model is on its way, data and settings are taken as they are once it is there. A pool that was there
     before answers queries until the new one is complete; a first one is read as it grows. Raises `DataError` where
-    there is nothing to encode, and `CapacityError` for a pool larger than this server keeps.
+    there is nothing to encode, and `CapacityError` for a pool larger than this server keeps. What the server holds
+    already of the same rows, model and plan is shared.
     """
     waits = session.data is not None and workspace.loaded(session.model_source) is None
     if not waits and pool_state(workspace, session).kind == "ready":
@@ -138,6 +153,11 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
         from app.server.steps import encode_in_steps  # with the model, and not before it: it loads PyTorch
 
         task, made, data, settings = prepared or _prepared(workspace, session)
+        if (there := _shared(workspace, task, made)) is not None:
+            job.report(there.progress(made.tokens))
+            _put_in_force(session, Encoded(dbsa.Setup(task, made, there), data, settings))
+            workspace.announce()
+            return there
         begun = _begun(session, task, made)
         grows = workspace.current(session) in (None, begun)
 
@@ -202,18 +222,19 @@ def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPla
 def _make_room(workspace: Workspace, keep: Session) -> None:
     """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
     held = [session for session in workspace.sessions() if session.encoded is not None or session.part is not None]
-    used = sum(map(_held_bytes, held))
-    for session in held:
-        if used <= workspace.budget_bytes:
+    for session in [session for session in held if session is not keep]:
+        if _held_bytes(held) <= workspace.budget_bytes:
             break
-        if session is not keep:
-            used -= _held_bytes(session)
-            with session.lock:
-                session.encoded, session.part, session.answer, session._methods = None, None, None, {}
-                session.evicted = True
+        held.remove(session)
+        with session.lock:
+            answer = session.answer
+            session.encoded, session.part, session.answer, session._methods = None, None, None, {}
+            session.evicted = True
+            if answer is not None and not session.viewing:
+                session.look_at(answer.id)  # its page goes on showing it
 
 
-def _held_bytes(session: Session) -> int:
-    """Of the session's pools; one that goes on from another shares its memory."""
-    pools = {id(found.pool.store): found.pool.num_bytes for found in (session.encoded, session.part) if found}
-    return sum(pools.values())
+def _held_bytes(sessions: Sequence[Session]) -> int:
+    """Of their pools; those that go on from one another, or are of several sessions, share their memory."""
+    pools = [found.pool for session in sessions for found in (session.encoded, session.part) if found is not None]
+    return sum({id(pool.store): pool.num_bytes for pool in pools}.values())

@@ -1,4 +1,4 @@
-"""What one browser's work consists of: its data, its settings, what is encoded for it, and its last answer.
+"""What one browser tab's work consists of: its data, its settings, what is encoded for it, and its last answer.
 
 Knows nothing about servers or screens; `workspace` fills these in.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from dbsa_core import EncodedPool, Setup, Task
     from dbsa_core.methods import Method
     from dbsa_core.planning import EncodingPlan
+
+
+NEAREST = "nearest"
+"""The method that answers while there is no pool."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +85,10 @@ class Answer:
     uses: frozenset[str] = frozenset()
     """Fields of the settings that it depends on."""
     asked: datetime = field(default_factory=lambda: datetime.now().astimezone())
-    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    """Of the run; whoever knows it may look at it."""
+    instead_of: str = ""
+    """Id of the provisional answer to the same query that it takes the place of."""
 
     @property
     def provisional(self) -> bool:
@@ -90,7 +98,7 @@ class Answer:
 
 @dataclass(eq=False)
 class Session:
-    """One browser's work. Everything in it may be replaced; nothing in it is changed in place."""
+    """One browser tab's work. Everything in it may be replaced; nothing in it is changed in place."""
 
     id: str
     model_source: str
@@ -108,6 +116,10 @@ class Session:
     answer: Answer | None = None
     asked_again: str = ""
     """Id of the last provisional answer that the pool was asked for anew."""
+    viewing: str = ""
+    """Id of the run that its page shows, where that is not `answer`."""
+    looked: float = field(default_factory=time.time)
+    """When its page turned to that run, or to `answer`; seconds since the epoch."""
     queries: Table | None = None
     """The file to classify."""
     jobs: dict[str, str] = field(default_factory=dict)
@@ -122,6 +134,21 @@ class Session:
     _plan: tuple[Any, EncodingPlan] | None = None
     _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
     """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
+
+    def look_at(self, run: str) -> None:
+        """Have its page show the run of that id; its own last answer where that is it, and for ""."""
+        answer = self.answer
+        own = answer is not None and run in (answer.id, answer.instead_of)
+        self.viewing, self.looked = "" if own else run, time.time()
+
+    def copy(self, id: str) -> Session:
+        """A session of another id with the same data, settings, pool and answer; nothing is under way in it."""
+        fresh = Session(id, self.model_source)
+        with self.lock:
+            kept = {name: getattr(self, name) for name in _COPIED}
+        for name, value in kept.items():
+            setattr(fresh, name, value)
+        return fresh
 
     def has_data(self, pool: Pool) -> bool:
         """Whether its data are those of that pool."""
@@ -145,6 +172,9 @@ class Session:
     def method_name(self) -> str:
         """DBSA's name in the registry: the paper's, or ours with similar examples."""
         return "dbsa_fresh" if self.query_settings.fresh_demonstrations else "dbsa"
+
+
+_COPIED = ("data", "table", "settings", "query_settings", "template", "encoded", "part", "answer", "queries")
 
 
 def changed_settings(

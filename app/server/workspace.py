@@ -21,6 +21,7 @@ import psutil
 import dbsa_core as dbsa
 from app.server.jobs import WORK, Job, JobRegistry, Lane, Turnstile
 from app.server.models import EMBEDDED, load_model
+from app.server.runs import Runs
 from app.server.session import Data, Encoded, Session
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table, read_table
@@ -67,6 +68,7 @@ class Workspace:
         self.turnstile = Turnstile()
         self.folder = Path(tempfile.mkdtemp(prefix="dbsa-app-"))
         self.changed = threading.Condition()
+        self.runs = Runs()
         self.example: Any = None
         """What `app.example` keeps here for every new session."""
         self._load = load or load_model
@@ -135,6 +137,15 @@ class Workspace:
             session.data, session.settings = self.example.data, self.example.settings
         return session
 
+    def copy_session(self, session_id: str, of: str) -> Session:
+        """A new session that begins as another one stands, where that is known: of a page that was duplicated."""
+        with self._lock:
+            origin = self._sessions.get(of)
+            if origin is not None and session_id not in self._sessions and _SESSION_ID.fullmatch(session_id):
+                self._drop_old_sessions()
+                self._sessions[session_id] = origin.copy(session_id)
+        return self.session(session_id)
+
     def sessions(self) -> list[Session]:
         """All of them, the one used least recently first."""
         with self._lock:
@@ -163,6 +174,7 @@ class Workspace:
             if session.data is None or session.data.table is not table:
                 session.settings = replace(session.settings, pool_tokens=None, block_size=None)
             session.data = data
+            session.look_at("")
         return data
 
     def read_file(self, session: Session, path: str, **how: Any) -> None:
@@ -178,6 +190,7 @@ class Workspace:
         with session.lock:
             session.data, session.settings = self.example.data, self.example.settings
             session.table, session.template = None, PromptTemplate()
+            session.look_at("")
 
     def task(self, session: Session) -> Task:
         """Model and pool, tokenized. Waits for a model that is being loaded."""
@@ -212,6 +225,11 @@ class Workspace:
         of_it = mine is not None and session.has_data(mine.data.pool)
         found: Encoded | None = mine if of_it else self.example.encoded
         return found
+
+    def ready(self, session: Session) -> Encoded | None:
+        """The pool that queries read now: of the session's data, and not one whose first blocks are only being made."""
+        found = self.current(session)
+        return found if found is not None and found.settled and session.has_data(found.data.pool) else None
 
     def encoding(self, session: Session) -> Job | None:
         """The last encoding that concerns the session: its own, or the example's that it reads."""

@@ -14,6 +14,7 @@ import pandas as pd
 
 from app.server.session import Data, Session
 from app.server.troubles import FILE, SETTINGS
+from app.tabs.address import opens
 from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
@@ -27,7 +28,6 @@ PREVIEW_COLUMNS = 12
 CELL_LENGTH = 240
 NAMED_LABELS = 300
 """Of more labels than this the names are not offered for change: they come with the file."""
-OPEN_ASK = "() => [...document.querySelectorAll('[role=tab]')].find(tab => tab.innerText.trim() === 'Ask').click()"
 ACCEPTED = "CSV, TSV, JSON, Parquet, .xlsx"
 
 
@@ -95,7 +95,7 @@ def create_data_tab(page: Page) -> None:
         return [use_button(page.workspace, session)]
 
     # The tab changes at once, whatever the server has to do first.
-    use.click(None, None, None, js=OPEN_ASK, api_visibility="private")
+    use.click(None, None, None, js=opens("ask"), api_visibility="private")
     page.on(use.click, use_rows, [], [use], show_progress="hidden", cause=SETTINGS)
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True, cause=FILE)
     page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last", cause=FILE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.server.encoding import PoolState, begin_encoding, pool_state
+from app.server.encoding import PoolState, begin_encoding, encoded_already, pool_state
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.words import count, duration
@@ -17,7 +17,8 @@ from dbsa_core.errors import DBSAError
 
 
 def use_data(workspace: Workspace, session: Session) -> None:
-    """Encode, unless that is under way or done already."""
+    """Encode, unless that is under way or done already; and turn to what the session itself asked last."""
+    session.look_at("")
     if pool_state(workspace, session).kind not in ("encoding", "ready"):
         begin_encoding(workspace, session)
 
@@ -36,6 +37,8 @@ def use_words(workspace: Workspace, session: Session) -> str:
         return f"Use {rows}: encode some of them and ask"
     try:
         plan = workspace.plan(session)
+        if encoded_already(workspace, session):
+            return f"Use {rows}, of which {len(plan.rows):,} are encoded already, and ask"
     except DBSAError:
         return f"Use {rows} and ask"
     return f"Use {rows}: encode {len(plan.rows):,} now (about {duration(max(plan.seconds, 1))}) and ask"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -15,12 +15,10 @@ from app.server.jobs import unexpected
 from app.server.session import Session
 from app.server.troubles import dismiss, messages, note
 from app.server.workspace import Workspace
+from app.tabs.address import FOLLOW, address_view
 from app.tabs.header import header_view
 from app.views import message_view
 from dbsa_core.errors import Cancelled, DBSAError
-
-if TYPE_CHECKING:
-    pass
 
 PULSE_SECONDS = 0.8
 # What a number field held when it was entered, and whether it was emptied since: when it is left, Gradio may have put a
@@ -56,6 +54,7 @@ CSS = """
 .dbsa-dismiss { position: absolute; right: 0.7rem; top: 0.5rem; border: 1px solid currentColor; border-radius: 3px;
   padding: 0 0.6rem; font-size: 0.85rem; line-height: 1.6; background: none; color: var(--body-text-color);
   cursor: pointer; }
+#address { display: none; }
 #messages:not(:has(.dbsa-strip)), #model-note:not(:has(p)), #ratio-note:not(:has(p)), #notice:not(:has(.dbsa-notice)) {
   display: none; }
 .gradio-container .html-container { padding: 0; }
@@ -96,7 +95,10 @@ class Page:
     """The shared parts of one page. A tab binds its handlers by `on`, and names what a reload restores by `restore`."""
 
     workspace: Workspace
-    session_id: gr.BrowserState
+    session_id: gr.Textbox
+    arrival: gr.Textbox
+    """What the address said when the page was opened."""
+    address: gr.HTML
     header: gr.HTML
     strip: gr.HTML
     pulse: gr.Timer
@@ -178,17 +180,17 @@ class Page:
     @property
     def fixed(self) -> list[Any]:
         """What every event shows anew; `state` gives the values."""
-        return [self.header, self.strip, self.pulse]
+        return [self.address, self.header, self.strip, self.pulse]
 
     def state(self, session: Session, under_way: bool = False) -> list[Any]:
-        """Header, messages and pulse as they are now.
+        """Address, header, messages and pulse as they are now.
 
         The pulse runs while a job of the session or a handler does, or did (`under_way`) when what is shown was made:
         so one beat more follows its end, and puts right what an older one showed.
         """
         stand = strip_view(messages(self.workspace, session))
         pulse = gr.Timer(active=under_way or self.workspace.busy(session))
-        return [header_view(self.workspace, session), stand, pulse]
+        return [address_view(session), header_view(self.workspace, session), stand, pulse]
 
     def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """While something runs: `handler(session, *inputs)` at each beat, without a word where it fails."""
@@ -230,11 +232,12 @@ def kept_by_page(value: str = "") -> Any:
 
 def create_page(workspace: Workspace) -> Page:
     """Header and message strip; to be called at the top of a `gr.Blocks`."""
-    # The value is a random id, so its encryption in the browser protects nothing; the fixed secret survives a restart.
-    session_id = gr.BrowserState(None, storage_key="dbsa-session", secret="dbsa-session-id")
+    session_id, arrival = kept_by_page(), kept_by_page()
+    address = gr.HTML(elem_id="address", js_on_load=FOLLOW)
     header = gr.HTML(elem_id="header", js_on_load=_HOLD)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
-    page = Page(workspace, session_id, header, strip, gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs"))
+    pulse, tabs = gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs")
+    page = Page(workspace, session_id, arrival, address, header, strip, pulse, tabs)
 
     def dismiss_all(session: Session) -> list[Any]:
         dismiss(session)

@@ -26,7 +26,12 @@ def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
         page.on(button.click, look)
         page.watch(look, [], [])
         page.bind_last()
-    by_event = {event: one.fn for one in demo.fns.values() for target, event in one.targets if target != page.strip._id}
+    by_event = {
+        event: one.fn
+        for one in demo.fns.values()
+        for target, event in one.targets
+        if target not in (page.strip._id, page.address._id)
+    }
     press, beat = by_event["click"], by_event["tick"]
     *_, pulse = press("a-visitor")  # type: ignore[misc]
     assert pulse.active, "one beat follows, so that nothing older stays on the screen"
@@ -49,9 +54,14 @@ def test_an_error_stands_until_its_cause_is_mended_and_what_is_in_force_is_shown
         page.on(number.submit, take, [number], [number], cause="number", refused=lambda session: [7])
         page.on(button.click, lambda session: [], cause="button")
         page.bind_last()
-    by_event = {event: one.fn for one in demo.fns.values() for target, event in one.targets if target != page.strip._id}
+    by_event = {
+        event: one.fn
+        for one in demo.fns.values()
+        for target, event in one.targets
+        if target not in (page.strip._id, page.address._id)
+    }
     take_it, press, beat = by_event["submit"], by_event["click"], by_event["tick"]
-    shown, _, strip, _ = take_it("a-visitor", 0)  # type: ignore[misc]
+    shown, *_, strip, _ = take_it("a-visitor", 0)  # type: ignore[misc]
     assert shown == 7
     assert "The number is 0." in strip
     for other in (press, beat):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import ask_again, begin_query, classify_text, compare_with, may_compare, ready
+from app.server.asking import ask_again, begin_query, classify_text, compare_with, may_compare
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
 from app.server.session import Session
@@ -76,7 +76,7 @@ def test_an_empty_query_is_refused(workspace: Workspace, session: Session) -> No
 
 
 def test_before_encoding_the_most_similar_rows_answer(workspace: Workspace, session: Session) -> None:
-    assert ready(workspace, session) is None
+    assert workspace.ready(session) is None
     answer = classify_text(workspace, session, "text about water")
     assert answer.provisional
     assert (answer.prediction.method, answer.name) == ("nearest", "train.csv")
@@ -97,7 +97,7 @@ def test_while_the_first_blocks_are_made_the_rows_answer_and_then_the_pool(
     job = begin_encoding(workspace, session)
     assert reached.wait(SOON)
     assert workspace.current(session) is not None
-    assert ready(workspace, session) is None, "part of a pool that is being made"
+    assert workspace.ready(session) is None, "part of a pool that is being made"
     first = classify_text(workspace, session, "text about fire")
     assert first.provisional
     ask_again(workspace, session)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import classify_text, ready
-from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
+from app.server.asking import classify_text
+from app.server.encoding import _held_bytes, begin_encoding, drop_part, encoded_already, pool_state, use_part
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import LANES, Workspace
@@ -18,7 +18,7 @@ from app.tabs.header import header_view
 from app.tabs.offer import use_words
 from dbsa_core import EncodedPool, EncodeSettings, encode
 from dbsa_core.errors import CapacityError, DataError
-from dbsa_core.files.tables import read_table
+from dbsa_core.files.tables import Table, read_table
 from tests.app.pages import text_of
 from tests.app.server.pools import ROWS, SOON, encoded, stopped_early, write_csv
 
@@ -101,10 +101,10 @@ def test_encode_after_stop_makes_the_blocks_that_are_left(
 
 def test_while_it_goes_on_what_was_done_before_answers(workspace: Workspace, session: Session) -> None:
     stopped_early(workspace, session)
-    before = ready(workspace, session)
+    before = workspace.ready(session)
     assert before is not None
     seen = []
-    workspace.turnstile.give_way = lambda: seen.append(ready(workspace, session))  # type: ignore[method-assign]
+    workspace.turnstile.give_way = lambda: seen.append(workspace.ready(session))  # type: ignore[method-assign]
     assert begin_encoding(workspace, session).wait(SOON)
     assert seen[0] is before
     assert all(found is not None for found in seen)
@@ -185,9 +185,9 @@ def test_a_pool_of_other_data_is_kept_until_theirs_is_complete(
     stopped_early(workspace, session)
     assert session.encoded is first
     assert session.part is not None
-    assert ready(workspace, session) is None
+    assert workspace.ready(session) is None
     use_part(workspace, session)
-    assert ready(workspace, session) is session.encoded
+    assert workspace.ready(session) is session.encoded
     assert table is None
 
 
@@ -208,7 +208,7 @@ def test_a_look_at_the_example_loses_nothing(workspace: Workspace, session: Sess
 
 
 def test_every_view_says_the_same(workspace: Workspace, interrupted: Session) -> None:
-    from app.tabs.ask import notice_of
+    from app.tabs.answer import notice_of
 
     for act, header, notice in [
         (None, "changed since", "Use the"),
@@ -219,3 +219,46 @@ def test_every_view_says_the_same(workspace: Workspace, interrupted: Session) ->
         assert header in text_of(header_view(workspace, interrupted))
         assert notice in text_of(notice_of(workspace, interrupted))
     assert "the window (2 to 1)" in text_of(render_live(workspace, interrupted)[2])
+
+
+def second_page(workspace: Workspace, session: Session, table: Table) -> Session:
+    """Another session with the same file and settings, read anew."""
+    other = workspace.session(None)
+    workspace.set_data(other, table)
+    other.settings = session.settings
+    return other
+
+
+def test_a_pool_is_shared_with_another_page_that_would_make_the_same(
+    workspace: Workspace, session: Session, tmp_path: Path
+) -> None:
+    encoded(workspace, session)
+    mine = session.encoded
+    assert mine is not None
+    other = second_page(workspace, session, read_table(write_csv(tmp_path / "again.csv", ROWS)))
+    assert "are encoded already" in use_words(workspace, other)
+    workspace.turnstile.give_way = lambda: pytest.fail("nothing is computed")  # type: ignore[method-assign]
+    encoded(workspace, other)
+    assert other.encoded is not None
+    assert other.encoded.pool is mine.pool
+    assert other.encoded.data.name == "again.csv"
+    assert pool_state(workspace, other).kind == "ready"
+    answers = [classify_text(workspace, each, "text about fire", compare=False) for each in (session, other)]
+    first, second = (answer.prediction.scores.log_probs.tolist() for answer in answers)
+    assert first == second
+    assert _held_bytes([session, other]) == mine.pool.num_bytes
+
+
+def test_a_pool_that_is_other_or_unfinished_is_not_shared(workspace: Workspace, session: Session, table: Table) -> None:
+    stopped_early(workspace, session)
+    assert session.encoded is not None
+    assert not session.encoded.pool.complete
+    other = second_page(workspace, session, table)
+    assert not encoded_already(workspace, other)
+    encoded(workspace, session)
+    assert encoded_already(workspace, other)
+    other.settings = replace(session.settings, window=1)
+    assert not encoded_already(workspace, other)
+    encoded(workspace, other)
+    assert other.encoded is not None
+    assert other.encoded.pool.pattern.previous_blocks == 1

@@ -10,10 +10,11 @@ import pytest
 
 from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
+from app.server.in_force import outdated
 from app.server.session import Session
-from app.server.stamps import outdated, stamp
+from app.server.stamps import stamp
 from app.server.workspace import Workspace
-from app.tabs.ask import milestone, render_views
+from app.tabs.answer import milestone, render_views
 from dbsa_core import PromptTemplate, QuerySettings
 from dbsa_core.files.tables import read_table
 from tests.app.server.pools import ROWS, SOON, encoded, stopped_early, write_csv

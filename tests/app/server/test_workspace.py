@@ -174,10 +174,10 @@ def test_the_pool_used_least_recently_makes_room(model: LanguageModel, table: Ta
     one = 2000 * model.shape.bytes_per_token
     workspace = Workspace(load=lambda source: model, budget_bytes=one)
     sessions = []
-    for _ in range(2):
+    for seed in range(2):
         session = workspace.session(None)
         workspace.set_data(session, table)
-        session.settings = EncodeSettings(pool_tokens=1500, block_size=4)
+        session.settings = EncodeSettings(pool_tokens=1500, block_size=4, seed=seed)
         sessions.append(encoded(workspace, session))
     first, second = sessions
     assert first.encoded is None

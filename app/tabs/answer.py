@@ -1,0 +1,173 @@
+"""What the Ask tab shows of a session: its last answer or the run that it looks at, and what is under way.
+
+Knows nothing about events.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app.ask.cards import Comparing, answer_view, notice_view, phases_view
+from app.ask.lists import below_view
+from app.ask.recorded import Recorded
+from app.ask.shown import ShownAnswer
+from app.plots import attention_figure, mask_figure
+from app.server.asking import may_compare
+from app.server.encoding import PoolState, pool_state
+from app.server.in_force import outdated
+from app.server.session import Encoded, Session
+from app.server.workspace import LANES, Workspace
+from app.tabs.header import encoding_place
+from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words, use_words
+from app.words import count, duration, out_of
+
+MEAN = 0
+
+
+def shown_now(workspace: Workspace, session: Session) -> ShownAnswer | None:
+    """The run that the page looks at; the session's last answer; or, before there is one, the recorded example's."""
+    if session.viewing:
+        return workspace.runs.get(session.viewing)
+    if session.answer is not None:
+        return workspace.runs.of(session.answer)
+    found = _recorded(workspace, session)
+    return None if found is None else found.answer
+
+
+def _recorded(workspace: Workspace, session: Session) -> Recorded | None:
+    """The bundled example's, until there is an answer of this machine."""
+    example = workspace.example
+    if example is None or session.answer is not None or session.viewing or session.data is not example.data:
+        return None
+    found: Recorded | None = example.recorded
+    return found
+
+
+def render_views(workspace: Workspace, session: Session) -> list[Any]:
+    """Notice, answer, what stands below it, the phases, and whether there are details."""
+    answer, notice = shown_now(workspace, session), notice_of(workspace, session)
+    if answer is None:
+        return [notice, "" if session.viewing else _EMPTY, "", "", gr.Accordion(visible=False)]
+    details = gr.Accordion(visible=bool(session.viewing) or session.answer is not None)
+    old, comparing = outdated(workspace, session), None if answer.compared else _comparing(workspace, session)
+    if session.viewing:  # as it was
+        old, comparing = "", None
+    return [notice, answer_view(answer, comparing, old), below_view(answer, old), phases_view(answer, old), details]
+
+
+_EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
+
+
+def _comparing(workspace: Workspace, session: Session) -> Comparing | None:
+    """Where Retrieval ICL's answer to the session's last query stands, and its price."""
+    answer = session.answer
+    if answer is None:
+        return None
+    job, price = workspace.job(session, "compare"), f"about {duration(answer.compare_seconds)}"
+    if not may_compare(workspace, session):
+        return Comparing("The comparison comes when the pool is encoded.")
+    if job is not None and job.active:
+        waits = workspace.jobs.ahead(job) or len(workspace.jobs.active(LANES["encode"]))
+        doing = f"waits for {count(waits, 'other job')}" if waits else "is re-reading its examples"
+        return Comparing(f"Retrieval ICL {doing}, {price}.", "Stop comparison", "clear")
+    failed = f"Retrieval ICL failed: {job.message} " if job is not None and job.state == "failed" else ""
+    return Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
+
+
+def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> list[Any]:
+    """The mask and the attention by layer in full, where they are looked at, and the layers to choose from."""
+    answer = shown_now(workspace, session) if unfolded else None
+    if answer is None:
+        return [None, None, gr.skip()]
+    pool, attention = answer.pool, answer.attention
+    mask = mask_figure(pool.pattern, pool.planned, answer.read)
+    if attention is None:
+        return [mask, None, gr.Dropdown(visible=False)]
+    layers = range(1, attention.mass.shape[0] + 1)
+    choices = [("Mean of all layers", MEAN), *((f"Layer {number}", number) for number in layers)]
+    return [mask, attention_figure(attention), gr.Dropdown(choices=choices, value=MEAN, visible=True)]
+
+
+def milestone(workspace: Workspace, session: Session) -> str:
+    """Changes whenever the answer or run that is shown, its comparison, whether something is being encoded, or what is
+    in force does."""
+    jobs = (workspace.job(session, "compare"), workspace.encoding(session))
+    states = [f"{job.id}:{job.state}" for job in jobs if job is not None]
+    answer = session.answer.id if session.answer is not None else ""
+    return " ".join([session.viewing, answer, *states, outdated(workspace, session)])
+
+
+# --- what is under way ------------------------------------------------------------------------------------------------
+
+
+def notice_of(workspace: Workspace, session: Session) -> str:
+    """What the answer is and is not, and what can be done about it; "" where there is nothing to say."""
+    asked = workspace.job(session, "query")
+    if asked is not None and (ahead := workspace.jobs.ahead(asked)):
+        return notice_view(f"Your query waits for {count(ahead, 'other query', 'other queries')}.")
+    if session.viewing:
+        return _looking_back(workspace, session)
+    job = workspace.being_encoded(session)
+    doing = encoding_place(workspace, session, job) if job is not None else ""
+    state = pool_state(workspace, session)
+    if state.part is None and (found := _recorded(workspace, session)) is not None:
+        text = f", measured on {found.machine}, {found.date}. "
+        text += "Your machine's times replace it when you press Classify."
+        # Between loading and the first block it is not known yet whether anything has to be encoded.
+        told = job is not None and (job.progress is not None or workspace.loaded(session.model_source) is None)
+        text += f" Now: {doing}." if told else ""
+        return notice_view(
+            text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
+        )
+    provisional = session.answer is not None and session.answer.provisional
+    pool = workspace.ready(session)
+    if doing:
+        if pool is not None:
+            return notice_view(f"Encoding: {doing}. The pool before it answers until then.")
+        if provisional:
+            rows = count(len(session.answer.prediction.demonstration_rows), "similar row")
+            return notice_view(f"Read {rows}; {doing} encoded. It is asked again when the pool is ready.")
+        return notice_view(f"Encoding: {doing}. Until the pool is ready, the most similar rows alone answer.")
+    going_on = [("apply", continue_words(state))] if state.left else []
+    if state.part is not None:
+        text = _stopped_after(state.part, state)
+        choice = ("edit", use_part_words(state)), ("clear", KEEP_OLD)
+        return notice_view(text, *going_on, *choice, strong=_STOPPED)
+    if pool is None:
+        return _nothing_encoded(workspace, session)
+    if state.kind == "changed":
+        return notice_view(changed_words(state), ("apply", use_words(workspace, session)))
+    if state.kind == "partial":
+        return notice_view(_stopped_after(pool, state), *going_on, strong=_STOPPED)
+    return ""
+
+
+def _looking_back(workspace: Workspace, session: Session) -> str:
+    """Which run this is, or that it is gone, and the way to asking."""
+    leave = ("undo", "Back to your last answer" if session.answer is not None else "Ask something of your own")
+    found = workspace.runs.get(session.viewing)
+    if found is None:
+        text = ": a server keeps a run until newer ones need its room, and none over a restart."
+        return notice_view(text, leave, strong="This run is gone")
+    used = dict(found.stamp)
+    text = f" over {used['Data']}, by {used['Model']}: read-only, as it was answered then."
+    return notice_view(text, leave, strong=f"Run of {used['Asked'][:16]}")
+
+
+_STOPPED = "Encoding was stopped"
+
+
+def _stopped_after(encoded: Encoded, state: PoolState) -> str:
+    pool = encoded.pool
+    return f" after {out_of(len(pool.blocks), pool.blocks_planned, 'block')}. {stopped_words(state)}"
+
+
+def _nothing_encoded(workspace: Workspace, session: Session) -> str:
+    if session.data is None:
+        return notice_view("There are no data yet.", ("upload", "Choose a file"))
+    text = ": the most similar rows alone answer."
+    if session.evicted:
+        text = ": the pool was dropped to make room for others. The most similar rows alone answer."
+    return notice_view(text, ("apply", use_words(workspace, session)), strong="Nothing is encoded")
