@@ -298,8 +298,7 @@ def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
     expect(progress).to_contain_text("Encoding: block", timeout=ENCODED)
     expect(page.locator("#encode")).to_be_disabled()
     page.reload()
-    open_tab(page, "Encode")
-    expect(page.locator("#header")).to_contain_text("train.csv")
+    expect(page.locator("#header")).to_contain_text("train.csv", timeout=SOON)
     expect(progress).to_contain_text("Ready", timeout=ENCODED)
     expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=SOON)
     open_tab(page, "Ask")
@@ -475,6 +474,125 @@ def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> Non
     lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "id,text,label,probability,probability_low,probability_high,margin,runner_up,may_fit_no_label"
     assert len(lines) == 3
+
+
+def test_the_address_says_where_one_is_and_back_goes_there(page: Page, url: str) -> None:
+    open_tab(page, "Data")
+    expect(page).to_have_url(f"{url}?tab=data")
+    open_tab(page, "Encode")
+    page.go_back()
+    expect(page.locator("#data-file")).to_be_visible()
+    expect(page).to_have_url(f"{url}?tab=data")
+    page.reload()
+    expect(page.locator("#data-file")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#query")).to_be_visible()
+    expect(page).to_have_url(url)
+    answer = page.locator("#dbsa-answer .dbsa-label")
+    try_example(page, FILTER)
+    expect(answer).to_have_text("replacement_parts")
+    expect(page).to_have_url(RUN)
+    first = page.url
+    page.locator("#query textarea").fill("I forgot my password")
+    page.locator("#classify").click()
+    expect(answer).to_contain_text("reset_password", timeout=ENCODED)
+    expect(page).not_to_have_url(first)
+    assert "password" not in page.url
+    last, notice = page.url, page.locator("#notice")
+    page.go_back()
+    expect(answer).to_have_text("replacement_parts")
+    expect(page.locator("#query textarea")).to_have_value(FILTER)
+    expect(notice).to_contain_text("over Support desk, 600 rows, by SmolLM2-135M-Instruct: read-only")
+    page.reload()
+    expect(notice).to_contain_text("read-only")
+    expect(page).to_have_url(first)
+    page.go_forward()
+    expect(answer).to_contain_text("reset_password")
+    expect(notice).to_be_hidden()
+    expect(page).to_have_url(last)
+    open_tab(page, "Data")
+    page.reload()
+    expect(page.locator("#data-file")).to_be_visible()
+    open_tab(page, "Ask")
+    expect(answer).to_contain_text("reset_password")
+    expect(notice).to_be_hidden()
+
+
+RUN = re.compile(r"/\?run=[\w-]{12}$")
+
+
+def test_a_link_opens_a_run_for_others_to_read(page: Page, browser: Browser, url: str) -> None:
+    try_example(page, FILTER)
+    expect(page).to_have_url(RUN)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    other = context.new_page()
+    other.goto(page.url)
+    notice = other.locator("#notice")
+    expect(notice).to_contain_text("read-only", timeout=SOON)
+    expect(other.locator("#query textarea")).to_have_value(FILTER)
+    expect(other.locator("#comparison .dbsa-say")).to_contain_text(WHOLE)
+    assert max(bottoms(other)) <= 800
+    other.locator("#details").get_by_role("button", name="Details").click()
+    expect(other.locator("#latency")).to_contain_text("What this answer used")
+    notice.get_by_role("button", name="Ask something of your own").click()
+    expect(notice).to_contain_text("Recorded example")
+    expect(other.locator("#query textarea")).to_be_focused()
+    expect(other).to_have_url(url)
+    other.goto(f"{url}?run=nobody-has-it")
+    expect(notice).to_contain_text("This run is gone", timeout=SOON)
+    expect(other.locator("#dbsa-answer")).to_have_count(0)
+    other.locator("#query textarea").fill("Where is my parcel?")
+    other.locator("#classify").click()
+    expect(other.locator("#dbsa-answer .dbsa-label")).to_be_visible(timeout=ENCODED)
+    expect(notice).to_be_hidden()
+    expect(other).to_have_url(RUN)
+    context.close()
+
+
+def test_two_tabs_are_two_sessions_that_share_a_pool(page: Page, url: str, shared_data: Path) -> None:
+    use_trec(page, shared_data, 1500)
+    page.locator("#encode").click()
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
+    other = page.context.new_page()
+    other.set_default_timeout(SOON)
+    other.goto(url)
+    expect(other.locator("#header")).to_contain_text("Support desk, 600 rows", timeout=SOON)
+    use_trec(other, shared_data, 1500)
+    expect(other.locator("#header")).to_contain_text("nothing encoded")
+    open_tab(other, "Data")
+    use = other.locator("#use-data")
+    expect(use).to_have_text(
+        re.compile(r"Use these [\d,]+ rows, of which \d+ are encoded already, and ask"), timeout=SOON
+    )
+    use.click()
+    expect(other.locator("#header")).to_contain_text("encoded, ready", timeout=SOON)
+    open_tab(other, "Encode")
+    ratio = other.locator("#ratio input[type=number]")
+    ratio.fill("0.5")
+    ratio.press("Tab")
+    expect(other.locator("#ratio-note")).to_contain_text("50 % of", timeout=SOON)
+    page.reload()
+    expect(page.locator("#ratio input[type=number]")).to_have_value("0.3", timeout=SOON)
+    other.close()
+
+
+def test_a_duplicated_tab_goes_on_as_a_copy(page: Page) -> None:
+    try_example(page, FILTER)
+    expect(page).to_have_url(RUN)
+    with page.context.expect_page() as opened:
+        page.evaluate("() => { window.open(location.href); }")  # the new tab gets all that this one keeps
+    other, answer = opened.value, "#dbsa-answer .dbsa-label"
+    expect(other.locator(answer)).to_have_text("replacement_parts", timeout=SOON)
+    expect(other.locator("#notice")).to_be_hidden()
+    other.locator("#query textarea").fill("I forgot my password")
+    other.locator("#classify").click()
+    expect(other.locator(answer)).to_contain_text("reset_password", timeout=ENCODED)
+    page.reload()
+    expect(page.locator("#query textarea")).to_have_value(FILTER, timeout=SOON)
+    expect(page.locator(answer)).to_have_text("replacement_parts")
+    kept = "sessionStorage.getItem('dbsa-session')"
+    assert page.evaluate(kept) != other.evaluate(kept)
+    other.close()
 
 
 def test_another_browser_sees_nothing_of_it(page: Page, browser: Browser, url: str, shared_data: Path) -> None:
