@@ -148,6 +148,8 @@ class Session:
             kept = {name: getattr(self, name) for name in _COPIED}
         for name, value in kept.items():
             setattr(fresh, name, value)
+        if fresh.encoded is not None and not fresh.encoded.settled:
+            fresh.encoded = None  # its blocks are made for this session
         return fresh
 
     def has_data(self, pool: Pool) -> bool:

@@ -35,6 +35,7 @@ async () => {{
     }}).catch(() => done(false));
   }});
   const query = new URLSearchParams(location.search);
+  query.delete('copied');
   let id = null;
   try {{
     id = sessionStorage.getItem('dbsa-session');

@@ -124,11 +124,13 @@ def create_ask_tab(page: Page) -> None:
         return [attention_figure(found.attention, layer=layer - 1 if layer else None)]
 
     def watch(session: Session, seen: str, unfolded: bool) -> Sequence[Any]:
-        """What is under way; and the answer, whenever it or its comparison is another."""
+        """What is under way; and the answer, whenever it or its comparison is another.
+
+        Not while something that was pressed is being done: that brings its own, which may reach the page before this.
+        """
         ask_again(workspace, session)
-        now = milestone(workspace, session)
-        if now == seen:
-            return [notice_of(workspace, session), *[gr.skip() for _ in (*views[1:], *pictures)], now]
+        if session.handled or milestone(workspace, session) == seen:
+            return [notice_of(workspace, session), *[gr.skip() for _ in answered[1:]]]
         return render(session, unfolded)
 
     answered = [*views, *pictures, seen]

@@ -8,6 +8,7 @@ import gradio as gr
 
 from app.server.session import Session
 from app.server.workspace import Workspace
+from app.tabs.ask import create_ask_tab
 from app.tabs.page import create_page
 from dbsa_core.errors import SettingsError
 
@@ -76,3 +77,18 @@ def test_no_beat_goes_through_the_queue() -> None:
         create_page(Workspace()).bind_last()
     (tick,) = (one for one in demo.fns.values() if any(event == "tick" for _, event in one.targets))
     assert not tick.queue
+
+
+def test_a_beat_leaves_the_answer_to_what_is_being_done() -> None:
+    """Its own may reach the page later, and would put the answer before it on the screen again."""
+    workspace = Workspace()
+    session = workspace.session("a-visitor")
+    with gr.Blocks():
+        page = create_page(workspace)
+        create_ask_tab(page)
+    watch, *_ = page._watched[0]
+    with session.handling():
+        _, *views = watch(session, "an older milestone", False)
+    assert all(view == gr.skip() for view in views)
+    _, answer, *_ = watch(session, "an older milestone", False)
+    assert "Ask something" in answer
