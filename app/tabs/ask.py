@@ -39,11 +39,17 @@ const fold = () => element.querySelectorAll('details[data-wide]').forEach(one =>
 fold();
 watch('value', fold);
 """
+# Gradio measures a text when it comes, and finds no height where the tab is closed then.
+_GROW = """
+window.addEventListener('dbsa-tab', () => setTimeout(() => {
+  document.querySelector('#query textarea')?.dispatchEvent(new Event('input'));
+}));
+"""
 
 
 def create_ask_tab(page: Page) -> None:
     workspace = page.workspace
-    notice = gr.HTML(elem_id="notice", js_on_load=_BEHAVIOUR)
+    notice = gr.HTML(elem_id="notice", js_on_load=_BEHAVIOUR + _GROW)
     with gr.Row(elem_id="ask-row"):
         query = gr.Textbox(
             label="Text to classify",

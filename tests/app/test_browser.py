@@ -168,6 +168,15 @@ def test_on_a_narrow_screen_all_but_the_answer_is_folded(page: Page) -> None:
     page.locator("#mask summary").click()
     expect(page.locator("#mask svg")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    open_tab(page, "Data")
+    page.reload()
+    expect(page.locator("#data-file")).to_be_visible()
+    expect(page.locator("#header")).to_contain_text("600 rows", timeout=SOON)
+    open_tab(page, "Ask")
+    page.wait_for_function(
+        "(box => box.scrollHeight <= box.clientHeight + 1)(document.querySelector('#query textarea'))"
+    )
+    assert page.locator("#query textarea").evaluate("box => box.clientHeight") > 60, "both lines of the question"
 
 
 def test_an_example_stands_in_the_box_before_it_is_answered(page: Page) -> None:
