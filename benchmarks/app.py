@@ -77,15 +77,19 @@ def opened(browser: Browser, url: str) -> Page:
 
 
 def own_seconds(page: Page) -> float:
-    """What the prediction on the page took by itself, as its Details say; they stay open, with their figures drawn."""
-    table = page.locator("#latency")
-    if not table.is_visible():
+    """What the prediction on the page took by itself, as its Details say; they stay open."""
+    open_details(page)
+    total = page.locator("#latency tr.dbsa-total td").first
+    expect(total).to_have_text(re.compile(r"^\d+\.\d+ s$"))
+    return float(total.inner_text().removesuffix(" s"))
+
+
+def open_details(page: Page) -> None:
+    """And wait until their figures are drawn."""
+    if not page.locator("#latency").is_visible():
         turn_details(page)
     expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible()
     expect(page.locator("#attention-plot .js-plotly-plot .bars path").first).to_be_visible()
-    total = table.locator("tr.dbsa-total td").first
-    expect(total).to_have_text(re.compile(r"^\d+\.\d+ s$"))
-    return float(total.inner_text().removesuffix(" s"))
 
 
 def turn_details(page: Page) -> None:
@@ -211,7 +215,7 @@ def main() -> None:
                 expect(page.locator("#notice")).to_be_hidden()
                 wait_for_comparison(page)
                 clicks += click_seconds(page, details=False)
-                own_seconds(page)
+                open_details(page)
                 unfolded += click_seconds(page, details=True)
                 drops.append(drop_seconds(browser, url, options.data))
         browser.close()

@@ -153,11 +153,6 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
         from app.server.steps import encode_in_steps  # with the model, and not before it: it loads PyTorch
 
         task, made, data, settings = prepared or _prepared(workspace, session)
-        if (there := _shared(workspace, task, made)) is not None:
-            job.report(there.progress(made.tokens))
-            _put_in_force(session, Encoded(dbsa.Setup(task, made, there), data, settings))
-            workspace.announce()
-            return there
         begun = _begun(session, task, made)
         grows = workspace.current(session) in (None, begun)
 
@@ -172,6 +167,10 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
             _make_room(workspace, session)
             workspace.announce()
 
+        if (there := _shared(workspace, task, made)) is not None:
+            job.report(there.progress(made.tokens))
+            publish(there, True)
+            return there
         return encode_in_steps(
             task,
             made,

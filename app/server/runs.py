@@ -9,9 +9,8 @@ import json
 import threading
 import zlib
 from collections import OrderedDict
-from dataclasses import replace
 
-from app.ask.from_prediction import shown_answer, shown_method
+from app.ask.from_prediction import shown_answer
 from app.ask.shown import ShownAnswer, as_json, from_json
 from app.server.session import Answer
 from app.server.stamps import stamp
@@ -40,21 +39,18 @@ class Runs:
 
     def of(self, answer: Answer) -> ShownAnswer:
         """A session's answer as it is shown; it is a run from then on."""
-        found = self.get(answer.id)
-        if found is None:
-            found = shown_answer(answer.prediction, answer.setup, answer.settings, answer.name, None, stamp(answer))
-            self._keep(answer.id, found)
-        return found
+        return self.get(answer.id) or self._keep(answer)
 
     def compare(self, answer: Answer, other: Prediction) -> None:
         """Add what the answer is compared with."""
-        rows = [demonstration.row for demonstration in answer.setup.task.pool.demonstrations]
-        self._keep(answer.id, replace(self.of(answer), compared=shown_method(other, rows)))
+        self._keep(answer, other)
 
-    def _keep(self, run: str, answer: ShownAnswer) -> None:
-        written = zlib.compress(json.dumps(as_json(answer)).encode())
+    def _keep(self, answer: Answer, other: Prediction | None = None) -> ShownAnswer:
+        shown = shown_answer(answer.prediction, answer.setup, answer.settings, answer.name, other, stamp(answer))
+        written = zlib.compress(json.dumps(as_json(shown)).encode())
         with self._lock:
-            self._bytes += len(written) - len(self._kept.pop(run, b""))
-            self._kept[run] = written
+            self._bytes += len(written) - len(self._kept.pop(answer.id, b""))
+            self._kept[answer.id] = written
             while self._bytes > self._budget_bytes and len(self._kept) > 1:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
+        return shown

@@ -143,14 +143,22 @@ class Session:
 
     def copy(self, id: str) -> Session:
         """A session of another id with the same data, settings, pool and answer; nothing is under way in it."""
-        fresh = Session(id, self.model_source)
         with self.lock:
-            kept = {name: getattr(self, name) for name in _COPIED}
-        for name, value in kept.items():
-            setattr(fresh, name, value)
-        if fresh.encoded is not None and not fresh.encoded.settled:
-            fresh.encoded = None  # its blocks are made for this session
-        return fresh
+            encoded = self.encoded
+            return Session(
+                id,
+                self.model_source,
+                data=self.data,
+                table=self.table,
+                settings=self.settings,
+                query_settings=self.query_settings,
+                template=self.template,
+                # While its first blocks are made, they are made for this session.
+                encoded=encoded if encoded is not None and encoded.settled else None,
+                part=self.part,
+                answer=self.answer,
+                queries=self.queries,
+            )
 
     def has_data(self, pool: Pool) -> bool:
         """Whether its data are those of that pool."""
@@ -174,9 +182,6 @@ class Session:
     def method_name(self) -> str:
         """DBSA's name in the registry: the paper's, or ours with similar examples."""
         return "dbsa_fresh" if self.query_settings.fresh_demonstrations else "dbsa"
-
-
-_COPIED = ("data", "table", "settings", "query_settings", "template", "encoded", "part", "answer", "queries")
 
 
 def changed_settings(

@@ -50,7 +50,7 @@ async () => {{
   return [id, query.toString()];
 }}
 """
-"""Ids of the page's session and what its address says, before the server is asked for anything."""
+"""The id of the page's session, and what its address says, before the server is asked for anything."""
 
 HERE = "(session, arrival, ...rest) => [session, location.search.slice(1), ...rest]"
 """Hands what the address says now to an event whose first input is `Page.arrival`."""

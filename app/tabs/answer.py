@@ -51,9 +51,9 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
     if answer is None:
         return [notice, "" if session.viewing else _EMPTY, "", "", gr.Accordion(visible=False)]
     details = gr.Accordion(visible=bool(session.viewing) or session.answer is not None)
-    old, comparing = outdated(workspace, session), None if answer.compared else _comparing(workspace, session)
-    if session.viewing:  # as it was
-        old, comparing = "", None
+    old, comparing = "", None
+    if not session.viewing:  # a run is shown as it was
+        old, comparing = outdated(workspace, session), _comparing(workspace, session)
     return [notice, answer_view(answer, comparing, old), below_view(answer, old), phases_view(answer, old), details]
 
 

@@ -88,6 +88,18 @@ def choose(page: Page, dropdown: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
+def ask(page: Page, text: str) -> None:
+    page.locator("#query textarea").fill(text)
+    page.locator("#classify").click()
+
+
+def enter(page: Page, field: str, number: str) -> None:
+    """Type a number and leave its field, which is when it is taken."""
+    box = page.locator(f"{field} input[type=number]")
+    box.fill(number)
+    box.press("Tab")
+
+
 def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
     """TREC as the data, and a budget of so many tokens."""
     open_tab(page, "Data")
@@ -95,9 +107,7 @@ def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
     expect(page.locator("#data-summary")).to_contain_text("ENTY", timeout=SOON)
     open_tab(page, "Encode")
     expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
-    number = page.locator("#pool-tokens input[type=number]")
-    number.fill(str(tokens))
-    number.press("Tab")
+    enter(page, "#pool-tokens", str(tokens))
     expect(page.locator("#plan")).to_contain_text("your budget", timeout=ENCODED)
 
 
@@ -194,8 +204,7 @@ def test_while_a_query_runs_the_old_answer_says_what_it_is_for(page: Page) -> No
     said, below = page.locator(".dbsa-for"), page.locator(".dbsa-three")
     expect(said).to_be_hidden()
     before = below.bounding_box()
-    page.locator("#query textarea").fill("Another text")
-    page.locator("#classify").click()
+    ask(page, "Another text")
     expect(said).to_be_visible()
     expect(said).to_contain_text(f"for: {OFFLINE}")
     expect(said.get_by_role("button", name="Stop")).to_be_visible()
@@ -205,8 +214,7 @@ def test_while_a_query_runs_the_old_answer_says_what_it_is_for(page: Page) -> No
 
 def test_a_long_query_can_be_stopped(page: Page) -> None:
     try_example(page, FILTER)
-    page.locator("#query textarea").fill("robot " * 3_000)
-    page.locator("#classify").click()
+    ask(page, "robot " * 3_000)
     page.locator(".dbsa-for").get_by_role("button", name="Stop").click()
     expect(page.locator(".dbsa-for")).to_be_hidden()
     expect(page.locator("#messages")).to_be_hidden()
@@ -237,9 +245,7 @@ def test_an_answer_says_when_a_setting_that_it_used_is_another(page: Page) -> No
     answer = page.locator("#answer")
     open_tab(page, "Encode")
     expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
-    ratio = page.locator("#ratio input[type=number]")
-    ratio.fill("0.1")
-    ratio.press("Tab")
+    enter(page, "#ratio", "0.1")
     expect(page.locator("#ratio-note")).to_contain_text("10 % of 29 blocks", timeout=SOON)
     open_tab(page, "Ask")
     expect(answer).to_contain_text("From ratio 0.3; now 0.1.", timeout=SOON)
@@ -311,8 +317,7 @@ def test_upload_encode_reload_and_ask(page: Page, shared_data: Path) -> None:
     expect(progress).to_contain_text("Ready", timeout=ENCODED)
     expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=SOON)
     open_tab(page, "Ask")
-    page.locator("#query textarea").fill("Who wrote Hamlet ?")
-    page.locator("#classify").click()
+    ask(page, "Who wrote Hamlet ?")
     expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text(
         re.compile("ABBR|DESC|ENTY|HUM|LOC|NUM"), timeout=SOON
     )
@@ -398,8 +403,7 @@ def test_bad_settings_and_queries_show_our_message(page: Page) -> None:
     expect(page.locator("#plan")).to_contain_text("10 demonstrations", timeout=SOON)
     expect(page.locator("#encode-progress")).to_contain_text("the block size (5 to 10)", timeout=ENCODED)
     open_tab(page, "Ask")
-    page.locator("#query textarea").fill("   ")
-    page.locator("#classify").click()
+    ask(page, "   ")
     expect(strip).to_contain_text("The query is empty", timeout=ENCODED)
 
 
@@ -433,8 +437,7 @@ def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:
     page.locator("#encode").click()
     expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
     open_tab(page, "Ask")
-    page.locator("#query textarea").fill(f"{INJECTED} router")
-    page.locator("#classify").click()
+    ask(page, f"{INJECTED} router")
     expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows", timeout=ENCODED)
     expect(page.locator("#blocks")).to_contain_text("<img src=x onerror")
     assert page.locator("img[src=x]").count() == 0
@@ -502,8 +505,7 @@ def test_the_address_says_where_one_is_and_back_goes_there(page: Page, url: str)
     expect(answer).to_have_text("replacement_parts")
     expect(page).to_have_url(RUN)
     first = page.url
-    page.locator("#query textarea").fill("I forgot my password")
-    page.locator("#classify").click()
+    ask(page, "I forgot my password")
     expect(answer).to_contain_text("reset_password", timeout=ENCODED)
     expect(page).not_to_have_url(first)
     assert "password" not in page.url
@@ -550,8 +552,7 @@ def test_a_link_opens_a_run_for_others_to_read(page: Page, browser: Browser, url
     other.goto(f"{url}?run=nobody-has-it")
     expect(notice).to_contain_text("This run is gone", timeout=SOON)
     expect(other.locator("#dbsa-answer")).to_have_count(0)
-    other.locator("#query textarea").fill("Where is my parcel?")
-    other.locator("#classify").click()
+    ask(other, "Where is my parcel?")
     expect(other.locator("#dbsa-answer .dbsa-label")).to_be_visible(timeout=ENCODED)
     expect(notice).to_be_hidden()
     expect(other).to_have_url(RUN)
@@ -576,9 +577,7 @@ def test_two_tabs_are_two_sessions_that_share_a_pool(page: Page, url: str, share
     use.click()
     expect(other.locator("#header")).to_contain_text("encoded, ready", timeout=SOON)
     open_tab(other, "Encode")
-    ratio = other.locator("#ratio input[type=number]")
-    ratio.fill("0.5")
-    ratio.press("Tab")
+    enter(other, "#ratio", "0.5")
     expect(other.locator("#ratio-note")).to_contain_text("50 % of", timeout=SOON)
     page.reload()
     expect(page.locator("#ratio input[type=number]")).to_have_value("0.3", timeout=SOON)
@@ -593,8 +592,7 @@ def test_a_duplicated_tab_goes_on_as_a_copy(page: Page) -> None:
     other, answer = opened.value, "#dbsa-answer .dbsa-label"
     expect(other.locator(answer)).to_have_text("replacement_parts", timeout=SOON)
     expect(other.locator("#notice")).to_be_hidden()
-    other.locator("#query textarea").fill("I forgot my password")
-    other.locator("#classify").click()
+    ask(other, "I forgot my password")
     expect(other.locator(answer)).to_contain_text("reset_password", timeout=ENCODED)
     page.reload()
     expect(page.locator("#query textarea")).to_have_value(FILTER, timeout=SOON)

@@ -9,8 +9,14 @@ import gradio as gr
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.ask import create_ask_tab
-from app.tabs.page import create_page
+from app.tabs.page import Page, create_page
 from dbsa_core.errors import SettingsError
+
+
+def handlers(demo: gr.Blocks, page: Page) -> dict[str, Any]:
+    """What is bound to each event, but for the page's own elements."""
+    own = (page.strip._id, page.address._id)
+    return {event: one.fn for one in demo.fns.values() for target, event in one.targets if target not in own}
 
 
 def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
@@ -27,16 +33,11 @@ def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
         page.on(button.click, look)
         page.watch(look, [], [])
         page.bind_last()
-    by_event = {
-        event: one.fn
-        for one in demo.fns.values()
-        for target, event in one.targets
-        if target not in (page.strip._id, page.address._id)
-    }
+    by_event = handlers(demo, page)
     press, beat = by_event["click"], by_event["tick"]
-    *_, pulse = press("a-visitor")  # type: ignore[misc]
+    *_, pulse = press("a-visitor")
     assert pulse.active, "one beat follows, so that nothing older stays on the screen"
-    *_, pulse = beat("a-visitor")  # type: ignore[misc]
+    *_, pulse = beat("a-visitor")
     assert not pulse.active
     assert seen == [True, False]
 
@@ -55,20 +56,15 @@ def test_an_error_stands_until_its_cause_is_mended_and_what_is_in_force_is_shown
         page.on(number.submit, take, [number], [number], cause="number", refused=lambda session: [7])
         page.on(button.click, lambda session: [], cause="button")
         page.bind_last()
-    by_event = {
-        event: one.fn
-        for one in demo.fns.values()
-        for target, event in one.targets
-        if target not in (page.strip._id, page.address._id)
-    }
+    by_event = handlers(demo, page)
     take_it, press, beat = by_event["submit"], by_event["click"], by_event["tick"]
-    shown, *_, strip, _ = take_it("a-visitor", 0)  # type: ignore[misc]
+    shown, *_, strip, _ = take_it("a-visitor", 0)
     assert shown == 7
     assert "The number is 0." in strip
     for other in (press, beat):
-        *_, strip, _ = other("a-visitor")  # type: ignore[misc]
+        *_, strip, _ = other("a-visitor")
         assert "The number is 0." in strip, "something else works, and this does not"
-    *_, strip, _ = take_it("a-visitor", 3)  # type: ignore[misc]
+    *_, strip, _ = take_it("a-visitor", 3)
     assert strip == ""
 
 
