@@ -46,7 +46,15 @@ class Demonstration:
     text: str
     label: str
     row: int
-    """Data row in the user's file, the first one being 1."""
+    """Data row in the user's file, the first one being 1; `TAUGHT` where it is of no file."""
+
+    @property
+    def taught(self) -> bool:
+        return self.row == TAUGHT
+
+
+TAUGHT = 0
+"""The row of what somebody taught, one text at a time."""
 
 
 @dataclass(frozen=True)

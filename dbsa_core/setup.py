@@ -5,12 +5,15 @@ Knows nothing about any method.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dbsa_core.blocks import Block, group
-from dbsa_core.errors import DataError, SettingsError
+from dbsa_core.data import Demonstration
+from dbsa_core.errors import CapacityError, DataError, SettingsError
 from dbsa_core.planning import EncodingPlan, plan
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Retriever, make_retriever
@@ -19,6 +22,8 @@ from dbsa_core.speed import note_encoding
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.task import Task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,68 @@ class Setup:
     def rows(self) -> tuple[int, ...]:
         """Rows of the pool that methods may use without looking at the rest of the file."""
         return tuple(row for block in self.blocks for row in block.rows)
+
+    @cached_property
+    def loose(self) -> tuple[int, ...]:
+        """Rows that were taught and stand in no block yet, in their order; methods read them beside the query."""
+        standing = set(self.rows)
+        taught = (row for row, demonstration in enumerate(self.task.pool.demonstrations) if demonstration.taught)
+        return tuple(row for row in taught if row not in standing and row not in self.not_beside)
+
+    @cached_property
+    def not_beside(self) -> frozenset[int]:
+        """Rows that are never read beside a query: those that are too long, and those whose text was taught with
+        another label since."""
+        later = range(self.plan.rows_total, len(self.task.pool))
+        before = () if self.plan.cuts_long_rows else self.plan.too_long
+        return frozenset((*before, *filter(self._too_long, later), *self._corrected()))
+
+    def _too_long(self, row: int) -> bool:
+        return not self.plan.cuts_long_rows and len(self.task.row_ids[row]) > self.plan.longest_row
+
+    def _corrected(self) -> Iterator[int]:
+        rows = self.task.pool.demonstrations
+        for row, lesson in enumerate(rows):
+            if lesson.taught:
+                earlier = (other for other in self.task.rows_equal_to(lesson.text) if other < row)
+                yield from (other for other in earlier if rows[other].label != lesson.label)
+
+    def extended(self, demonstrations: Sequence[Demonstration]) -> Setup:
+        """The same with further rows behind the task's; see `Task.extended`. Nothing is encoded."""
+        if not demonstrations:
+            return self
+        longer = replace(self, task=self.task.extended(demonstrations))
+        longer._retrievers.update(self._retrievers)  # the blocks are the same
+        return longer
+
+    def teach(self, text: str, label: str) -> Setup:
+        """The same with one more demonstration, which is read beside a query from now on (`loose`) and needs no
+        encoding. A new label is a candidate from now on; a known one may differ in case, spaces and underscores. What
+        was taught last about a text holds: rows with the same text and another label are read in their blocks only.
+
+        Raises `DataError` for an empty text or label, for a text that is too long to be read, and for a label that the
+        model cannot tell apart from another.
+        """
+        longer = self.extended([self.task.lesson(text, label)])
+        if longer._too_long(row := len(self.task.pool)):
+            raise DataError(
+                f"The text is {len(longer.task.row_ids[row]):,} tokens long, label included, and an example may take "
+                f"{self.plan.longest_row:,} here; shorten it, or encode with long rows truncated."
+            )
+        return longer
+
+    def settled(self, *, on_progress: OnProgress | None = None, cancelled: Callable[[], bool] = lambda: False) -> Setup:
+        """The same with as many `loose` rows as fill whole blocks appended as such; itself where they fill none, where
+        the pool is not complete, or where it would exceed the model's positions."""
+        size, encoded = self.plan.pattern.demonstrations_per_block, self.encoded
+        rows = self.loose[: len(self.loose) // size * size]
+        if not rows or encoded is None or not encoded.complete:
+            return self
+        try:
+            return append(self, rows, on_progress=on_progress, cancelled=cancelled)
+        except CapacityError as error:
+            log.warning("Rows that were taught stay beside the blocks: %s", error)
+            return self
 
     def row_ids(self, row: int) -> Ids:
         """The ids of one row, the same in blocks and beside a query, in every method."""

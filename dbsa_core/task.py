@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
-from dbsa_core.data import Demonstration, Pool, clean_text
+from dbsa_core.data import MAX_LABELS, TAUGHT, Demonstration, Pool, clean_text, match_labels
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids, Prompter, PromptTemplate
@@ -58,6 +58,22 @@ class Task:
             raise QueryError("The query is empty; type a text to classify.")
         return cleaned, self.prompter.query(cleaned)
 
+    def lesson(self, text: str, label: str) -> Demonstration:
+        """What somebody teaches, as a demonstration for `extended`: cleaned, a known label in its own spelling.
+
+        Raises `DataError` for an empty text or label, and for a new label that cannot be one.
+        """
+        text, label = clean_text(text), clean_text(label)
+        if not text or not label:
+            what = "text" if not text else "label"
+            raise DataError(f"The {what} is empty; give a text, and the label that is right for it.")
+        (label,), _ = match_labels([label], self.pool.labels)
+        if label not in self.pool.labels:
+            if len(self.pool.labels) >= MAX_LABELS:
+                raise DataError(f"There are {MAX_LABELS:,} labels already, which is the most; choose one of them.")
+            self.prompter.check_labels([*self.pool.labels, label])
+        return Demonstration(text, label, TAUGHT)
+
     def truncated(self, row: int, tokens: int) -> Ids:
         """The ids of a row cut to at most `tokens`, its label whole."""
         ids = self.row_ids[row]
@@ -70,16 +86,15 @@ class Task:
         return ids[: tokens - len(tail)] + tail
 
     def extended(self, demonstrations: Sequence[Demonstration]) -> Task:
-        """The task with further rows behind its own; their labels must be among its labels. Only they are tokenized."""
-        unknown = sorted({d.label for d in demonstrations} - set(self.pool.labels))
-        if unknown:
-            raise DataError(
-                f"The new rows have labels that the pool does not know ({', '.join(unknown[:5])}); accepted are "
-                f"{', '.join(self.pool.labels[:8])}{' ...' if len(self.pool.labels) > 8 else ''}. Encode anew to add "
-                "labels."
-            )
+        """The task with further rows behind its own, and their labels among its own. Only they are tokenized; what is
+        encoded of the task goes on being of this one. Raises `DataError` for a label that the model cannot tell apart
+        from another."""
         longer = copy.copy(self)
-        longer.pool = Pool.of([*self.pool.demonstrations, *demonstrations], self.pool.labels)
+        labels = {*self.pool.labels, *(demonstration.label for demonstration in demonstrations)}
+        longer.pool = Pool.of([*self.pool.demonstrations, *demonstrations], labels)
+        if longer.pool.labels != self.pool.labels:
+            self.prompter.check_labels(longer.pool.labels)
+            longer.trie = LabelTrie.of(longer.pool.labels, self.prompter)
         new = self.prompter.demonstrations([d.text for d in demonstrations], [d.label for d in demonstrations])
         longer.row_ids = [*self.row_ids, *new]
         for indexed in ("row_index", "_rows_by_text"):

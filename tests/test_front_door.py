@@ -13,7 +13,7 @@ import torch
 
 from dbsa_core.data import Pool
 from dbsa_core.masks import dense_mask
-from dbsa_core.methods import make_method
+from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
@@ -185,6 +185,33 @@ def test_nearest_is_one_dense_forward_of_the_files_nearest_rows_encoded_or_not(c
 def test_zero_shot_is_one_dense_forward_of_the_query(case: Case) -> None:
     """Shorter than where longrope's tables switch: they are those of the pool's length all the same."""
     check(case.answer("zero_shot"), case.oracle([[BOS], QUERY_IDS]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_was_taught_is_read_at_once_and_its_label_is_a_candidate(case: Case, name: str) -> None:
+    """By every method, behind blocks that were encoded before the label was known."""
+    taught = Case(case.setup.teach(f"{QUERY} twice", "new one"))
+    assert taught.setup.encoded is case.setup.encoded
+    lesson = bytes_of(f"T {QUERY} twice\nL new one\n=\n")
+    method = make_method(name, QuerySettings(ratio=1.0, fresh_demonstrations=1)).fit(case.setup)
+    found = method.teach(f" {QUERY}\ttwice ", "new one").predict(QUERY)
+    assert found.labels == ("low", "new one", "up", "upper")
+    ids, lengths = case.blocks()
+    prompt, mask = [*ids, lesson, QUERY_IDS], None
+    if name.startswith("dbsa"):
+        mask = dense_mask(lengths, case.setup.plan.pattern)
+    elif name == "nearest":
+        prompt = [[BOS], lesson, QUERY_IDS]
+    elif name == "zero_shot":
+        prompt = [[BOS], QUERY_IDS]
+    elif name == "retrieval_icl":
+        texts = [*(text for text, _ in ROWS), f"{QUERY} twice"]
+        order = reversed(make_retriever("bm25", texts).rank(QUERY).order)
+        rows = [row for row in order if row in set(case.setup.rows)][1:]  # one makes room
+        prompt = [[BOS], *map(row_ids, rows), lesson, QUERY_IDS]
+    if name != "zero_shot":
+        assert found.demonstration_rows[-1] == len(ROWS)
+    check(found, taught.oracle(prompt, mask))
 
 
 def test_a_pool_shorter_than_where_tables_switch_has_those_of_its_queries(device: str) -> None:

@@ -106,7 +106,7 @@ MAY_IMPORT = {
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": "errors prompt store stage1.memory stage1.encoding task planning",
-    "setup": "errors prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
+    "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
         "errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix stage2.dense_prefill "
         "stage2.label_scores stage2.scoring settings prediction task planning setup"

@@ -502,12 +502,10 @@ def test_rows_that_are_encoded_or_not_there_or_named_twice_are_not_appended(wide
             append(setup, [row])
 
 
-def test_rows_of_another_file_model_or_prompt_or_with_a_new_label_are_not_appended(wide: LanguageModel) -> None:
+def test_rows_of_another_file_model_or_prompt_are_not_appended(wide: LanguageModel) -> None:
     setup, pool = setup_of(wide, PAIRS[:8]).encode(), Pool.of(PAIRS[:12])
     with pytest.raises(DataError, match=r"not those of the encoded pool; make it by Task\.extended"):
         append(setup, [10], task=Task(wide, Pool.of(PAIRS[1:12])))
-    with pytest.raises(DataError, match=r"labels that the pool does not know \(weather\)"):
-        grown_task(setup, ("rain", "weather"))
     with pytest.raises(DataError, match="encoded by another model"):
         append(setup, [8], task=Task(tiny_model("llama", seed=2, max_position_embeddings=WIDE), pool))
     with pytest.raises(DataError, match="encoded with another prompt"):

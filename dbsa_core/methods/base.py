@@ -39,6 +39,14 @@ class Method(Protocol):
         """Do what is done once for all queries; returns itself."""
         ...
 
+    def teach(self, text: str, label: str) -> Method:
+        """Learn from one more demonstration, such as a correction, at once; returns itself.
+
+        It is read beside the queries that it resembles, and a new label is a candidate; nothing that is encoded changes
+        (see `Setup.teach`, which also names the errors). Fitting it again to an earlier setup forgets.
+        """
+        ...
+
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Classify; `attention` asks for `Prediction.attention` where the method has it."""
         ...

@@ -1,13 +1,15 @@
 """Dynamic block-sparse attention: blocks encoded once, a few of them read per query (arXiv 2503.08640).
 
 Knows nothing about how blocks were encoded. With fresh demonstrations, which the paper does not have, the rows nearest
-to the query stand right before it and are encoded with it.
+to the query stand right before it and are encoded with it; so do rows that were taught, until they fill a block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
@@ -21,6 +23,9 @@ from dbsa_core.stage2.label_scores import LabelScores
 from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
+
+TAUGHT_AT_ONCE = 8
+"""Rows that stand beside a query of the paper's method at most, of those that were taught and are in no block yet."""
 
 
 @dataclass
@@ -47,6 +52,10 @@ class Dbsa:
         setup.block_retriever(self.settings.retriever, self.settings.seed)
         self._setup = setup
         return self
+
+    def teach(self, text: str, label: str) -> Dbsa:
+        """See `Method.teach`. Once what was taught fills a block, it is encoded as one."""
+        return self.fit(fitted(self._setup, self.name).teach(text, label).settled())
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Classify by the chosen blocks, the fresh demonstrations and the query, scored in one go."""
@@ -89,7 +98,7 @@ class Dbsa:
         required = min(encoded.pattern.required_blocks, len(encoded.blocks))
         ranked = [*range(required), *(b for b in ranking.order if b >= required)][: max(count, required)]
         # Ranked once: whatever is dropped below, the rows stay as like the query as they are.
-        alike = setup.task.row_index.rank(text) if self.settings.fresh_demonstrations else None
+        alike = setup.task.row_index.rank(text) if self.settings.fresh_demonstrations or setup.loose else None
         fresh = self._fresh(setup, alike, ranked)
         positions = encoded.rope_length or task.model.max_positions
         lengths = [len(block) for block in encoded.blocks]
@@ -109,11 +118,16 @@ class Dbsa:
         return Selection(tuple(ordered), scores, tuple(dropped)), kept, notes
 
     def _fresh(self, setup: Setup, alike: Ranking | None, block_ids: Sequence[int]) -> list[int]:
-        """Rows nearest to the query, nearest last, without those that stand in a chosen block."""
+        """Rows nearest to the query, nearest last, without those that stand in a chosen block. Where none are asked
+        for, those that were taught and stand in no block at all."""
         if alike is None:
             return []
+        if not self.settings.fresh_demonstrations:
+            taught = np.zeros(len(alike.scores), bool)
+            taught[list(setup.loose)] = True
+            return list(alike.best(TAUGHT_AT_ONCE, taught & (alike.scores > 0)))[::-1]
         standing = {row for b in block_ids for row in setup.encoded_pool().blocks[b].rows}
-        excluded = standing if setup.plan.cuts_long_rows else standing | set(setup.plan.too_long)
+        excluded = standing | setup.not_beside
         return list(reversed(nearest_of(alike, self.settings.fresh_demonstrations, exclude=excluded)))
 
 

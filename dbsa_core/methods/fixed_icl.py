@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dbsa_core.errors import CapacityError
-from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -46,17 +46,27 @@ class FixedIcl:
         self._setup = setup
         return self
 
+    def teach(self, text: str, label: str) -> FixedIcl:
+        """See `Method.teach`; what is cached stays, and what was taught is read behind it, all of it."""
+        self._setup = fitted(self._setup, self.name).teach(text, label)
+        return self
+
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Classify behind the cached pool."""
+        """Classify behind the cached pool, and the rows that were taught since."""
         setup = fitted(self._setup, self.name)
         assert self._prefix is not None
         task = setup.task
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
-        check_query_fits(query_ids, self._prefix.length, task, setup.plan.rope_length or task.model.max_positions)
-        tokens = self._prefix.length + len(query_ids)
+        positions = setup.plan.rope_length or task.model.max_positions
+        check_query_fits(query_ids, self._prefix.length, task, positions)
+        free = positions - len(query_ids) - task.longest_label
+        rows, left_out = fit_rows([*setup.loose], setup, free, self._prefix.length)
+        prompt = (*(token for row in rows for token in setup.row_ids(row)), *query_ids)
+        tokens = self._prefix.length + len(prompt)
         with query_memory(task, tokens, "choose fewer pool tokens"), watch.phase("forward"):
-            scores = score_labels(self._prefix, query_ids, task.trie, decode=self.settings.decode)
+            scores = score_labels(self._prefix, prompt, task.trie, decode=self.settings.decode)
+        note = f"{left_out} rows that were taught did not fit the model's {positions:,} positions."
         return Prediction(
             method=self.name,
             query=text,
@@ -64,5 +74,7 @@ class FixedIcl:
             context_tokens=tokens,
             seconds=watch.finish(),
             cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
+            demonstration_rows=tuple(rows),
             equal_rows=task.rows_equal_to(text),
+            notes=(note,) if left_out else (),
         )

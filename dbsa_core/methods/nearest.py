@@ -37,6 +37,10 @@ class Nearest:
         self._setup = setup
         return self
 
+    def teach(self, text: str, label: str) -> Nearest:
+        """See `Method.teach`."""
+        return self.fit(fitted(self._setup, self.name).teach(text, label))
+
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Encode the nearest rows, nearest last, then the query and the labels. Rows that the plan leaves out for their
         length are left out here too."""
@@ -46,8 +50,7 @@ class Nearest:
         def find(text: str) -> list[int]:
             ranking = setup.task.row_index.rank(text)
             read = np.ones(len(ranking.scores), bool)
-            if not setup.plan.cuts_long_rows:
-                read[list(setup.plan.too_long)] = False
+            read[list(setup.not_beside)] = False
             return list(ranking.best(self.settings.fresh_demonstrations, read))[::-1]
 
         fewer = "choose fewer similar examples"

@@ -40,14 +40,20 @@ class RetrievalIcl:
         self._setup = setup
         return self
 
+    def teach(self, text: str, label: str) -> RetrievalIcl:
+        """See `Method.teach`."""
+        return self.fit(fitted(self._setup, self.name).teach(text, label))
+
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Encode the nearest demonstrations of the pool, nearest last, then the query and the labels."""
+        """Encode the nearest demonstrations of the pool and of what was taught since, nearest last, then the query and
+        the labels."""
         setup = fitted(self._setup, self.name)
 
         def find(text: str) -> list[int]:
             ranking = setup.task.row_index.rank(text)
             drawn = np.zeros(len(ranking.scores), bool)
-            drawn[list(setup.rows)] = True
+            drawn[[*setup.rows, *setup.loose]] = True
+            drawn[list(setup.not_beside)] = False
             return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]
 
         nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)

@@ -34,6 +34,10 @@ class ZeroShot:
         self._setup = setup
         return self
 
+    def teach(self, text: str, label: str) -> ZeroShot:
+        """See `Method.teach`; only a new label changes what it answers."""
+        return self.fit(fitted(self._setup, self.name).teach(text, label))
+
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Score the labels behind the query."""
         setup = fitted(self._setup, self.name)
