@@ -26,6 +26,7 @@ from app.tabs.encode import create_encode_tab
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
+from app.tabs.taught import CSS as TAUGHT_CSS
 from app.theme import CSS, make_theme
 from dbsa_core.quiet import hush_libraries, hush_warnings
 
@@ -81,7 +82,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS,
+        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

@@ -65,7 +65,9 @@ class Prediction:
     demonstration_rows: tuple[int, ...] = ()
     """Rows encoded with the query, in their order: fresh demonstrations, or Retrieval ICL's."""
     equal_rows: tuple[int, ...] = ()
-    """Rows of the pool whose text is the query's, but for case."""
+    """Rows of the pool whose text is the query's, but for case; what was taught stands last."""
+    taught: str | None = None
+    """The label that was taught for this very text, but for case: it is the answer, whatever the scores say."""
     notes: tuple[str, ...] = ()
     attention: QueryAttention | None = field(default=None, repr=False)
 
@@ -75,7 +77,11 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        return self.scores.label
+        return self.scores.label if self.taught is None else self.taught
+
+    @property
+    def _place(self) -> int:
+        return self.scores.best if self.taught is None else self.labels.index(self.taught)
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -87,27 +93,29 @@ class Prediction:
     def probability(self) -> float | None:
         """Of the label among the candidate labels; None for greedy decoding, which knows no such thing."""
         values = self.scores.probabilities
-        return None if values is None else float(values[self.scores.best])
+        return None if values is None else float(values[self._place])
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Least and greatest value that `probability` may have, equal where every label was scored; None for greedy."""
         bounds = self.scores.intervals
-        return None if bounds is None else (float(bounds[0, self.scores.best]), float(bounds[1, self.scores.best]))
+        return None if bounds is None else (float(bounds[0, self._place]), float(bounds[1, self._place]))
 
     @property
     def runner_up(self) -> str | None:
-        """The second label; None where a greedy walk knows no second."""
-        second = self.scores.ranked()[1:2]
-        return self.labels[second[0]] if second and np.isfinite(self.scores.log_probs[second[0]]) else None
+        """The most probable of the other labels; None where a greedy walk knows none."""
+        second = next((index for index in self.scores.ranked() if index != self._place), None)
+        known = second is not None and np.isfinite(self.scores.log_probs[second])
+        return self.labels[second] if second is not None and known else None
 
     @property
     def margin(self) -> float | None:
-        """Probability of the label less that of the runner-up; None for greedy decoding."""
-        if self.scores.probabilities is None:
+        """Probability of the label less that of the runner-up, so below 0 where the model would not have answered as
+        it was taught; None for greedy decoding."""
+        values = self.scores.probabilities
+        if values is None:
             return None
-        values = np.sort(self.scores.probabilities)[::-1]
-        return float(values[0] - values[1]) if len(values) > 1 else 1.0
+        return float(values[self._place] - np.delete(values, self._place).max()) if len(values) > 1 else 1.0
 
     @property
     def may_fit_no_label(self) -> bool:
@@ -148,6 +156,7 @@ class Prediction:
             "block_ids": list(self.selection.block_ids) if self.selection else [],
             "fresh_rows": list(self.demonstration_rows),
             "equal_rows": list(self.equal_rows),
+            "taught": self.taught is not None,
             "context_tokens": self.context_tokens,
             "decoding": scores.way,
             "cold": self.cold,

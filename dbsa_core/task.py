@@ -51,6 +51,11 @@ class Task:
         """Rows whose text is the query's, but for case."""
         return tuple(self._rows_by_text.get(query.casefold(), ()))
 
+    def taught_label(self, query: str) -> str | None:
+        """The label that was taught last for this very text, but for case; None where none was."""
+        rows = (self.pool.demonstrations[row] for row in reversed(self.rows_equal_to(query)))
+        return next((row.label for row in rows if row.taught), None)
+
     def query(self, text: str) -> tuple[str, Ids]:
         """The cleaned text and its ids; `QueryError` where there is nothing to classify."""
         cleaned = clean_text(text)

@@ -74,6 +74,8 @@ FAULTS = (
          "fit_rows([*setup.loose],", "fit_rows([],", "teaching"),
     core("what was taught before about a text holds too", "setup",
          "*self._corrected()))", "))", "teaching"),
+    core("a text is not answered as it was taught", "prediction",
+         "self.scores.label if self.taught is None else self.taught", "self.scores.label", "teaching"),
     core("what was taught never becomes a block", "methods/dbsa",
          ".teach(text, label).settled()", ".teach(text, label)", "teaching"),
     core("Fixed ICL ignores the pinned length", "methods/fixed_icl",

@@ -130,6 +130,29 @@ def test_what_was_taught_last_about_a_text_holds(setup: Setup, name: str) -> Non
     assert taught.loose == (len(PAIRS) + 1,)
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("decode", ["exact", "greedy"])
+def test_a_text_that_was_taught_is_answered_as_it_was_taught(setup: Setup, name: str, decode: Any) -> None:
+    """Whatever the scores say, which are told all the same."""
+    model_says = answer(setup, name, "brick", decode=decode)
+    other = next(label for label in ("a_b", "c") if label != model_says.label)
+    taught = setup.teach("Brick", model_says.label).teach("brick", other)
+    found = answer(taught, name, "BRICK", decode=decode)
+    assert (found.label, found.taught) == (other, other)
+    assert (found.as_json()["label"], found.as_json()["taught"], found.answer()[0]) == (other, True, other)
+    if decode == "greedy":
+        assert (found.probability, found.margin) == (None, None)
+    else:
+        shares = found.probabilities
+        assert found.probability == shares[other]
+        assert found.margin == pytest.approx(shares[other] - shares[model_says.label])
+        assert found.runner_up == model_says.label
+        assert found.interval == pytest.approx((shares[other],) * 2)
+    paraphrase = answer(taught, name, "a brick", decode=decode)
+    assert (paraphrase.taught, paraphrase.label) == (None, paraphrase.scores.label)
+    assert not paraphrase.as_json()["taught"]
+
+
 def test_a_text_taught_twice_alike_is_no_contradiction(setup: Setup) -> None:
     assert len(setup.teach("brick", "b").teach("brick", "b").loose) == 2
 

@@ -60,7 +60,7 @@ def main() -> None:
             prediction = method.predict(query, attention=turn > 0)
             own += [prediction] if turn else []
     answer, compared = map(median, runs)
-    kept = Answer(answer, setup, settings, example.data.name, 0.0, methods[0].uses)
+    kept = Answer(answer, setup, setup, settings, example.data.name, 0.0, methods[0].uses)
     shown = shown_answer(answer, setup, settings, kept.name, compared, stamp(kept))
     recorded = Recorded(shown, machine(), date.today().isoformat())
     write(recorded, example.data.pool.fingerprint, options.out)

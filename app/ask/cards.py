@@ -6,6 +6,7 @@ press triggers (`data-event`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -13,6 +14,7 @@ from app.ask.pictures import mask_picture
 from app.ask.shown import ShownAnswer, ShownLabel, ShownMethod
 from app.views import bar, facts, muted
 from app.words import count, duration, measured, out_of, whole_percent
+from dbsa_core.data import TAUGHT
 
 TITLES = {
     "dbsa": "DBSA",
@@ -20,6 +22,8 @@ TITLES = {
     "retrieval_icl": "Retrieval ICL",
     "nearest": "Similar rows alone",
 }
+OFFERED_LABELS = 200
+"""In the list to choose from, the most probable first; others can be typed."""
 LONG_LABEL = 22
 """Characters that fit a column in large type."""
 
@@ -34,11 +38,17 @@ class Comparing:
     """That a press of it triggers."""
 
 
-def answer_view(answer: ShownAnswer, comparing: Comparing | None = None, outdated: str = "") -> str:
+def answer_view(
+    answer: ShownAnswer,
+    comparing: Comparing | None = None,
+    outdated: str = "",
+    labels: Sequence[str] | None = None,
+) -> str:
     """Headline and columns. `comparing` stands in for the second answer while there is none; `outdated` says what of
-    what it used is no longer in force, and stands in for the headline."""
+    what it used is no longer in force, and stands in for the headline. `labels`: those to choose the right one from,
+    where the answer may be corrected."""
     columns = (
-        _answer(answer.method),
+        _answer(answer.method, "" if labels is None else _correction(answer.query, labels)),
         _compared(answer, comparing) if answer.compared is None else _comparison(answer, answer.compared),
         _read(answer),
     )
@@ -80,20 +90,33 @@ def _headline(answer: ShownAnswer) -> str:
 # --- the first column -------------------------------------------------------------------------------------------------
 
 
-def _answer(method: ShownMethod) -> str:
+def _answer(method: ShownMethod, correction: str) -> str:
     notes = []
-    if method.equal_rows:
-        named = ", ".join(f"{row:,}" for row in method.equal_rows[:3])
-        more = f" and {len(method.equal_rows) - 3:,} more" if len(method.equal_rows) > 3 else ""
-        rows = "row" if len(method.equal_rows) == 1 else "rows"
+    if in_file := [row for row in method.equal_rows if row != TAUGHT]:
+        named = ", ".join(f"{row:,}" for row in in_file[:3])
+        more = f" and {len(in_file) - 3:,} more" if len(in_file) > 3 else ""
+        rows = "row" if len(in_file) == 1 else "rows"
         notes.append(f"This text stands in the file: {rows} {named}{more}.")
     further = method.labels - len(method.best)
     if method.best and further:
         notes.append(f"{count(further, 'more label')} below.")
-    notes += method.notes
+    notes = [*method.notes, *notes]
     body = f"{_label(method)}{_next(method)}{_bars(method)}"
-    foot = "".join(map(muted, notes))
-    return _card("dbsa-answer", TITLES[method.method], body + foot)
+    foot = muted(" ".join(notes)) if notes else ""
+    return _card("dbsa-answer", TITLES[method.method], body + correction + foot)
+
+
+def _correction(query: str, labels: Sequence[str]) -> str:
+    """What teaches the right label of a text: closed until it is wanted."""
+    offered = "".join(f'<option value="{escape(label)}"></option>' for label in labels[:OFFERED_LABELS])
+    field = (
+        '<input type="text" list="right-labels" id="right-label" autocomplete="off" aria-label="Right label" '
+        f'placeholder="Label, or a new one" data-enter="submit"><datalist id="right-labels">{offered}</datalist>'
+    )
+    form = f'<div>{field}<button type="button" data-event="submit">Teach</button></div>'
+    summary = "<summary>Wrong? Choose the right label</summary>"
+    said = muted("The text becomes an example, and is asked again.")
+    return f'<details class="dbsa-teach" data-keep data-query="{escape(query)}">{summary}{form}{said}</details>'
 
 
 def _card(name: str, title: str, body: str) -> str:
@@ -109,6 +132,8 @@ def _label(method: ShownMethod, kind: str = "") -> str:
 
 
 def _tag(method: ShownMethod) -> str:
+    if method.taught:
+        return ' <span class="dbsa-tag">As you taught</span>'
     if method.may_fit_no_label:
         return ' <span class="dbsa-tag dbsa-out">May fit no label</span>'
     unsure = len(method.best) > 1 and method.best[0].probability < 2 * method.best[1].probability
@@ -118,6 +143,10 @@ def _tag(method: ShownMethod) -> str:
 def _next(method: ShownMethod) -> str:
     if not method.best:
         text = "no probability: greedy decoding follows one label only"
+    elif method.taught:
+        by_itself = method.best[0]
+        text = "the model agrees:" if by_itself.name == method.label else f"the model by itself: {by_itself.name}"
+        text += f" {probability(by_itself)}"
     else:
         text = probability(method.best[0])
         if len(method.best) > 1:

@@ -6,13 +6,13 @@ Knows nothing about HTML. Words are marked by what the retriever says of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
-from app.words import between, ordinal
+from app.words import between, count, ordinal
 from dbsa_core.data import Demonstration
 from dbsa_core.prediction import Prediction, QueryAttention
 from dbsa_core.retrieve import Retriever
@@ -37,7 +37,6 @@ def shown_answer(
 ) -> ShownAnswer:
     """Everything about one answer; `name` is that of the data, `compared` Retrieval ICL's prediction, and `stamp` what
     the answer used, in words."""
-    rows_of_file = [demonstration.row for demonstration in setup.task.pool.demonstrations]
     selection, attention = prediction.selection, _attention(prediction.attention)
     shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
     parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, shares)]
@@ -46,11 +45,11 @@ def shown_answer(
     return ShownAnswer(
         query=prediction.query,
         pool=shown_pool(setup, name),
-        method=shown_method(prediction, rows_of_file),
+        method=shown_method(prediction, setup),
         read=selection.block_ids if selection else (),
         parts=tuple(parts),
         attention=attention,
-        compared=shown_method(compared, rows_of_file) if compared is not None else None,
+        compared=shown_method(compared, setup) if compared is not None else None,
         stamp=stamp,
     )
 
@@ -72,9 +71,10 @@ def shown_pool(setup: Setup, name: str) -> ShownPool:
     )
 
 
-def shown_method(prediction: Prediction, rows_of_file: Sequence[int]) -> ShownMethod:
-    """A method's answer; `rows_of_file` gives each demonstration's row in its file."""
-    scores = prediction.scores
+def shown_method(prediction: Prediction, setup: Setup) -> ShownMethod:
+    """A method's answer."""
+    scores, rows = prediction.scores, setup.task.pool.demonstrations
+    taught = sum(rows[row].taught for row in _read(prediction, setup))
     best = []
     if scores.probabilities is not None and scores.intervals is not None:
         for index in scores.ranked()[:TOP]:
@@ -86,14 +86,23 @@ def shown_method(prediction: Prediction, rows_of_file: Sequence[int]) -> ShownMe
         labels=len(scores.labels),
         best=tuple(best),
         may_fit_no_label=prediction.may_fit_no_label,
-        equal_rows=tuple(rows_of_file[row] for row in prediction.equal_rows),
+        equal_rows=tuple(rows[row].row for row in prediction.equal_rows),
         meaning=_meaning(prediction),
-        notes=prediction.notes,
+        notes=(*([f"Uses {count(taught, 'row')} that you taught."] if taught else []), *prediction.notes),
         seconds=dict(prediction.seconds),
         context_tokens=prediction.context_tokens,
+        taught=prediction.taught is not None,
         rows_anew=len(prediction.demonstration_rows),
         cold=prediction.cold,
     )
+
+
+def _read(prediction: Prediction, setup: Setup) -> Iterator[int]:
+    """All rows that were read, encoded before or with the query."""
+    if prediction.selection is not None:
+        for block in prediction.selection.block_ids:
+            yield from setup.blocks[block].rows
+    yield from prediction.demonstration_rows
 
 
 def _meaning(prediction: Prediction) -> str:

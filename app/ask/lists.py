@@ -12,6 +12,7 @@ from app.ask.pictures import attention_bars, attention_sentence, heads_picture
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
 from app.views import muted
 from app.words import count, percent
+from dbsa_core.data import TAUGHT
 
 ROWS_OPEN = 1
 """Of a block, the rows that stand there unfolded."""
@@ -56,10 +57,11 @@ def _part(part: ShownPart) -> str:
 
 
 def _row(row: ShownRow) -> str:
+    place = "taught by you" if row.number == TAUGHT else f"row {row.number:,}"
     same = '<span class="dbsa-tag dbsa-out">same text as the query</span>' if row.same else ""
     return (
         f'<div class="dbsa-demo"><span class="dbsa-text">{_marked(row.text)}</span> '
-        f'<span class="dbsa-chip">{_marked(row.label)}</span> <span class="dbsa-muted">row {row.number:,}</span>'
+        f'<span class="dbsa-chip">{_marked(row.label)}</span> <span class="dbsa-muted">{place}</span>'
         f"{same}</div>"
     )
 

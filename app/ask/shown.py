@@ -25,7 +25,7 @@ class ShownRow:
     text: Pieces
     label: Pieces
     number: int
-    """Its row in the file."""
+    """Its row in the file; `TAUGHT` where somebody taught it."""
     same: bool
     """Whether its text is the query's."""
 
@@ -66,13 +66,15 @@ class ShownMethod:
     """At most five, the most probable first; empty for greedy decoding."""
     may_fit_no_label: bool
     equal_rows: tuple[int, ...]
-    """Rows of the file whose text is the query's."""
+    """Rows of the file whose text is the query's; `TAUGHT` for one that was taught."""
     meaning: str
     """What the probabilities are."""
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
     """By phase, and `total`."""
     context_tokens: int
+    taught: bool
+    """Whether the label is what was taught for this very text."""
     rows_anew: int
     """Demonstrations that were encoded with the query."""
     cold: bool

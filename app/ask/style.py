@@ -14,10 +14,10 @@ CSS: str = """
   border-radius: 6px; background: var(--dbsa-warning); font-size: 0.85rem; }
 .dbsa-notice > span { flex: 1 1 18rem; }
 .dbsa-notice strong { color: inherit; }
-.dbsa-ask button, .dbsa-notice button { border: 1px solid var(--button-secondary-border-color); border-radius: 5px;
+.dbsa button[data-event] { border: 1px solid var(--button-secondary-border-color); border-radius: 5px;
   background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color);
   padding: 0.2rem 0.8rem; margin: 0; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
-.dbsa-ask button:hover, .dbsa-notice button:hover { background: var(--button-secondary-background-fill-hover); }
+.dbsa button[data-event]:hover { background: var(--button-secondary-background-fill-hover); }
 
 .dbsa-head { position: relative; margin-bottom: 0.5rem; }
 .dbsa .dbsa-for { position: absolute; inset: 0; margin: 0; visibility: hidden; font-size: 1rem; font-weight: 600;
@@ -55,6 +55,11 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-ask .dbsa-bars .dbsa-track { border-radius: 5px; }
 .dbsa-ask .dbsa-bars .dbsa-fill { background: var(--dbsa-fill-best); }
 .dbsa-ask .dbsa-bars .dbsa-anew .dbsa-fill { background: var(--dbsa-warm); }
+.dbsa .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
+.dbsa-teach > div { display: flex; gap: 0.5rem; margin: 0.3rem 0; }
+.dbsa-teach input { flex: 1; min-width: 0; padding: 0.25rem 0.6rem; font-size: 0.9rem; border-radius: 5px;
+  border: 1px solid var(--input-border-color); background: var(--input-background-fill);
+  color: var(--body-text-color); }
 .dbsa .dbsa-say { font-size: 0.95rem; }
 .dbsa .dbsa-say strong { color: inherit; }
 
@@ -100,7 +105,8 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-heads { display: block; width: 100%; height: 13rem; fill: var(--dbsa-fill-best); }
 
 @media (min-width: 761px) {
-  .dbsa-three summary, .dbsa-below > details > summary { list-style: none; cursor: default; pointer-events: none; }
+  .dbsa-three details[data-wide] > summary, .dbsa-below > details > summary { list-style: none; cursor: default;
+    pointer-events: none; }
 }
 @media (max-width: 760px) {
   .dbsa-three, .dbsa-below { grid-template-columns: minmax(0, 1fr); }

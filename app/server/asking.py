@@ -16,6 +16,7 @@ import dbsa_core as dbsa
 from app.server.batch import Answers, classify_rows
 from app.server.jobs import Job
 from app.server.session import NEAREST, Answer, Encoded, Session
+from app.server.teaching import settle, with_lessons
 from app.server.workspace import LANES, Workspace
 from dbsa_core.data import read_queries
 from dbsa_core.errors import Cancelled, DataError
@@ -107,7 +108,8 @@ def begin_query(
 def _answered(workspace: Workspace, session: Session, query: str, compare: bool, instead_of: str) -> Answer:
     task = workspace.task(session)
     pool = _ready_or_encoding(workspace, session)
-    setup = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
+    base = pool.setup if pool is not None else dbsa.Setup(task, workspace.plan(session))
+    setup = with_lessons(session, base)
     setup.task.query(query)
     name, settings = session.method_name() if pool is not None else NEAREST, session.query_settings
     method = _method(session, name, setup, settings)
@@ -116,11 +118,12 @@ def _answered(workspace: Workspace, session: Session, query: str, compare: bool,
     with workspace.turnstile.person():
         prediction = method.predict(query, attention=True)
     seconds = _compare_seconds(setup, settings, prediction)
-    answer = Answer(prediction, setup, settings, data.name, seconds, method.uses, instead_of=instead_of)
+    answer = Answer(prediction, setup, base, settings, data.name, seconds, method.uses, instead_of=instead_of)
     with session.lock:
         stop_if_cancelled()
         session.answer = answer
         session.jobs.pop("compare", None)
+    settle(workspace, session, base)
     if compare and answer.compare_seconds < COMPARE_AT_ONCE_SECONDS and may_compare(workspace, session):
         compare_with(workspace, session)
     return answer
@@ -131,7 +134,7 @@ def ask_again(workspace: Workspace, session: Session) -> None:
     answer, job = session.answer, workspace.job(session, "query")
     if answer is None or not answer.provisional or (job is not None and job.active) or session.asked_again == answer.id:
         return
-    if workspace.ready(session) is not None and session.has_data(answer.setup.task.pool):
+    if workspace.ready(session) is not None and session.has_data(answer.base.task.pool):
         session.asked_again = answer.id
         begin_query(workspace, session, answer.prediction.query, instead_of=answer.id)
 
@@ -172,7 +175,7 @@ def classify_the_file(
         raise DataError("There is no file to classify yet; upload one.")
     texts = read_queries(table, text_column)
     pool = wait_until_ready(workspace, session)
-    method = dbsa.make_method(session.method_name(), session.query_settings).fit(pool.setup)
+    method = dbsa.make_method(session.method_name(), session.query_settings).fit(with_lessons(session, pool.setup))
 
     def work(job: Job) -> Answers:
         return classify_rows(

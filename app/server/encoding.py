@@ -203,6 +203,7 @@ def _put_in_force(session: Session, found: Encoded) -> None:
     with session.lock:
         session.encoded, session.part = found, None
         session._methods, session.evicted = {}, False
+        session.settled, session._lessons = None, None
 
 
 def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPlan, Data, EncodeSettings]:
@@ -220,7 +221,7 @@ def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPla
 
 def _make_room(workspace: Workspace, keep: Session) -> None:
     """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
-    held = [session for session in workspace.sessions() if session.encoded is not None or session.part is not None]
+    held = [session for session in workspace.sessions() if _pools(session)]
     for session in [session for session in held if session is not keep]:
         if _held_bytes(held) <= workspace.budget_bytes:
             break
@@ -228,6 +229,7 @@ def _make_room(workspace: Workspace, keep: Session) -> None:
         with session.lock:
             answer = session.answer
             session.encoded, session.part, session.answer, session._methods = None, None, None, {}
+            session.settled, session._lessons = None, None
             session.evicted = True
             if answer is not None and not session.viewing:
                 session.look_at(answer.id)  # its page goes on showing it
@@ -235,5 +237,11 @@ def _make_room(workspace: Workspace, keep: Session) -> None:
 
 def _held_bytes(sessions: Sequence[Session]) -> int:
     """Of their pools; those that go on from one another, or are of several sessions, share their memory."""
-    pools = [found.pool for session in sessions for found in (session.encoded, session.part) if found is not None]
+    pools = [pool for session in sessions for pool in _pools(session)]
     return sum({id(pool.store): pool.num_bytes for pool in pools}.values())
+
+
+def _pools(session: Session) -> list[EncodedPool]:
+    """All that the session has had encoded."""
+    found = [found.setup for found in (session.encoded, session.part, session.settled) if found is not None]
+    return [setup.encoded_pool() for setup in found]

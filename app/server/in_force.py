@@ -5,12 +5,14 @@ Knows nothing about screens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from app.server.session import NEAREST, Answer, Encoded, Session, changed_settings
 from app.server.stamps import in_order, setting_words, value_words
+from app.server.teaching import with_lessons
 from app.server.workspace import Workspace
-from app.words import out_of
+from app.words import count, out_of
+from dbsa_core.data import Demonstration
 
 
 def outdated(workspace: Workspace, session: Session) -> str:
@@ -23,7 +25,7 @@ def outdated(workspace: Workspace, session: Session) -> str:
 
 
 def _reasons(workspace: Workspace, session: Session, answer: Answer) -> Iterator[str]:
-    task, data = answer.setup.task, session.data
+    task, data = answer.base.task, session.data
     if not session.has_data(task.pool):
         yield f"From {answer.name}; now {data.name if data is not None else 'there are no data'}."
         return
@@ -32,13 +34,17 @@ def _reasons(workspace: Workspace, session: Session, answer: Answer) -> Iterator
         yield f"From {task.model.name}; now {model.name}."
         return
     if (now := workspace.ready(session)) is None:
-        if answer.setup.encoded is not None:
+        if answer.base.encoded is not None:
             yield "From a pool that is no longer kept; now the most similar rows alone answer."
             return
         if session.template != task.template:
             yield "From other words around texts and labels."
-    elif answer.setup.encoded is not None and answer.setup.encoded is not now.pool:
+    elif answer.base.encoded is not None and answer.base.encoded is not now.pool:
         yield _of_another_pool(answer, now)
+    if answer.taught != session.taught:
+        yield f"From {count(len(answer.taught), 'row')} that you taught; now {_now(answer.taught, session.taught)}."
+    elif answer.taught and now is not None and answer.setup.loose != with_lessons(session, now.setup).loose:
+        yield "From rows that you taught, one by one; now they are encoded."
     method = session.method_name()
     uses = answer.uses
     if answer.prediction.method != NEAREST and answer.prediction.method != method:
@@ -49,11 +55,15 @@ def _reasons(workspace: Workspace, session: Session, answer: Answer) -> Iterator
             yield f"From {setting_words(name, answer.settings)}; now {value_words(name, session.query_settings)}."
 
 
+def _now(then: Sequence[Demonstration], now: Sequence[Demonstration]) -> str:
+    return "others" if len(then) == len(now) else f"{len(now):,}"
+
+
 def _of_another_pool(answer: Answer, now: Encoded) -> str:
-    then = answer.setup.plan
-    if now.template != answer.setup.task.template:
+    then = answer.base.plan
+    if now.template != answer.base.task.template:
         return "From other words around texts and labels."
     if reasons := changed_settings(then, now.setup.plan, then.settings, now.settings):
         return f"From another pool: {'; '.join(reasons)}."
-    pool = answer.setup.encoded_pool()
+    pool = answer.base.encoded_pool()
     return f"From {out_of(len(pool.blocks), pool.blocks_planned, 'block')}; now {len(now.pool.blocks):,}."

@@ -8,19 +8,20 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dbsa_core.data import Pool, build_pool, choose_columns
+from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns
 from dbsa_core.files.tables import Table
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 
 if TYPE_CHECKING:
+    from app.server.teaching import Settled
     from dbsa_core import EncodedPool, Setup, Task
     from dbsa_core.methods import Method
     from dbsa_core.planning import EncodingPlan
@@ -52,6 +53,20 @@ class Data:
             pool = build_pool(table, text, label, label_names=called)
         return cls(table, text, label, pool, table.source, called)
 
+    def same_columns(self, other: Data) -> bool:
+        """Whether it is of the same columns of the same file, though labels may be called otherwise."""
+        columns = (self.text_column, self.label_column)
+        return self.table is other.table and columns == (other.text_column, other.label_column)
+
+    def in_file(self, label: str) -> str:
+        """A label as it stands in the file; one that does not, as it is."""
+        return next((own for own, name in self.label_names.items() if name == label), label)
+
+    def named_as(self, before: Data, lessons: Sequence[Demonstration]) -> list[Demonstration]:
+        """What was taught beside `before`, of the same columns, with labels as they are called here."""
+        own = [before.in_file(lesson.label) for lesson in lessons]
+        return [replace(row, label=self.label_names.get(name, name)) for row, name in zip(lessons, own, strict=True)]
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
@@ -78,6 +93,8 @@ class Answer:
 
     prediction: Prediction
     setup: Setup
+    base: Setup
+    """The same without what was taught; itself where nothing was."""
     settings: QuerySettings
     name: str
     """Of the data."""
@@ -94,6 +111,11 @@ class Answer:
     def provisional(self) -> bool:
         """Whether there was no pool to read."""
         return self.setup.encoded is None
+
+    @property
+    def taught(self) -> tuple[Demonstration, ...]:
+        """The rows that were taught by then."""
+        return self.setup.task.pool.demonstrations[len(self.base.task.pool) :]
 
 
 @dataclass(eq=False)
@@ -113,6 +135,10 @@ class Session:
     """What an encoding had done when it was stopped, while a pool from before answers; the user chooses."""
     evicted: bool = False
     """Whether its encoded pool was dropped to make room."""
+    lessons: Mapping[str, tuple[Demonstration, ...]] = field(default_factory=dict)
+    """Rows that were taught, by the fingerprint of the pool of a file; see `taught`."""
+    settled: Settled | None = None
+    """Those of them that were encoded."""
     answer: Answer | None = None
     asked_again: str = ""
     """Id of the last provisional answer that the pool was asked for anew."""
@@ -134,6 +160,8 @@ class Session:
     _plan: tuple[Any, EncodingPlan] | None = None
     _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
     """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
+    _lessons: tuple[Any, Setup] | None = None
+    """What queries read with all that was taught, and what it was made of; see `app.server.teaching`."""
 
     def look_at(self, run: str) -> None:
         """Have its page show the run of that id; its own last answer where that is it, and for ""."""
@@ -158,11 +186,22 @@ class Session:
                 part=self.part,
                 answer=self.answer,
                 queries=self.queries,
+                lessons=self.lessons,
             )
 
     def has_data(self, pool: Pool) -> bool:
         """Whether its data are those of that pool."""
         return self.data is not None and self.data.pool.fingerprint == pool.fingerprint
+
+    @property
+    def taught(self) -> tuple[Demonstration, ...]:
+        """Rows that were taught beside those of its data, in their order."""
+        return self.lessons.get(self.data.pool.fingerprint, ()) if self.data is not None else ()
+
+    def set_taught(self, lessons: Sequence[Demonstration]) -> None:
+        """Make these all that was taught beside its data."""
+        if self.data is not None:
+            self.lessons = {**self.lessons, self.data.pool.fingerprint: tuple(lessons)}
 
     @contextmanager
     def handling(self) -> Iterator[None]:

@@ -20,10 +20,12 @@ def stamp(answer: Answer) -> tuple[tuple[str, str], ...]:
     setup, method = answer.setup, answer.prediction.method
     facts = [
         ("Asked", answer.asked.isoformat(sep=" ", timespec="seconds")),
-        ("Data", f"{answer.name}, {count(len(setup.task.pool), 'row')}"),
+        ("Data", f"{answer.name}, {count(len(answer.base.task.pool), 'row')}"),
         ("Model", setup.task.model.name),
         ("Method", method),
     ]
+    if answer.taught:
+        facts.append(("Taught", count(len(answer.taught), "row")))
     if setup.encoded is not None:
         pattern = setup.plan.pattern
         sees = f"each sees {count(pattern.previous_blocks, 'block')} before it"

@@ -38,9 +38,11 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
+_ENCODING = Lane("encoding")
 LANES = {
     "model": Lane("models", abandons=True),
-    "encode": Lane("encoding"),
+    "encode": _ENCODING,
+    "settle": _ENCODING,
     "query": Lane("queries", workers=8),
     "compare": Lane("comparisons"),
     "classify_file": Lane("files"),
@@ -171,9 +173,12 @@ class Workspace:
         """
         data = Data.of(table, *columns, names=names)
         with session.lock:
-            if session.data is None or session.data.table is not table:
+            before, taught = session.data, session.taught
+            if before is None or before.table is not table:
                 session.settings = replace(session.settings, pool_tokens=None, block_size=None)
             session.data = data
+            if before is not None and before.same_columns(data):
+                session.set_taught(data.named_as(before, taught))
             session.look_at("")
         return data
 

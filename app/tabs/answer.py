@@ -5,6 +5,7 @@ Knows nothing about events.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -51,10 +52,22 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
     if answer is None:
         return [notice, "" if session.viewing else _EMPTY, "", "", gr.Accordion(visible=False)]
     details = gr.Accordion(visible=bool(session.viewing) or session.answer is not None)
-    old, comparing = "", None
+    old, comparing, labels = "", None, None
     if not session.viewing:  # a run is shown as it was
         old, comparing = outdated(workspace, session), _comparing(workspace, session)
-    return [notice, answer_view(answer, comparing, old), below_view(answer, old), phases_view(answer, old), details]
+        labels = _labels(session)
+    shown = answer_view(answer, comparing, old, labels)
+    return [notice, shown, below_view(answer, old), phases_view(answer, old), details]
+
+
+def _labels(session: Session) -> Sequence[str] | None:
+    """Those to correct the session's last answer by, the most probable first; None where it is of other data."""
+    answer, data = session.answer, session.data
+    if data is None or (answer is not None and not session.has_data(answer.base.task.pool)):
+        return None
+    scores = answer.prediction.scores if answer is not None else None
+    known = data.pool.labels if scores is None else [scores.labels[index] for index in scores.ranked()]
+    return list(dict.fromkeys([*known, *(lesson.label for lesson in session.taught)]))
 
 
 _EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'

@@ -13,6 +13,7 @@ from app.server.encoding import begin_encoding, pool_state
 from app.server.jobs import unexpected
 from app.server.session import Session
 from app.server.stamps import stamp
+from app.server.teaching import teach
 from app.server.workspace import Workspace
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
@@ -76,6 +77,14 @@ def create_api(workspace: Workspace) -> None:
             answer = classify_text(workspace, session, query, compare=False, wait=True)
             return {**answer.prediction.as_json(), "used": dict(stamp(answer))}
 
+    def teach_row(request: gr.Request, text: str, label: str) -> dict:
+        """Add a labelled text to the data, such as a correction; it is read from the next query on, and nothing is
+        encoded for it. A label that is new becomes a candidate."""
+        with told():
+            session = session_of(request)
+            lesson = teach(workspace, session, text, label)
+            return {"text": lesson.text, "label": lesson.label, "rows_taught": len(session.taught)}
+
     def load_data(path: str | None, text_column: str, label_column: str, request: gr.Request) -> dict:
         """Take a labelled file as the data. Empty column names are guessed; the answer names those that were taken."""
         with told():
@@ -89,6 +98,7 @@ def create_api(workspace: Workspace) -> None:
 
     for endpoint in (plan, encode, status, stop, classify):
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=8)
+    gr.api(teach_row, api_name="teach", concurrency_limit=8)
     # A file has to come through a component, which checks that its path is an upload.
     file = gr.File(visible=False, type="filepath", label="file")
     names = [gr.Textbox(visible=False, label=label) for label in ("text_column", "label_column")]

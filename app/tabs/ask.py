@@ -15,10 +15,12 @@ from app.server.asking import ask_again, classify_text, compare_with
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
 from app.server.session import Session
+from app.server.teaching import teach
 from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
 from app.tabs.answer import MEAN, milestone, notice_of, render_pictures, render_views, shown_now
+from app.tabs.behaviour import BEHAVIOUR
 from app.tabs.offer import use_data
 from app.tabs.page import Page, kept_by_page
 
@@ -29,27 +31,21 @@ _FOCUS = "(...given) => { document.querySelector('#query textarea').focus(); ret
 # While a query runs, the old answer says which text it is for. A beat ends what Gradio itself would show there.
 _ASKING = "() => { document.body.dataset.asking = ''; }"
 _ANSWERED = "() => { delete document.body.dataset.asking; }"
-# A view's button names the event that its press triggers; on a narrow screen all but the answer is folded.
-_BEHAVIOUR = """
-element.addEventListener('click', event => {
-  const pressed = event.target.closest('[data-event]');
-  if (pressed) trigger(pressed.dataset.event);
-});
-const fold = () => element.querySelectorAll('details[data-wide]').forEach(one => { one.open = innerWidth > 760; });
-fold();
-watch('value', fold);
-"""
 # Gradio measures a text when it comes, and finds no height where the tab is closed then.
 _GROW = """
 window.addEventListener('dbsa-tab', () => setTimeout(() => {
   document.querySelector('#query textarea')?.dispatchEvent(new Event('input'));
 }));
 """
+_CORRECTED = """(session, ...given) => {
+  const form = document.querySelector('#answer .dbsa-teach');
+  return [session, form.querySelector('input').value, form.dataset.query, ...given.slice(2)];
+}"""
 
 
 def create_ask_tab(page: Page) -> None:
     workspace = page.workspace
-    notice = gr.HTML(elem_id="notice", js_on_load=_BEHAVIOUR + _GROW)
+    notice = gr.HTML(elem_id="notice", js_on_load=BEHAVIOUR + _GROW)
     with gr.Row(elem_id="ask-row"):
         query = gr.Textbox(
             label="Text to classify",
@@ -67,8 +63,8 @@ def create_ask_tab(page: Page) -> None:
     with gr.Row(elem_classes="dbsa-chips") as offered:
         chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
         own = gr.Button(OWN, size="sm", min_width=60)
-    shown = gr.HTML(elem_id="answer", js_on_load=_BEHAVIOUR)
-    below = gr.HTML(elem_id="read", js_on_load=_BEHAVIOUR)
+    shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR)
+    below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR)
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
         with gr.Row():
@@ -78,6 +74,7 @@ def create_ask_tab(page: Page) -> None:
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
     seen, unfolded = kept_by_page(), gr.State(False)
+    right, of = kept_by_page(), kept_by_page()
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 
@@ -93,6 +90,10 @@ def create_ask_tab(page: Page) -> None:
     def again(session: Session, unfolded: bool) -> Sequence[Any]:
         answer = session.answer
         return classify(session, answer.prediction.query if answer is not None else "", unfolded)
+
+    def correct(session: Session, label: str, text: str, unfolded: bool) -> Sequence[Any]:
+        teach(workspace, session, text, label)
+        return classify(session, text, unfolded)
 
     def stop(session: Session) -> Sequence[Any]:
         workspace.stop(session, "query")
@@ -141,7 +142,7 @@ def create_ask_tab(page: Page) -> None:
 
     answered = [*views, *pictures, seen]
 
-    def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any]) -> None:
+    def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], **options: Any) -> None:
         # The pulse too: the query's place in the queue is shown while it waits.
         gr.on(
             triggers,
@@ -153,11 +154,12 @@ def create_ask_tab(page: Page) -> None:
             show_progress="hidden",
             api_visibility="private",
         )
-        asked = page.on(triggers, handler, inputs, answered, cause=QUERY, show_progress="hidden")
+        asked = page.on(triggers, handler, inputs, answered, cause=QUERY, show_progress="hidden", **options)
         asked.then(None, js=_ANSWERED, api_visibility="private")
 
     ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
     ask(shown.retry, again, [unfolded])
+    ask(shown.submit, correct, [right, of, unfolded], js=_CORRECTED)
     page.on(shown.stop, stop, show_progress="hidden")
     page.on(shown.clear, stop_comparison, [], views, show_progress="hidden")
     for chip in chips:

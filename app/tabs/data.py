@@ -18,6 +18,7 @@ from app.tabs.address import opens
 from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
+from app.tabs.taught import create_taught
 from app.views import pool_summary, problems_view
 from dbsa_core.data import clean_text
 from dbsa_core.errors import DataError
@@ -58,6 +59,7 @@ def create_data_tab(page: Page) -> None:
             summary = gr.HTML(elem_id="data-summary")
             gr.Markdown("### Problems")
             problems = gr.HTML(elem_id="data-problems")
+    create_taught(page)
     gr.Markdown("### First rows of the file")
     preview = gr.HTML(elem_id="data-preview")
     shown = [text, label, summary, problems, preview, names, reading.sheet]

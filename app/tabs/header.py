@@ -25,6 +25,7 @@ def header_view(workspace: Workspace, session: Session) -> str:
         named.append("<span>no data yet</span>")
     else:
         rows = f"<b>{count(len(data.pool), 'row')}</b>"
+        rows += f" + {len(session.taught):,} taught" if session.taught else ""
         named.append(f"<span>{escape(data.name)}, {rows}</span>")
     state, words = state_words(workspace, session)
     named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')

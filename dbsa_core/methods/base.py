@@ -43,7 +43,8 @@ class Method(Protocol):
         """Learn from one more demonstration, such as a correction, at once; returns itself.
 
         It is read beside the queries that it resembles, and a new label is a candidate; nothing that is encoded changes
-        (see `Setup.teach`, which also names the errors). Fitting it again to an earlier setup forgets.
+        (see `Setup.teach`, which also names the errors). The text itself is answered as it was taught
+        (`Prediction.taught`). Fitting the method again to an earlier setup forgets.
         """
         ...
 

@@ -86,6 +86,7 @@ class Dbsa:
             selection=selection,
             demonstration_rows=tuple(fresh),
             equal_rows=task.rows_equal_to(text),
+            taught=task.taught_label(text),
             notes=tuple(notes),
             attention=_attention(names, scores),
         )

@@ -52,5 +52,6 @@ def answer_densely(
         cold=task.model.first_of(WHOLE_PROMPT if rows else QUERY_ALONE) or scores.warming_up,
         demonstration_rows=tuple(rows),
         equal_rows=task.rows_equal_to(text),
+        taught=task.taught_label(text),
         notes=(note,) if left_out else (),
     )

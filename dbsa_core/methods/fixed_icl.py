@@ -76,5 +76,6 @@ class FixedIcl:
             cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
             demonstration_rows=tuple(rows),
             equal_rows=task.rows_equal_to(text),
+            taught=task.taught_label(text),
             notes=(note,) if left_out else (),
         )

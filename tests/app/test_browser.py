@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -628,3 +629,79 @@ def test_models_are_offered_by_what_they_take_here(page: Page) -> None:
     place.press("Enter")
     expect(page.locator("#model-note")).to_contain_text("The model was not loaded", timeout=ENCODED)
     expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct, CPU")
+
+
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+PASSWORD = "Where can I change my password? The settings page only offers language and colours."
+ALIKE = "Where do I change my password? I find only language and colours in the settings."
+
+
+def answered(page: Page, text: str, label: str = "") -> None:
+    """Ask, and wait for the answer to that very text; `label` is what it is to be."""
+    ask(page, text)
+    expect(page.locator(f".dbsa-teach[data-query={json.dumps(text)}]")).to_be_attached(timeout=SOON)
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_contain_text(label)
+
+
+def teach(page: Page, label: str, spelled: str = "") -> None:
+    """Correct the answer that is shown."""
+    page.get_by_text("Wrong? Choose the right label").click()
+    page.locator("#right-label").fill(spelled or label)
+    page.locator("#right-label").press("Enter")
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text(f"{label} As you taught", timeout=SOON)
+
+
+def test_a_wrong_answer_and_one_correction_answer_a_paraphrase_rightly(page: Page) -> None:
+    answered(page, ALIKE, "update_payment_card")
+    answered(page, PASSWORD, "update_payment_card")
+    teach(page, "reset_password", "Reset Password")
+    expect(page.locator("#dbsa-answer")).to_contain_text("Uses 1 row that you taught.")
+    expect(page.locator("#header")).to_contain_text("600 rows + 1 taught")
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready")
+    answered(page, ALIKE, "reset_password")
+    expect(page.locator("#dbsa-answer .dbsa-label")).not_to_contain_text("As you taught")
+    expect(page.locator("#dbsa-answer")).to_contain_text("Uses 1 row that you taught.")
+    expect(page.locator("#read")).to_contain_text("taught by you")
+
+
+def test_a_new_label_is_learnt_from_two_rows(page: Page) -> None:
+    for text in ("Your courier was rude to my mother at the door.", "The courier was rude and threw the box over."):
+        answered(page, text)
+        teach(page, "complaint_about_courier")
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready")
+    answered(page, "A rude courier left my box in the rain.", "complaint_about_courier")
+    expect(page.locator("#dbsa-answer")).to_contain_text("Uses 2 rows that you taught.")
+
+
+def test_what_is_typed_stays_while_the_comparison_comes(page: Page) -> None:
+    answered(page, FILTER)
+    expect(page.locator("#comparison")).to_contain_text("Stop comparison")
+    page.get_by_text("Wrong? Choose the right label").click()
+    page.locator("#right-label").press_sequentially("replace")
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text("against", timeout=SOON)
+    page.locator("#right-label").press_sequentially("ment")
+    expect(page.locator("#right-label")).to_have_value("replacement")
+
+
+def test_rows_that_were_taught_are_listed_downloaded_and_removed(page: Page, tmp_path: Path) -> None:
+    answered(page, FILTER)
+    teach(page, "replacement_parts")
+    page.reload()
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("replacement_parts As you taught")
+    open_tab(page, "Data")
+    expect(page.locator("#taught")).to_contain_text(FILTER)
+    page.locator("#make-file").click()
+    with page.expect_download() as fetched:
+        page.locator("#file-taught a[download]").click()
+    fetched.value.save_as(tmp_path / "again.csv")
+    lines = (tmp_path / "again.csv").read_text("utf-8-sig").splitlines()
+    assert len(lines) == 1 + 600 + 1
+    assert lines[-1] == f"{FILTER},replacement_parts"
+    page.locator("#taught").get_by_role("button", name="Remove").click()
+    expect(page.locator("#taught")).to_be_hidden()
+    expect(page.locator("#header")).not_to_contain_text("taught")
+    open_tab(page, "Ask")
+    expect(page.locator("#answer")).to_contain_text("From 1 row that you taught; now 0.")
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator("#answer")).not_to_contain_text("taught", timeout=SOON)

@@ -63,7 +63,7 @@ def finished(client: Client) -> dict[str, Any]:
 
 def test_only_endpoints_meant_for_programs_are_shown(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/load_data"}
+    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/teach", "/load_data"}
     assert all(endpoint["description"] for endpoint in named.values())
 
 
@@ -74,6 +74,16 @@ def test_a_query_works_at_once(client: Client) -> None:
     assert answer["block_ids"][0] == 0
     assert answer["method"] == "dbsa_fresh"
     assert client.predict("something", 1.0, 0, api_name="/classify")["method"] == "dbsa"
+
+
+def test_a_row_is_taught(client: Client) -> None:
+    taught = client.predict("about a brick", "Wall Stone", api_name="/teach")
+    assert taught == {"text": "about a brick", "label": "Wall Stone", "rows_taught": 1}
+    answer = client.predict("about a brick", api_name="/classify")
+    assert (answer["label"], answer["taught"], len(answer["probabilities"])) == ("Wall Stone", True, 4)
+    assert answer["used"]["Taught"] == "1 row"
+    with pytest.raises(AppError, match="The label is empty"):
+        client.predict("about a brick", "", api_name="/teach")
 
 
 def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.ask.cards import Comparing, answer_view, break_even, notice_view, phases_view
+from app.ask.cards import OFFERED_LABELS, Comparing, answer_view, break_even, notice_view, phases_view
 from app.ask.lists import below_view
 from app.ask.pictures import SIZE, attention_bars, attention_sentence, heads_picture, mask_picture
 from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPool
 from app.ask.style import CSS
 from app.theme import CSS as THEME
+from dbsa_core.data import TAUGHT
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 
 
 def method(name: str = "dbsa_fresh", *shares: float, **changes: Any) -> ShownMethod:
     best = tuple(ShownLabel(f"label {i}", share, share, share) for i, share in enumerate(shares or (0.73, 0.15, 0.08)))
     seconds = {"retrieve": 0.01, "assemble": 0.02, "forward": 0.4, "total": 0.7}
-    made = ShownMethod(name, "label 0", 12, best, False, (), "Softmax over all.", (), seconds, 1234, 8, False)
+    made = ShownMethod(name, "label 0", 12, best, False, (), "Softmax over all.", (), seconds, 1234, False, 8, False)
     return replace(made, **changes)
 
 
@@ -121,6 +122,22 @@ def test_rows_of_the_same_text_and_notes_are_told() -> None:
     assert "This text stands in the file: rows 3, 5, 7 and 1 more." in page
     assert "A note." in page
     assert "file: row 3." in text_of(answer_view(answer(method=method(equal_rows=(3,)))))
+
+
+def test_an_answer_as_it_was_taught_says_what_the_model_says_by_itself() -> None:
+    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, label="label 1", taught=True), compared=None)))
+    assert "label 1 As you taught the model by itself: label 0 50 %" in page
+    assert "Unsure" not in page
+    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, taught=True, equal_rows=(TAUGHT,)))))
+    assert "label 0 As you taught the model agrees: 50 %" in page
+    assert "stands in the file" not in page
+
+
+def test_a_correction_is_offered_where_labels_are_and_keeps_to_so_many() -> None:
+    assert "Wrong?" not in answer_view(answer())
+    page = answer_view(answer(query=SCRIPT), labels=[IMAGE, *map(str, range(500))])
+    assert page.count("<option") == OFFERED_LABELS
+    check_harmless(page)
 
 
 def test_the_comparison_says_what_each_read() -> None:
