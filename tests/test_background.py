@@ -43,11 +43,13 @@ def ended(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=180)
 
 
+@pytest.mark.slow
 def test_work_that_does_not_heed_is_broken_off_in_python() -> None:
     done = ended(ENDLESS + "background.start('endless', work, lambda: print('asked to stop'))\nbegun.wait()")
     assert (done.returncode, done.stdout, done.stderr) == (0, "asked to stop\n", "")
 
 
+@pytest.mark.slow
 def test_a_program_ends_with_its_own_status_while_a_job_runs_and_another_waits() -> None:
     jobs = "jobs = JobRegistry()\nfor _ in '12': jobs.submit('me', 'endless', work)\nbegun.wait()\n"
     done = ended(ENDLESS + jobs + "raise SystemExit('no such file')")

@@ -207,6 +207,7 @@ def test_retrieval_and_stores_import_no_transformers(name: str) -> None:
         assert not {module.split(".")[0] for module in imported(path)} & {"transformers"}, path
 
 
+@pytest.mark.slow
 def test_nothing_but_what_needs_them_loads_pytorch_and_transformers() -> None:
     script = (
         "import importlib, sys\n"
@@ -219,6 +220,7 @@ def test_nothing_but_what_needs_them_loads_pytorch_and_transformers() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_page_is_built_before_pytorch_is_loaded() -> None:
     """Models load behind a server that listens already."""
     script = (

@@ -52,9 +52,8 @@ def stderr_of(script: str, *flags: str, **environment: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(
-    "script", [COMMAND_LINE, pytest.param(APP, marks=pytest.mark.slow)], ids=["command line", "app"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", [COMMAND_LINE, APP], ids=["command line", "app"])
 def test_no_warning_of_a_library_reaches_the_terminal(script: str) -> None:
     shown = stderr_of(script)
     assert "noise" not in shown
