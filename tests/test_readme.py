@@ -27,11 +27,12 @@ def test_the_python_example_runs_and_prints_a_label_of_the_file() -> None:
     assert code is not None
     run = subprocess.run([sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    sentence, answer, blocks = run.stdout.strip().splitlines()
+    sentence, answer, blocks, learnt = run.stdout.strip().splitlines()
     assert re.match(r"\d+ of \d+ rows will be encoded \(about .* MB\), covering 12 of 12 labels;", sentence)
     labels = set(re.findall(r",(\w+)$", (ROOT / "assets/example/train.csv").read_text(encoding="utf-8"), re.MULTILINE))
     assert answer.split()[0] in labels
     assert re.match(r"blocks read: \(0, .*\) of \d+", blocks)
+    assert learnt == "job_application"
 
 
 @pytest.mark.slow

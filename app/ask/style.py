@@ -56,6 +56,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-ask .dbsa-bars .dbsa-fill { background: var(--dbsa-fill-best); }
 .dbsa-ask .dbsa-bars .dbsa-anew .dbsa-fill { background: var(--dbsa-warm); }
 .dbsa .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
+.dbsa-three .dbsa-panel:has(> .dbsa-teach[open]) { max-height: none; }
 .dbsa-teach > div { display: flex; gap: 0.5rem; margin: 0.3rem 0; }
 .dbsa-teach input { flex: 1; min-width: 0; padding: 0.25rem 0.6rem; font-size: 0.9rem; border-radius: 5px;
   border: 1px solid var(--input-border-color); background: var(--input-background-fill);

@@ -33,6 +33,10 @@ CSS = """
 .dbsa-taught li { display: flex; gap: 0.7rem; align-items: baseline; padding: 0.2rem 0; }
 .dbsa-taught li > span:first-child { flex: 1; min-width: 0; overflow-wrap: anywhere; }
 .dbsa-taught ul { max-height: 20rem; overflow: auto; }
+@media (max-width: 760px) {
+  .dbsa-taught li { flex-wrap: wrap; }
+  .dbsa-taught li > span:first-child { flex-basis: 100%; }
+}
 """
 
 
