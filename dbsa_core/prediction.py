@@ -62,6 +62,8 @@ class Prediction:
     """The first forward of its kind by this model in this process, which may be slower. Methods that read a cached
     context are of one kind; a prompt of demonstrations and query, and a query alone, are two more."""
     selection: Selection | None = None
+    example_tokens: int = 0
+    """Of the tokens that went through the model for this query (`scores.tokens`), those of demonstrations."""
     demonstration_rows: tuple[int, ...] = ()
     """Rows encoded with the query, in their order: fresh demonstrations, or Retrieval ICL's."""
     equal_rows: tuple[int, ...] = ()
@@ -122,6 +124,15 @@ class Prediction:
         """Whether more than half of the model's probability lies outside the candidate labels."""
         return self.scores.outside_mass[0] > 0.5
 
+    @property
+    def phases(self) -> dict[str, float]:
+        """The seconds, `forward` parted into `examples`, the demonstrations that were encoded anew, and `query`, text
+        and labels. They go through the model together: the parting is by tokens."""
+        share = self.example_tokens / self.scores.tokens if self.scores.tokens else 0.0
+        forward = self.seconds.get("forward", 0.0)
+        others = {name: seconds for name, seconds in self.seconds.items() if name not in ("forward", "total")}
+        return {**others, "examples": share * forward, "query": (1 - share) * forward}
+
     def answer(self) -> tuple[str | float | None, ...]:
         """The values of `ANSWER_COLUMNS`, probabilities to six digits; None where there is none."""
         low, high = self.interval or (None, None)
@@ -158,6 +169,7 @@ class Prediction:
             "equal_rows": list(self.equal_rows),
             "taught": self.taught is not None,
             "context_tokens": self.context_tokens,
+            "example_tokens": self.example_tokens,
             "decoding": scores.way,
             "cold": self.cold,
             "notes": list(self.notes),

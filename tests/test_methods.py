@@ -91,6 +91,43 @@ def chosen_for(setup: Setup, ratio: float) -> range:
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_a_method_reads_no_rows_but_those_that_it_says_it_may(wide: LanguageModel, name: str) -> None:
+    setup = setup_of(wide, pool_tokens=600).encode()
+    method = make_method(name, QuerySettings(ratio=0.4, fresh_demonstrations=6)).fit(setup)
+    found = method.predict("piano big 15 and mango")
+    may: dict[str, set[int]] = {"encoded": set(setup.rows), "all": set(range(len(PAIRS))), "none": set()}
+    blocks = found.selection.block_ids if found.selection else ()
+    read = {*found.demonstration_rows, *(row for b in blocks for row in setup.blocks[b].rows)}
+    assert read <= may[method.may_read]
+    assert method.may_read != "all" or not read <= may["encoded"], "or it would say that it reads what is encoded"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_costs_is_told_before_it_is_fitted(setup: Setup, name: str) -> None:
+    bare = Setup(setup.task, setup.plan)
+    method = make_method(name, QuerySettings(ratio=0.4, fresh_demonstrations=6))
+    cost = method.cost(bare)
+    assert bare.encoded is None
+    assert cost == method.cost(setup)
+    found = method.fit(setup).predict("piano big 15 and mango")
+    rows = sum(len(setup.row_ids(row)) for row in found.demonstration_rows)
+    assert found.example_tokens == rows
+    assert rows == pytest.approx(cost.each, rel=0.1)
+    assert cost.once == (setup.plan.tokens if name == "fixed_icl" else 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_forward_is_parted_by_tokens_into_examples_and_the_query(setup: Setup, name: str) -> None:
+    found = answer(setup, name, "apple")
+    phases = found.phases
+    assert sum(phases.values()) == pytest.approx(sum(found.seconds.values()) - found.seconds["total"])
+    share = found.example_tokens / found.scores.tokens
+    assert phases["examples"] == pytest.approx(share * found.seconds["forward"])
+    assert (phases["examples"] > 0) == (name in ("dbsa_fresh", "retrieval_icl", "nearest"))
+    assert phases["query"] > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_seconds_are_given_by_phase(setup: Setup, name: str) -> None:
     found = answer(setup, name, "apple")
     assert set(found.seconds) == {"retrieve", "assemble", "forward", "total"}

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import platform
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import torch
 
-from app.ask.from_prediction import shown_answer
+from app.ask.from_prediction import shown_answer, shown_method
 from app.ask.recorded import FILE, Recorded, write
 from app.server.example import QUERIES, Example
 from app.server.session import Answer
@@ -61,7 +62,10 @@ def main() -> None:
             own += [prediction] if turn else []
     answer, compared = map(median, runs)
     kept = Answer(answer, setup, setup, settings, example.data.name, 0.0, methods[0].uses)
-    shown = shown_answer(answer, setup, settings, kept.name, compared, stamp(kept))
+    shown = shown_answer(answer, setup, settings, kept.name, stamp=stamp(kept))
+    mine, other = (tuple(run.seconds["total"] for run in own) for own in runs)
+    beside = replace(shown_method(compared, setup, settings), measured=other)
+    shown = replace(shown, method=replace(shown.method, measured=mine), compared=(beside,))
     recorded = Recorded(shown, machine(), date.today().isoformat())
     write(recorded, example.data.pool.fingerprint, options.out)
     if (size := options.out.stat().st_size) > LARGEST:

@@ -32,11 +32,11 @@ def shown_answer(
     setup: Setup,
     settings: QuerySettings,
     name: str,
-    compared: Prediction | None = None,
+    compared: Sequence[ShownMethod] = (),
     stamp: tuple[tuple[str, str], ...] = (),
 ) -> ShownAnswer:
-    """Everything about one answer; `name` is that of the data, `compared` Retrieval ICL's prediction, and `stamp` what
-    the answer used, in words."""
+    """Everything about one answer; `name` is that of the data, `compared` what other methods answered, and `stamp`
+    what the answer used, in words."""
     selection, attention = prediction.selection, _attention(prediction.attention)
     shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
     parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, shares)]
@@ -45,11 +45,11 @@ def shown_answer(
     return ShownAnswer(
         query=prediction.query,
         pool=shown_pool(setup, name),
-        method=shown_method(prediction, setup),
+        method=shown_method(prediction, setup, settings),
         read=selection.block_ids if selection else (),
         parts=tuple(parts),
         attention=attention,
-        compared=shown_method(compared, setup) if compared is not None else None,
+        compared=tuple(compared),
         stamp=stamp,
     )
 
@@ -71,8 +71,13 @@ def shown_pool(setup: Setup, name: str) -> ShownPool:
     )
 
 
-def shown_method(prediction: Prediction, setup: Setup) -> ShownMethod:
-    """A method's answer."""
+def shown_method(
+    prediction: Prediction, setup: Setup, settings: QuerySettings, fit_seconds: float = 0.0
+) -> ShownMethod:
+    """A method's answer, and the seconds before its first one."""
+    from dbsa_core.methods import make_method  # with the model, and not before it: it loads PyTorch
+
+    method = make_method(prediction.method, settings)
     scores, rows = prediction.scores, setup.task.pool.demonstrations
     taught = sum(rows[row].taught for row in _read(prediction, setup))
     best = []
@@ -82,6 +87,8 @@ def shown_method(prediction: Prediction, setup: Setup) -> ShownMethod:
             best.append(ShownLabel(scores.labels[index], float(scores.probabilities[index]), low, high))
     return ShownMethod(
         method=prediction.method,
+        title=method.title,
+        may_read=method.may_read,
         label=prediction.label,
         labels=len(scores.labels),
         best=tuple(best),
@@ -89,7 +96,8 @@ def shown_method(prediction: Prediction, setup: Setup) -> ShownMethod:
         equal_rows=tuple(rows[row].row for row in prediction.equal_rows),
         meaning=_meaning(prediction),
         notes=(*([f"Uses {count(taught, 'row')} that you taught."] if taught else []), *prediction.notes),
-        seconds=dict(prediction.seconds),
+        seconds={**prediction.phases, "total": prediction.seconds["total"]},
+        fit_seconds=fit_seconds,
         context_tokens=prediction.context_tokens,
         taught=prediction.taught is not None,
         rows_anew=len(prediction.demonstration_rows),

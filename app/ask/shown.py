@@ -8,11 +8,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dbsa_core.blocks import BlockPattern
+
+if TYPE_CHECKING:
+    from dbsa_core.methods.base import MayRead
 
 Pieces = tuple[tuple[str, int], ...]
 """A text in pieces, each with how strongly it is marked: 0 not at all, to 3."""
@@ -59,6 +63,9 @@ class ShownMethod:
     """What one method answered, and what that took."""
 
     method: str
+    title: str
+    may_read: MayRead
+    """Which rows."""
     label: str
     labels: int
     """Candidate labels."""
@@ -72,6 +79,8 @@ class ShownMethod:
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
     """By phase, and `total`."""
+    fit_seconds: float
+    """Of what was done once, before its first answer; the encoding of the pool is not part of it."""
     context_tokens: int
     taught: bool
     """Whether the label is what was taught for this very text."""
@@ -79,10 +88,18 @@ class ShownMethod:
     """Demonstrations that were encoded with the query."""
     cold: bool
     """Whether a warm-up is part of the seconds."""
+    measured: tuple[float, ...] = ()
+    """Seconds of further runs, in turn with those of the methods beside it."""
 
     @property
     def total(self) -> float:
-        return self.seconds["total"]
+        """Seconds of an answer: of this run, or the median of further ones."""
+        return median(self.measured) if self.measured else self.seconds["total"]
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether a warm-up is part of `total`."""
+        return self.cold and not self.measured
 
 
 @dataclass(frozen=True)
@@ -135,8 +152,8 @@ class ShownAnswer:
     """Ids of the blocks that were read, from 0."""
     parts: tuple[ShownPart, ...]
     attention: ShownAttention | None
-    compared: ShownMethod | None = None
-    """Retrieval ICL's answer."""
+    compared: tuple[ShownMethod, ...] = ()
+    """What other methods answered."""
     stamp: tuple[tuple[str, str], ...] = ()
     """Names and values of all that the answer used."""
 
@@ -165,7 +182,7 @@ def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
         values = np.frombuffer(base64.b64decode(found["float16"]), np.float16).reshape(found["shape"])
         attention = ShownAttention(tuple(found["names"]), values.astype(np.float32))
     pool, method = ShownPool(**plain["pool"]), _method(plain["method"])
-    compared = _method(plain["compared"]) if plain["compared"] else None
+    compared = tuple(map(_method, plain["compared"]))
     parts = tuple(_part(part) for part in plain["parts"])
     read = tuple(plain["read"])
     stamp = tuple((name, value) for name, value in plain["stamp"])
@@ -174,7 +191,7 @@ def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
 
 def _method(plain: Mapping[str, Any]) -> ShownMethod:
     lists = {"best": tuple(ShownLabel(**label) for label in plain["best"])}
-    lists |= {name: tuple(plain[name]) for name in ("equal_rows", "notes")}
+    lists |= {name: tuple(plain[name]) for name in ("equal_rows", "notes", "measured")}
     return ShownMethod(**{**plain, **lists})
 
 

@@ -19,7 +19,8 @@ CSS: str = """
   padding: 0.2rem 0.8rem; margin: 0; font-size: 0.82rem; font-weight: 500; cursor: pointer; }
 .dbsa button[data-event]:hover { background: var(--button-secondary-background-fill-hover); }
 
-.dbsa-head { position: relative; margin-bottom: 0.5rem; }
+.dbsa-head { position: relative; margin-bottom: 0.5rem; display: flex; gap: 0 1rem; align-items: center; }
+.dbsa-head > .dbsa-notice { flex: 1; }
 .dbsa .dbsa-for { position: absolute; inset: 0; margin: 0; visibility: hidden; font-size: 1rem; font-weight: 600;
   display: flex; gap: 1rem; align-items: center; color: var(--dbsa-muted); }
 .dbsa-for > span { flex: 1; min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
@@ -39,7 +40,12 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 #details:has(.dbsa-outdated) .js-plotly-plot { filter: saturate(0.25) opacity(0.8); }
 .dbsa-phases h3 { margin-top: 0.8rem; }
 .dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0; }
-.dbsa-three { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) minmax(0, 17.5rem); gap: 0.8rem; }
+.dbsa-three { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 17.5rem); gap: 0.8rem; }
+.dbsa-three[data-columns="3"] { grid-template-columns: repeat(2, minmax(0, 1fr)) minmax(0, 17.5rem); }
+.dbsa-three[data-columns="4"] { grid-template-columns: repeat(3, minmax(0, 1fr)) minmax(0, 14rem); }
+.dbsa-three[data-columns="5"] { grid-template-columns: repeat(4, minmax(0, 1fr)) minmax(0, 13rem); gap: 0.6rem; }
+.dbsa-three[data-columns="4"] .dbsa-label, .dbsa-three[data-columns="5"] .dbsa-label { font-size: 1.15rem; }
+.dbsa-three[data-columns="4"] .dbsa-picture ul, .dbsa-three[data-columns="5"] .dbsa-picture ul { position: static; }
 .dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
 .dbsa-three .dbsa-panel { max-height: 19.9rem; overflow: auto; }
@@ -54,7 +60,23 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-ask .dbsa-bars { margin-bottom: 0.6rem; }
 .dbsa-ask .dbsa-bars .dbsa-track { border-radius: 5px; }
 .dbsa-ask .dbsa-bars .dbsa-fill { background: var(--dbsa-fill-best); }
-.dbsa-ask .dbsa-bars .dbsa-anew .dbsa-fill { background: var(--dbsa-warm); }
+.dbsa-ask .dbsa-times .dbsa-track { display: flex; overflow: hidden; }
+.dbsa-ask .dbsa-times .dbsa-fill { border-radius: 0; }
+.dbsa-ask .dbsa-bars .dbsa-fill.dbsa-before { background: var(--dbsa-soft-blue); }
+.dbsa-ask .dbsa-bars .dbsa-fill.dbsa-anew { background: var(--dbsa-warm); }
+.dbsa .dbsa-legend { font-size: 0.74rem; color: var(--dbsa-muted); margin: -0.35rem 0 0.5rem; }
+.dbsa-legend .dbsa-key:not(:first-child) { margin-left: 0.8rem; }
+.dbsa-key.dbsa-anew { background: var(--dbsa-warm); } .dbsa-key.dbsa-rest { background: var(--dbsa-fill-best); }
+.dbsa .dbsa-measure { margin: 0.4rem 0 0; font-size: 0.85rem; }
+.dbsa-choose { flex: none; margin-left: auto; }
+.dbsa .dbsa-choose > summary { font-weight: 500; font-size: 0.85rem; padding: 0.1rem 0; }
+.dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20; width: min(30rem, 100%);
+  box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
+.dbsa-choose label { display: flex; gap: 0.5rem; align-items: baseline; padding: 0.2rem 0; cursor: pointer; }
+.dbsa-choose label:has(:disabled) { cursor: default; color: var(--dbsa-muted); }
+.dbsa-choose label:has(:disabled) b { color: var(--dbsa-muted); }
+.dbsa-choose input { margin: 0; flex: none; }
+.dbsa-choose .dbsa-alone { border-top: 1px solid var(--border-color-primary); margin-top: 0.3rem; padding-top: 0.5rem; }
 .dbsa .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
 .dbsa-three .dbsa-panel:has(> .dbsa-teach[open]) { max-height: none; }
 .dbsa-teach > div { display: flex; gap: 0.5rem; margin: 0.3rem 0; }
@@ -110,7 +132,8 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
     pointer-events: none; }
 }
 @media (max-width: 760px) {
-  .dbsa-three, .dbsa-below { grid-template-columns: minmax(0, 1fr); }
+  .dbsa-three[data-columns], .dbsa-below { grid-template-columns: minmax(0, 1fr); }
+  .dbsa-head { flex-wrap: wrap; }
   .dbsa-three .dbsa-panel { max-height: none; }
   #ask-row { flex-direction: column; }
   #classify { min-height: 2.75rem; width: 100% !important; max-width: none; align-self: stretch; }

@@ -1,4 +1,4 @@
-"""Asking: what a session's queries read now, one query and its comparison, and a whole file of queries.
+"""Asking: what a session's queries read now, one query, and a whole file of queries.
 
 Knows nothing about Gradio. While nothing is encoded for the session's data, a query is answered by the most similar
 rows alone, and once more when the pool is there.
@@ -14,26 +14,22 @@ from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
 from app.server.batch import Answers, classify_rows
+from app.server.comparing import begin_where_missing, runs_alone
+from app.server.fitted import fitted_method
 from app.server.jobs import Job
 from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.teaching import settle, with_lessons
-from app.server.workspace import LANES, Workspace
+from app.server.workspace import Workspace
 from dbsa_core.data import read_queries
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled
 from dbsa_core.prediction import Prediction
-from dbsa_core.settings import QuerySettings
 
 if TYPE_CHECKING:
     from dbsa_core import Setup
-    from dbsa_core.methods import Method
 
-COMPARE_AT_ONCE_SECONDS = 10.0
-"""A comparison of at most this estimate runs by itself."""
 WAIT_SECONDS = 180.0
 """How long a program's query waits for a pool that is on its way."""
-SHOW_FIRST_SECONDS = 0.3
-"""How long a comparison leaves the processor to the answer, which is on its way to the screen."""
 SETTLE_SECONDS = 20.0
 """How long a person's query waits for an encoding to say that it begins, or that there is nothing to encode."""
 
@@ -95,8 +91,8 @@ def begin_query(
 
     `instead_of`: id of the provisional answer whose place it takes.
     """
-    workspace.stop(session, "compare")
-    workspace.stop(session, "query")
+    for kind in ("compare", "measure", "query"):
+        workspace.stop(session, kind)
 
     def work(job: Job) -> Answer:
         with interruptible(job.cancelled):
@@ -112,20 +108,21 @@ def _answered(workspace: Workspace, session: Session, query: str, compare: bool,
     setup = with_lessons(session, base)
     setup.task.query(query)
     name, settings = session.method_name() if pool is not None else NEAREST, session.query_settings
-    method = _method(session, name, setup, settings)
+    method, _ = fitted_method(session, name, setup, settings)
     data = pool.data if pool is not None else session.data
     assert data is not None
     with workspace.turnstile.person():
         prediction = method.predict(query, attention=True)
-    seconds = _compare_seconds(setup, settings, prediction)
-    answer = Answer(prediction, setup, base, settings, data.name, seconds, method.uses, instead_of=instead_of)
+    speed = _tokens_per_second(setup, prediction)
+    answer = Answer(prediction, setup, base, settings, data.name, speed, method.uses, instead_of=instead_of)
     with session.lock:
         stop_if_cancelled()
         session.answer = answer
-        session.jobs.pop("compare", None)
+        for kind in ("compare", "measure"):
+            session.jobs.pop(kind, None)
     settle(workspace, session, base)
-    if compare and answer.compare_seconds < COMPARE_AT_ONCE_SECONDS and may_compare(workspace, session):
-        compare_with(workspace, session)
+    if compare and runs_alone(workspace, session):
+        begin_where_missing(workspace, session)
     return answer
 
 
@@ -137,33 +134,6 @@ def ask_again(workspace: Workspace, session: Session) -> None:
     if workspace.ready(session) is not None and session.has_data(answer.base.task.pool):
         session.asked_again = answer.id
         begin_query(workspace, session, answer.prediction.query, instead_of=answer.id)
-
-
-def may_compare(workspace: Workspace, session: Session) -> bool:
-    """Whether the last answer has a pool that Retrieval ICL can be compared on, and nothing is being encoded."""
-    answer = session.answer
-    return answer is not None and not answer.provisional and workspace.being_encoded(session) is None
-
-
-def compare_with(workspace: Workspace, session: Session) -> Job:
-    """Answer the last query by Retrieval ICL, in the background."""
-    answer = session.answer
-    if answer is None or answer.provisional:
-        raise DataError("There is nothing to compare yet; ask something once a pool is encoded.")
-
-    def work(job: Job) -> Prediction:
-        method = _method(session, "retrieval_icl", answer.setup, answer.settings)
-        # Beside an encoding, its steps would count as this method's time.
-        while job.asked_to_stop_within(SHOW_FIRST_SECONDS) or workspace.jobs.active(LANES["encode"]):
-            if job.cancelled():
-                raise Cancelled("Another query came.")
-        workspace.turnstile.give_way()
-        with interruptible(job.cancelled):
-            found = method.predict(answer.prediction.query)
-        workspace.runs.compare(answer, found)
-        return found
-
-    return workspace.submit(session, "compare", work)
 
 
 def classify_the_file(
@@ -192,24 +162,11 @@ def classify_the_file(
     return workspace.submit(session, "classify_file", work)
 
 
-def _method(session: Session, name: str, setup: Setup, settings: QuerySettings) -> Method:
-    """The method, fitted once per encoded pool and settings."""
-    with session.lock:
-        found = session._methods.get(name)
-        if found is None or found[0] != (setup, settings):
-            session._methods[name] = found = (setup, settings), dbsa.make_method(name, settings).fit(setup)
-        return found[1]
-
-
-def _compare_seconds(setup: Setup, settings: QuerySettings, prediction: Prediction) -> float:
-    """How long Retrieval ICL would take; 0 where there is no pool."""
-    from dbsa_core.methods.retrieval_icl import matched_budget
-    from dbsa_core.speed import measured_speed
+def _tokens_per_second(setup: Setup, prediction: Prediction) -> float:
+    """The fastest that is known: each speed may have been measured while the machine was busy, or on few tokens."""
+    from dbsa_core.speed import known_speed
 
     pool = setup.encoded
-    if pool is None:
-        return 0.0
-    tokens = pool.tokens * matched_budget(setup, settings.ratio) / max(1, len(setup.rows))
-    # Each may have been measured while the machine was busy, or on few tokens: the fastest says what it can do.
+    encoding = pool.tokens / max(pool.seconds, 1e-3) if pool is not None else 0.0
     query = prediction.scores.tokens / max(prediction.seconds["forward"], 1e-3)
-    return tokens / max(measured_speed(setup.task.model), pool.tokens / max(pool.seconds, 1e-3), query)
+    return max(known_speed(setup.task.model) or 0.0, encoding, query)

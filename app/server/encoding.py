@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import dbsa_core as dbsa
+from app.server.fitted import kept_bytes
 from app.server.jobs import Job
 from app.server.session import Data, Encoded, Session, changed_settings
 from app.server.workspace import Workspace
@@ -164,7 +165,7 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
                 _put_in_force(session, found)
             else:
                 session.part = found
-            _make_room(workspace, session)
+            make_room(workspace, session)
             workspace.announce()
 
         if (there := _shared(workspace, task, made)) is not None:
@@ -219,11 +220,11 @@ def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPla
     return task, made, data, settings
 
 
-def _make_room(workspace: Workspace, keep: Session) -> None:
+def make_room(workspace: Workspace, keep: Session) -> None:
     """Drop the encoded pools of the sessions that were used least recently, until the budget holds."""
     held = [session for session in workspace.sessions() if _pools(session)]
     for session in [session for session in held if session is not keep]:
-        if _held_bytes(held) <= workspace.budget_bytes:
+        if held_bytes(held) <= workspace.budget_bytes:
             break
         held.remove(session)
         with session.lock:
@@ -235,10 +236,10 @@ def _make_room(workspace: Workspace, keep: Session) -> None:
                 session.look_at(answer.id)  # its page goes on showing it
 
 
-def _held_bytes(sessions: Sequence[Session]) -> int:
+def held_bytes(sessions: Sequence[Session]) -> int:
     """Of their pools; those that go on from one another, or are of several sessions, share their memory."""
     pools = [pool for session in sessions for pool in _pools(session)]
-    return sum({id(pool.store): pool.num_bytes for pool in pools}.values())
+    return sum({id(pool.store): pool.num_bytes for pool in pools}.values()) + sum(map(kept_bytes, sessions))
 
 
 def _pools(session: Session) -> list[EncodedPool]:

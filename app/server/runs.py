@@ -9,9 +9,11 @@ import json
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from app.ask.from_prediction import shown_answer
-from app.ask.shown import ShownAnswer, as_json, from_json
+from app.ask.from_prediction import shown_answer, shown_method
+from app.ask.shown import ShownAnswer, ShownMethod, as_json, from_json
 from app.server.session import Answer
 from app.server.stamps import stamp
 from dbsa_core.prediction import Prediction
@@ -39,18 +41,33 @@ class Runs:
 
     def of(self, answer: Answer) -> ShownAnswer:
         """A session's answer as it is shown; it is a run from then on."""
-        return self.get(answer.id) or self._keep(answer)
+        found = self.get(answer.id)
+        if found is None:
+            found = shown_answer(answer.prediction, answer.setup, answer.settings, answer.name, stamp=stamp(answer))
+            self._keep(answer.id, found)
+        return found
 
-    def compare(self, answer: Answer, other: Prediction) -> None:
-        """Add what the answer is compared with."""
-        self._keep(answer, other)
+    def compare(self, answer: Answer, other: Prediction, fit_seconds: float) -> None:
+        """Add what another method answered, and the seconds before its first answer."""
+        shown, made = self.of(answer), shown_method(other, answer.setup, answer.settings, fit_seconds)
+        others = [found for found in shown.compared if found.method != made.method]
+        self._keep(answer.id, replace(shown, compared=(*others, made)))
 
-    def _keep(self, answer: Answer, other: Prediction | None = None) -> ShownAnswer:
-        shown = shown_answer(answer.prediction, answer.setup, answer.settings, answer.name, other, stamp(answer))
+    def measured(self, answer: Answer, seconds: Mapping[str, Sequence[float]]) -> None:
+        """Add what further runs of some of its methods took, by name."""
+
+        def timed(method: ShownMethod) -> ShownMethod:
+            more = tuple(seconds.get(method.method, ()))
+            return replace(method, measured=more) if more else method
+
+        shown = self.of(answer)
+        made = replace(shown, method=timed(shown.method), compared=tuple(map(timed, shown.compared)))
+        self._keep(answer.id, made)
+
+    def _keep(self, run: str, shown: ShownAnswer) -> None:
         written = zlib.compress(json.dumps(as_json(shown)).encode())
         with self._lock:
-            self._bytes += len(written) - len(self._kept.pop(answer.id, b""))
-            self._kept[answer.id] = written
+            self._bytes += len(written) - len(self._kept.pop(run, b""))
+            self._kept[run] = written
             while self._bytes > self._budget_bytes and len(self._kept) > 1:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
-        return shown

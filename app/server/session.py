@@ -89,7 +89,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The last query: its prediction with the setup that it read, and how long a comparison would take."""
+    """The last query: its prediction with the setup that it read."""
 
     prediction: Prediction
     setup: Setup
@@ -98,7 +98,8 @@ class Answer:
     settings: QuerySettings
     name: str
     """Of the data."""
-    compare_seconds: float
+    tokens_per_second: float
+    """The fastest that this machine is known to be with the model."""
     uses: frozenset[str] = frozenset()
     """Fields of the settings that it depends on."""
     asked: datetime = field(default_factory=lambda: datetime.now().astimezone())
@@ -146,6 +147,10 @@ class Session:
     """Id of the run that its page shows, where that is not `answer`."""
     looked: float = field(default_factory=time.time)
     """When its page turned to that run, or to `answer`; seconds since the epoch."""
+    compared: tuple[str, ...] = ("retrieval_icl",)
+    """Names of the methods to compare with."""
+    compares_alone: bool | None = None
+    """Whether a comparison begins by itself; None where nobody said."""
     queries: Table | None = None
     """The file to classify."""
     jobs: dict[str, str] = field(default_factory=dict)
@@ -158,8 +163,8 @@ class Session:
     _handled: set[object] = field(default_factory=set, repr=False)
     _task: tuple[Any, Task] | None = None
     _plan: tuple[Any, EncodingPlan] | None = None
-    _methods: dict[str, tuple[Any, Method]] = field(default_factory=dict)
-    """Fitted methods by name, each with what it was fitted to; all of one encoded pool."""
+    _methods: dict[str, tuple[tuple[Setup, QuerySettings], Method, float]] = field(default_factory=dict)
+    """Fitted methods by name, each with what it was fitted to and the seconds of that; all of one encoded pool."""
     _lessons: tuple[Any, Setup] | None = None
     """What queries read with all that was taught, and what it was made of; see `app.server.teaching`."""
 
@@ -187,6 +192,8 @@ class Session:
                 answer=self.answer,
                 queries=self.queries,
                 lessons=self.lessons,
+                compared=self.compared,
+                compares_alone=self.compares_alone,
             )
 
     def has_data(self, pool: Pool) -> bool:

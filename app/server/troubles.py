@@ -10,7 +10,7 @@ from app.server.workspace import Workspace
 
 FILE, SETTINGS, MODEL, QUERY, QUERIES = "file", "settings", "model", "query", "queries"
 """Causes: a labelled file and its columns; settings, encoding by them included; a model; a query; a file of queries."""
-_CAUSES = {"encode": SETTINGS, "model": MODEL, "classify_file": QUERIES}
+_CAUSES = {"encode": SETTINGS, "settle": SETTINGS, "model": MODEL, "measure": QUERY, "classify_file": QUERIES}
 """Of jobs that a page waits for, by their kind."""
 
 

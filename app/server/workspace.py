@@ -38,13 +38,14 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
-_ENCODING = Lane("encoding")
+_ENCODING, _COMPARING = Lane("encoding"), Lane("comparisons")
 LANES = {
     "model": Lane("models", abandons=True),
     "encode": _ENCODING,
     "settle": _ENCODING,
     "query": Lane("queries", workers=8),
-    "compare": Lane("comparisons"),
+    "compare": _COMPARING,
+    "measure": _COMPARING,
     "classify_file": Lane("files"),
 }
 """By kind of job, so that a model that never comes holds nobody up."""

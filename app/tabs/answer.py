@@ -6,23 +6,39 @@ Knows nothing about events.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app.ask.cards import Comparing, answer_view, notice_view, phases_view
+from app.ask.cards import answer_view, notice_view
+from app.ask.comparison import Choice, Comparing, Waiting, price
 from app.ask.lists import below_view
+from app.ask.phases import phases_view
 from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
 from app.plots import attention_figure, mask_figure
-from app.server.asking import may_compare
+from app.server.comparing import (
+    AT_MOST,
+    Rounds,
+    Stand,
+    chosen,
+    estimate,
+    may_compare,
+    missing,
+    offered,
+    runs_alone,
+)
 from app.server.encoding import PoolState, pool_state
 from app.server.in_force import outdated
-from app.server.session import Encoded, Session
+from app.server.jobs import Job
+from app.server.session import Answer, Encoded, Session
 from app.server.workspace import LANES, Workspace
 from app.tabs.header import encoding_place
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words, use_words
-from app.words import count, duration, out_of
+from app.words import count, out_of
+
+if TYPE_CHECKING:
+    from dbsa_core.methods import Method
 
 MEAN = 0
 
@@ -74,19 +90,55 @@ _EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
 
 
 def _comparing(workspace: Workspace, session: Session) -> Comparing | None:
-    """Where Retrieval ICL's answer to the session's last query stands, and its price."""
+    """Where the comparison of the session's last answer stands, what there is to compare with, and its price."""
     answer = session.answer
     if answer is None:
         return None
-    job, price = workspace.job(session, "compare"), f"about {duration(answer.compare_seconds)}"
-    if not may_compare(workspace, session):
-        return Comparing("The comparison comes when the pool is encoded.")
-    if job is not None and job.active:
-        waits = workspace.jobs.ahead(job) or len(workspace.jobs.active(LANES["encode"]))
-        doing = f"waits for {count(waits, 'other job')}" if waits else "is re-reading its examples"
-        return Comparing(f"Retrieval ICL {doing}, {price}.", "Stop comparison", "clear")
-    failed = f"Retrieval ICL failed: {job.message} " if job is not None and job.state == "failed" else ""
-    return Comparing(f"{failed}Retrieval ICL takes {price}.", "Run comparison")
+    names, possible = chosen(session), may_compare(workspace, session)
+    choices = tuple(
+        Choice(method.name, method.title, _price(session, answer, method), method.name in names)
+        for method in offered(session)
+    )
+    if not possible:
+        text = "The comparison comes when the pool is encoded."
+        waiting = [Waiting(choice.name, choice.title, text) for choice in choices if choice.chosen]
+        return Comparing(choices, runs_alone(workspace, session), AT_MOST, tuple(waiting), measures=False)
+    job = workspace.job(session, "compare")
+    waits = tuple(_waiting(workspace, session, answer, method, job) for method in missing(workspace, session))
+    timing = workspace.job(session, "measure")
+    measuring = ""
+    if timing is not None and timing.active:
+        rounds = timing.progress or Rounds(0)
+        measuring = f"Measuring: {rounds.done} of {rounds.total} runs of each."
+    measures = job is None or not job.active
+    return Comparing(choices, runs_alone(workspace, session), AT_MOST, waits, measuring, measures)
+
+
+def _price(session: Session, answer: Answer, method: Method) -> str:
+    """ "about 4 s; may read the 143 encoded rows"."""
+    found = estimate(session, answer, method)
+    pool = answer.setup.encoded
+    encoded = f"the {len(pool.rows):,} encoded rows" if pool is not None else "the rows to encode"
+    rows = {"none": "no rows", "all": f"all {count(len(answer.setup.task.pool), 'row')}", "encoded": encoded}
+    return f"{price(found.once, found.each)}; may read {rows[method.may_read]}"
+
+
+def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Method, job: Job | None) -> Waiting:
+    found = estimate(session, answer, method)
+    takes = price(found.once, found.each)
+    stand = (job.progress if job.active else job.result) if job is not None else None
+    failed = stand.refused.get(method.name, "") if isinstance(stand, Stand) else ""
+    if job is not None and job.active and not failed:
+        if isinstance(stand, Stand) and stand.running == method.name:
+            doing = "is answering"
+        else:
+            others = workspace.jobs.ahead(job) or len(workspace.jobs.active(LANES["encode"]))
+            doing = f"waits for {count(others, 'other job')}" if others else "comes next"
+        return Waiting(method.name, method.title, f"{method.title} {doing}, {takes}.", "Stop comparison", "clear")
+    if job is not None and job.state == "failed":
+        failed = job.message
+    text = f"{method.title} gave no answer: {failed}" if failed else f"{method.title} takes {takes}."
+    return Waiting(method.name, method.title, text, "Try again" if failed else "Run comparison")
 
 
 def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> list[Any]:
@@ -106,8 +158,10 @@ def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> l
 def milestone(workspace: Workspace, session: Session) -> str:
     """Changes whenever the answer or run that is shown, its comparison, whether something is being encoded, or what is
     in force does."""
-    jobs = (workspace.job(session, "compare"), workspace.encoding(session))
-    states = [f"{job.id}:{job.state}" for job in jobs if job is not None]
+    jobs = [workspace.job(session, kind) for kind in ("compare", "measure")]
+    states = [f"{job.id}:{job.state}:{job.progress}" for job in jobs if job is not None]
+    encoding = workspace.encoding(session)
+    states += [f"{encoding.id}:{encoding.state}"] if encoding is not None else []
     answer = session.answer.id if session.answer is not None else ""
     return " ".join([session.viewing, answer, *states, outdated(workspace, session)])
 

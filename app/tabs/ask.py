@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 
 from app.plots import attention_figure
-from app.server.asking import ask_again, classify_text, compare_with
+from app.server.asking import ask_again, classify_text
+from app.server.comparing import choose, compare_with, measure
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
 from app.server.session import Session
@@ -40,6 +41,12 @@ window.addEventListener('dbsa-tab', () => setTimeout(() => {
 _CORRECTED = """(session, ...given) => {
   const form = document.querySelector('#answer .dbsa-teach');
   return [session, form.querySelector('input').value, form.dataset.query, ...given.slice(2)];
+}"""
+
+_COMPARED = """(session, ...given) => {
+  const chosen = [...document.querySelectorAll('#answer .dbsa-choose input[name=method]:checked')];
+  const alone = document.querySelector('#compare-alone').checked;
+  return [session, chosen.map(one => one.value).join(' '), alone ? 'yes' : ''];
 }"""
 
 
@@ -74,7 +81,7 @@ def create_ask_tab(page: Page) -> None:
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
     seen, unfolded = kept_by_page(), gr.State(False)
-    right, of = kept_by_page(), kept_by_page()
+    right, of, names, alone = (kept_by_page() for _ in range(4))
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 
@@ -99,12 +106,22 @@ def create_ask_tab(page: Page) -> None:
         workspace.stop(session, "query")
         return []
 
-    def stop_comparison(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "compare")
-        return render_views(workspace, session)
+    def stop_job(kind: str) -> Callable[[Session], Sequence[Any]]:
+        def stopped(session: Session) -> Sequence[Any]:
+            workspace.stop(session, kind)
+            return render_views(workspace, session)
 
-    def begin(session: Session) -> Sequence[Any]:
-        compare_with(workspace, session)
+        return stopped
+
+    def begin(which: Callable[[Workspace, Session], Any]) -> Callable[[Session], Sequence[Any]]:
+        def begun(session: Session) -> Sequence[Any]:
+            which(workspace, session)
+            return render_views(workspace, session)
+
+        return begun
+
+    def choose_methods(session: Session, names: str, alone: str) -> Sequence[Any]:
+        choose(workspace, session, names.split(), bool(alone))
         return render_views(workspace, session)
 
     def turn(session: Session, run: str, unfolded: bool) -> Sequence[Any]:
@@ -112,7 +129,7 @@ def create_ask_tab(page: Page) -> None:
         session.look_at(run)
         return [_query(workspace, session), *render(session, unfolded)]
 
-    def choose(which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
+    def choose_part(which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
         def chosen(session: Session) -> Sequence[Any]:
             which(workspace, session)
             return [*render_views(workspace, session), milestone(workspace, session)]
@@ -161,7 +178,11 @@ def create_ask_tab(page: Page) -> None:
     ask(shown.retry, again, [unfolded])
     ask(shown.submit, correct, [right, of, unfolded], js=_CORRECTED)
     page.on(shown.stop, stop, show_progress="hidden")
-    page.on(shown.clear, stop_comparison, [], views, show_progress="hidden")
+    for pressed, kind in ((shown.clear, "compare"), (shown.pause, "measure")):
+        page.on(pressed, stop_job(kind), [], views, show_progress="hidden")
+    for pressed, which in ((shown.select, compare_with), (shown.play, measure)):
+        page.on(pressed, begin(which), [], views, show_progress="hidden", cause=QUERY)
+    page.on(shown.option_select, choose_methods, [names, alone], views, js=_COMPARED, show_progress="hidden")
     for chip in chips:
         # In the box at once, whatever the answer waits for.
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
@@ -169,7 +190,7 @@ def create_ask_tab(page: Page) -> None:
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
     for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.clear, drop_part)):
-        page.on(pressed, choose(which), [], [*views, seen], cause=SETTINGS)
+        page.on(pressed, choose_part(which), [], [*views, seen], cause=SETTINGS)
     turned = {"outputs": [query, *answered], "show_progress": "hidden", "queue": False}
     page.on(notice.undo, lambda session, unfolded: turn(session, "", unfolded), [unfolded], js=_FOCUS, **turned)
     page.on(
@@ -179,7 +200,6 @@ def create_ask_tab(page: Page) -> None:
         js=HERE,
         **turned,
     )
-    page.on(shown.select, begin, [], views, show_progress="hidden")
     page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
     page.on(layer.input, choose_layer, [layer], [attention], show_progress="hidden")

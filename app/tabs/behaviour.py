@@ -1,42 +1,48 @@
 """What the views of the page do when they are pressed, typed into or shown anew.
 
 A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
-(`data-enter`). What is being typed into a form (`details[data-keep]`) is kept when the view is shown anew for the same
-query. What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one.
+(`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
+by what it is about) stays so when the view is shown anew. What is only wide enough for a wide screen
+(`details[data-wide]`) is folded on a narrow one.
 """
 
 BEHAVIOUR = """
-let held = null;
-const form = () => element.querySelector('details[data-keep]');
-const field = () => form()?.querySelector('input');
+let held = new Map(), focused = null;
+const kept = () => [...element.querySelectorAll('details[data-keep]')];
+const typed = one => one?.querySelector('input[type=text]');
 const hold = () => {
-  const [now, typed] = [form(), field()];
-  const focused = document.activeElement === typed;
-  held = now?.open ? {query: now.dataset.query, value: typed.value, at: typed.selectionStart, focused} : null;
+  held = new Map(kept().filter(one => one.open).map(one => [one.dataset.keep, typed(one)?.value]));
+  const now = document.activeElement;
+  focused = now?.id && now.closest('details[data-keep]') && element.contains(now) ? [now.id, now.selectionStart] : null;
 };
-const press = event => {
-  if (form()?.open && event === 'submit') {
-    if (!field().value.trim()) return field().focus();
-    form().open = false;
+const press = (from, event) => {
+  const form = from.closest('details[data-keep]');
+  if (typed(form) && event === 'submit') {
+    if (!typed(form).value.trim()) return typed(form).focus();
+    form.open = false;
   }
   trigger(event);
 };
 for (const kind of ['input', 'toggle', 'keyup']) element.addEventListener(kind, hold, true);
-document.addEventListener('focusin', () => { if (held) hold(); });
+document.addEventListener('focusin', () => { if (held.size) hold(); });
 element.addEventListener('click', event => {
   const pressed = event.target.closest('[data-event]');
-  if (pressed) press(pressed.dataset.event);
+  if (pressed) press(pressed, pressed.dataset.event);
 });
 element.addEventListener('keydown', event => {
-  if (event.key === 'Enter' && event.target.dataset.enter) press(event.target.dataset.enter);
+  if (event.key === 'Enter' && event.target.dataset.enter) press(event.target, event.target.dataset.enter);
 });
+element.addEventListener('change', event => { if (event.target.dataset.change) trigger(event.target.dataset.change); });
 watch('value', () => {
-  const now = form();
-  if (!held || !now || now.dataset.query !== held.query) return;
-  const {value, at, focused} = held;
-  now.open = true;
-  field().value = value;
-  if (focused) { field().focus(); field().setSelectionRange(at, at); }
+  for (const one of kept()) {
+    if (!held.has(one.dataset.keep)) continue;
+    one.open = true;
+    if (typed(one)) typed(one).value = held.get(one.dataset.keep);
+  }
+  const again = focused && document.getElementById(focused[0]);
+  if (!again || !element.contains(again)) return;
+  again.focus({preventScroll: true});
+  if (again.type === 'text') again.setSelectionRange(focused[1], focused[1]);
 });
 const fold = () => element.querySelectorAll('details[data-wide]').forEach(one => { one.open = innerWidth > 760; });
 fold();

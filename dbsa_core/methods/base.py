@@ -6,7 +6,8 @@ Knows nothing about any one method.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from dbsa_core.errors import QueryError, SettingsError
 from dbsa_core.model.memory import memory_told
@@ -19,11 +20,39 @@ CACHED_CONTEXT, WHOLE_PROMPT, QUERY_ALONE = "cached context", "demonstrations an
 """Kinds of forwards, each cold once (`LanguageModel.first_of`)."""
 
 
+MayRead = Literal["encoded", "all", "none"]
+"""The rows that a method may read of a setup: those that are encoded (or planned to be), all of the file, or none."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method's answers take, before it is fitted."""
+
+    once: int
+    """Tokens that `fit` runs through the model, and keeps; the encoding of the setup's pool is not among them."""
+    each: int
+    """Tokens of demonstrations that run through the model with each query."""
+
+
 class Method(Protocol):
     """`fit` once, then `predict` many times."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def may_read(self) -> MayRead:
+        """Which rows it may read, as it is set now."""
+        ...
+
+    def cost(self, setup: Setup) -> Cost:
+        """What it would take on that setup, of which nothing has to be encoded yet."""
+        ...
 
     @property
     def reads_blocks(self) -> bool:
@@ -63,6 +92,11 @@ def fitted(setup: Setup | None, name: str) -> Setup:
     if setup is None:
         raise SettingsError(f"The method {name} is not fitted; call fit(setup) before predict.")
     return setup
+
+
+def mean_tokens(setup: Setup) -> float:
+    """Of one row of the pool, as it is read."""
+    return sum(len(block) for block in setup.blocks) / max(1, len(setup.rows))
 
 
 def fit_rows(rows: list[int], setup: Setup, free: int, fixed: int) -> tuple[list[int], int]:

@@ -13,7 +13,16 @@ import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
-from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fit_rows, fitted, query_memory
+from dbsa_core.methods.base import (
+    CACHED_CONTEXT,
+    Cost,
+    MayRead,
+    check_query_fits,
+    fit_rows,
+    fitted,
+    mean_tokens,
+    query_memory,
+)
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
@@ -36,6 +45,18 @@ class Dbsa:
     name: str = "dbsa"
     reads_blocks: bool = True
     _setup: Setup | None = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        return "DBSA + similar rows" if self.settings.fresh_demonstrations else "DBSA"
+
+    @property
+    def may_read(self) -> MayRead:
+        return "all" if self.settings.fresh_demonstrations else "encoded"
+
+    def cost(self, setup: Setup) -> Cost:
+        """Its similar rows."""
+        return Cost(0, round(self.settings.fresh_demonstrations * mean_tokens(setup)))
 
     @property
     def uses(self) -> frozenset[str]:
@@ -81,6 +102,7 @@ class Dbsa:
             query=text,
             scores=scores,
             context_tokens=prefix.length + len(prompt),
+            example_tokens=len(prompt) - len(query_ids),
             seconds=watch.finish(),
             cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
             selection=selection,

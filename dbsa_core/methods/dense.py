@@ -48,6 +48,7 @@ def answer_densely(
         query=text,
         scores=scores,
         context_tokens=len(prompt),
+        example_tokens=len(prompt) - len(query_ids) - len(start),
         seconds=watch.finish(),
         cold=task.model.first_of(WHOLE_PROMPT if rows else QUERY_ALONE) or scores.warming_up,
         demonstration_rows=tuple(rows),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dbsa_core.errors import CapacityError
-from dbsa_core.methods.base import CACHED_CONTEXT, check_query_fits, fit_rows, fitted, query_memory
+from dbsa_core.methods.base import CACHED_CONTEXT, Cost, MayRead, check_query_fits, fit_rows, fitted, query_memory
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -25,10 +25,16 @@ class FixedIcl:
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "fixed_icl"
+    title: str = "Fixed ICL"
+    may_read: MayRead = "encoded"
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _prefix: Prefix | None = field(default=None, repr=False)
+
+    def cost(self, setup: Setup) -> Cost:
+        """The whole pool, once."""
+        return Cost(sum(len(block) for block in setup.blocks), 0)
 
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
@@ -72,6 +78,7 @@ class FixedIcl:
             query=text,
             scores=scores,
             context_tokens=tokens,
+            example_tokens=len(prompt) - len(query_ids),
             seconds=watch.finish(),
             cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
             demonstration_rows=tuple(rows),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dbsa_core.methods.base import fitted
+from dbsa_core.methods.base import Cost, MayRead, fitted, mean_tokens
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -24,11 +24,17 @@ class Nearest:
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "nearest"
+    title: str = "Similar rows alone"
+    may_read: MayRead = "all"
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"fresh_demonstrations", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries, so that they may be captured."""
+
+    def cost(self, setup: Setup) -> Cost:
+        """Its rows."""
+        return Cost(0, round(self.settings.fresh_demonstrations * mean_tokens(setup)))
 
     def fit(self, setup: Setup) -> Nearest:
         """Index the rows; nothing is encoded."""

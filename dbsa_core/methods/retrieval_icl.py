@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.methods.base import fitted
+from dbsa_core.methods.base import Cost, MayRead, fitted, mean_tokens
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -30,9 +30,15 @@ class RetrievalIcl:
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "retrieval_icl"
+    title: str = "Retrieval ICL"
+    may_read: MayRead = "encoded"
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"ratio", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
+
+    def cost(self, setup: Setup) -> Cost:
+        """Its rows."""
+        return Cost(0, round(matched_budget(setup, self.settings.ratio) * mean_tokens(setup)))
 
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""

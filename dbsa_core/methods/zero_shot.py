@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dbsa_core.methods.base import fitted
+from dbsa_core.methods.base import Cost, MayRead, fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -22,11 +22,17 @@ class ZeroShot:
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "zero_shot"
+    title: str = "Zero-shot"
+    may_read: MayRead = "none"
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries, so that they may be captured."""
+
+    def cost(self, setup: Setup) -> Cost:
+        """Nothing."""
+        return Cost(0, 0)
 
     def fit(self, setup: Setup) -> ZeroShot:
         """Nothing is encoded."""

@@ -705,3 +705,53 @@ def test_rows_that_were_taught_are_listed_downloaded_and_removed(page: Page, tmp
     expect(page.locator("#answer")).to_contain_text("From 1 row that you taught; now 0.")
     page.get_by_role("button", name="Ask again").click()
     expect(page.locator("#answer")).not_to_contain_text("taught", timeout=SOON)
+
+
+# --- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def test_methods_are_chosen_to_compare_with_and_fill_their_columns(page: Page) -> None:
+    answered(page, FILTER)
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text("against", timeout=SOON)
+    page.get_by_text("Compare with", exact=True).click()
+    panel = page.locator(".dbsa-choose")
+    expect(panel).to_contain_text("Fixed ICL about ")
+    expect(panel).to_contain_text("of it once; may read the 143 encoded rows")
+    page.locator("#compare-zero_shot").check()
+    expect(page.locator("#comparison-zero_shot .dbsa-say")).to_contain_text("Zero-shot read no row.", timeout=SOON)
+    expect(page.locator("#compare-zero_shot")).to_be_checked()
+    expect(panel).to_have_attribute("open", "")
+    page.locator("#compare-fixed_icl").check()
+    fixed = page.locator("#comparison-fixed_icl .dbsa-say")
+    expect(fixed).to_contain_text("Before its first answer Fixed ICL took", timeout=ENCODED)
+    expect(page.locator("#compare-nearest")).to_be_disabled()
+    bottoms = page.locator(".dbsa-three > .dbsa-panel").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) == 5
+    assert max(bottoms) < 800
+    page.reload()
+    expect(page.locator("#comparison-fixed_icl")).to_be_visible()
+
+
+def test_a_comparison_without_its_tick_waits_for_a_press(page: Page) -> None:
+    answered(page, FILTER)
+    page.get_by_text("Compare with", exact=True).click()
+    page.locator("#compare-alone").uncheck()
+    page.get_by_text("Compare with", exact=True).click()
+    answered(page, OFFLINE)
+    say = page.locator("#comparison .dbsa-say")
+    expect(say).to_contain_text(re.compile(r"Retrieval ICL takes about \d+ s\."))
+    page.reload()
+    expect(say).to_contain_text("Retrieval ICL takes about")
+    page.get_by_role("button", name="Run comparison").click()
+    expect(say).to_contain_text(WHOLE, timeout=SOON)
+
+
+def test_measuring_again_shows_medians_and_claims_a_speed(page: Page) -> None:
+    answered(page, FILTER)
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text("against", timeout=SOON)
+    page.get_by_role("button", name="Measure 5 more").click()
+    expect(page.locator("#comparison")).to_contain_text(re.compile("Measuring: [1-4] of 5 runs of each"), timeout=SOON)
+    expect(page.locator("#comparison")).to_contain_text("Medians of 5 runs in turn", timeout=ENCODED)
+    expect(page.locator("#comparison .dbsa-say strong")).to_contain_text("times as")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.ask.from_prediction import shown_answer
-from app.ask.shown import ShownAnswer
+from app.ask.from_prediction import shown_answer, shown_method
+from app.ask.shown import ShownAnswer, ShownMethod
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -24,10 +24,11 @@ def prediction(setup: Setup) -> Prediction:
 
 
 @pytest.fixture(scope="session")
-def compared(setup: Setup) -> Prediction:
-    return make_method("retrieval_icl", SETTINGS).fit(setup).predict(QUERY)
+def compared(setup: Setup) -> ShownMethod:
+    found = make_method("retrieval_icl", SETTINGS).fit(setup).predict(QUERY)
+    return shown_method(found, setup, SETTINGS, 0.5)
 
 
 @pytest.fixture(scope="session")
-def shown(setup: Setup, prediction: Prediction, compared: Prediction) -> ShownAnswer:
-    return shown_answer(prediction, setup, SETTINGS, IMAGE, compared)
+def shown(setup: Setup, prediction: Prediction, compared: ShownMethod) -> ShownAnswer:
+    return shown_answer(prediction, setup, SETTINGS, IMAGE, [compared])

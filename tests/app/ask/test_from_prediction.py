@@ -52,17 +52,19 @@ def test_the_pool_is_told_with_its_numbers(setup: Setup) -> None:
 
 
 def test_the_best_five_labels_come_with_their_intervals(setup: Setup) -> None:
-    made = shown_method(prediction_of([*np.log([0.1, 0.4, 0.2, 0.05, 0.03, 0.02])]), setup)
+    made = shown_method(prediction_of([*np.log([0.1, 0.4, 0.2, 0.05, 0.03, 0.02])]), setup, SETTINGS)
     assert [label.name for label in made.best] == ["label 1", "label 2", "label 0", "label 3", "label 4"]
     assert made.labels == 6
     assert made.best[0].probability == made.best[0].low == made.best[0].high == pytest.approx(0.5)
     assert made.meaning.startswith("Softmax over the 6 candidate labels of their exact log-probabilities.")
     assert "20.0 % of the model's probability lies outside them." in made.meaning
-    open_ends = shown_method(prediction_of([math.log(0.6), -math.inf, math.log(0.3), -math.inf], "best_first"), setup)
+    open_ends = shown_method(
+        prediction_of([math.log(0.6), -math.inf, math.log(0.3), -math.inf], "best_first"), setup, SETTINGS
+    )
     assert open_ends.best[0].low < open_ends.best[0].probability < open_ends.best[0].high
     assert "4 candidate labels; 2 of them were not scored one by one" in open_ends.meaning
     assert "9.1 % to 10.0 % of the model's probability lies outside them." in open_ends.meaning
-    greedy = shown_method(prediction_of([-math.inf, math.log(0.6)], "greedy"), setup)
+    greedy = shown_method(prediction_of([-math.inf, math.log(0.6)], "greedy"), setup, SETTINGS)
     assert greedy.best == ()
     assert greedy.meaning.startswith("The other candidate label was not scored. ")
 
@@ -143,8 +145,8 @@ def test_a_file_holds_all_of_an_answer(shown: ShownAnswer) -> None:
     assert shown.attention is not None
     assert read.attention.names == shown.attention.names
     assert np.abs(read.attention.mass - shown.attention.mass).max() < 1e-3
-    without = from_json(as_json(replace(shown, attention=None, compared=None)))
-    assert (without.attention, without.compared) == (None, None)
+    without = from_json(as_json(replace(shown, attention=None, compared=())))
+    assert (without.attention, without.compared) == (None, ())
 
 
 @pytest.mark.parametrize("missing", ["pool", "method", "parts", "attention", "read"])

@@ -10,7 +10,7 @@ import pytest
 
 from app.ask import recorded
 from app.ask.cards import answer_view
-from app.ask.from_prediction import shown_answer
+from app.ask.from_prediction import shown_answer, shown_method
 from app.ask.lists import below_view
 from app.server.example import NAME, QUERIES, Example
 from app.server.workspace import Workspace
@@ -32,8 +32,9 @@ def test_the_recorded_answer_is_of_the_bundled_example(example: Example) -> None
     assert answer.pool.complete
     assert answer.pool.window == example.settings.window
     assert (answer.method.method, answer.method.cold) == ("dbsa_fresh", False)
-    assert answer.compared is not None
-    assert (answer.compared.method, answer.compared.cold) == ("retrieval_icl", False)
+    (other,) = answer.compared
+    assert (other.method, other.cold) == ("retrieval_icl", False)
+    assert len(answer.method.measured) == len(other.measured) >= 5
     demonstrations = {one.row: one for one in example.data.pool.demonstrations}
     for row in (row for part in answer.parts for row in part.rows):
         assert "".join(text for text, _ in row.text) == demonstrations[row.number].text
@@ -77,12 +78,10 @@ def test_the_embedded_model_answers_as_recorded() -> None:
     setup, settings = example.encoded.setup, QuerySettings()
     then = example.recorded.answer
     made = [make_method(name, settings).fit(setup).predict(then.query) for name in ("dbsa_fresh", "retrieval_icl")]
-    now = shown_answer(made[0], setup, settings, NAME, made[1])
+    now = shown_answer(made[0], setup, settings, NAME, [shown_method(made[1], setup, settings)])
     assert now.read == then.read
     assert (now.pool.blocks, now.pool.encoded) == (then.pool.blocks, then.pool.encoded)
-    for mine, recorded_one in ((now.method, then.method), (now.compared, then.compared)):
-        assert mine is not None
-        assert recorded_one is not None
+    for mine, recorded_one in ((now.method, then.method), (now.compared[0], then.compared[0])):
         assert mine.label == recorded_one.label
         assert mine.context_tokens == recorded_one.context_tokens
         shares = {label.name: label.probability for label in mine.best}

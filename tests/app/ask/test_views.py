@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.ask.cards import OFFERED_LABELS, Comparing, answer_view, break_even, notice_view, phases_view
+from app.ask.cards import OFFERED_LABELS, answer_view, notice_view
+from app.ask.comparison import Choice, Comparing, Waiting, break_even
 from app.ask.lists import below_view
+from app.ask.phases import phases_view
 from app.ask.pictures import SIZE, attention_bars, attention_sentence, heads_picture, mask_picture
 from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPool
 from app.ask.style import CSS
@@ -18,23 +20,42 @@ from app.theme import CSS as THEME
 from dbsa_core.data import TAUGHT
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 
+TITLES = {"dbsa": "DBSA", "dbsa_fresh": "DBSA + similar rows", "retrieval_icl": "Retrieval ICL"}
+
 
 def method(name: str = "dbsa_fresh", *shares: float, **changes: Any) -> ShownMethod:
     best = tuple(ShownLabel(f"label {i}", share, share, share) for i, share in enumerate(shares or (0.73, 0.15, 0.08)))
-    seconds = {"retrieve": 0.01, "assemble": 0.02, "forward": 0.4, "total": 0.7}
-    made = ShownMethod(name, "label 0", 12, best, False, (), "Softmax over all.", (), seconds, 1234, False, 8, False)
+    seconds = {"retrieve": 0.01, "assemble": 0.06, "examples": 0.42, "query": 0.21, "total": 0.7}
+    made = ShownMethod(
+        method=name,
+        title=TITLES[name],
+        may_read="all" if name == "dbsa_fresh" else "encoded",
+        label="label 0",
+        labels=12,
+        best=best,
+        may_fit_no_label=False,
+        equal_rows=(),
+        meaning="Softmax over all.",
+        notes=(),
+        seconds=seconds,
+        fit_seconds=0.0,
+        context_tokens=1234,
+        taught=False,
+        rows_anew=8,
+        cold=False,
+    )
     return replace(made, **changes)
 
 
 def other(seconds: float = 2.3, **changes: Any) -> ShownMethod:
-    return method("retrieval_icl", 0.48, 0.3, seconds={"forward": seconds, "total": seconds}, rows_anew=45, **changes)
+    return method("retrieval_icl", 0.48, 0.3, seconds={"examples": seconds, "total": seconds}, rows_anew=45, **changes)
 
 
 POOL = ShownPool("Support desk", 600, 143, 29, 29, 5, 1, 2, 0.233, 9.0)
 
 
 def answer(**changes: Any) -> ShownAnswer:
-    made = ShownAnswer("q", POOL, method(), (0, 2, 6, 10, 11, 20, 23, 25, 28), (), None, other())
+    made = ShownAnswer("q", POOL, method(), (0, 2, 6, 10, 11, 20, 23, 25, 28), (), None, (other(),))
     return replace(made, **changes)
 
 
@@ -44,8 +65,9 @@ def answer(**changes: Any) -> ShownAnswer:
 def test_every_view_escapes(shown: ShownAnswer) -> None:
     for page in (answer_view(shown), below_view(shown), phases_view(shown)):
         check_harmless(page)
-    without = replace(shown, compared=None)
-    check_harmless(answer_view(without, Comparing(SCRIPT, IMAGE)))
+    without = replace(shown, compared=())
+    waits = Comparing((Choice("x", IMAGE, SCRIPT, True),), waiting=(Waiting("x", IMAGE, SCRIPT, SCRIPT),))
+    check_harmless(answer_view(without, waits))
     check_harmless(notice_view(SCRIPT, ("retry", IMAGE), strong=SCRIPT))
     assert "&lt;script&gt;" in below_view(shown)
 
@@ -83,9 +105,9 @@ def test_at_most_one_tag() -> None:
         (1.0,): "",
     }
     for shares, tag in cases.items():
-        page = answer_view(answer(method=method("dbsa", *shares), compared=None))
+        page = answer_view(answer(method=method("dbsa", *shares), compared=()))
         assert re.findall(r'dbsa-out">([^<]+)', page) == ([tag] if tag else [])
-    page = answer_view(answer(method=method("dbsa", 0.5, 0.4, may_fit_no_label=True), compared=None))
+    page = answer_view(answer(method=method("dbsa", 0.5, 0.4, may_fit_no_label=True), compared=()))
     assert re.findall(r'dbsa-out">([^<]+)', page) == ["May fit no label"]
 
 
@@ -96,7 +118,7 @@ def test_an_interval_is_shown_where_it_is_a_point_wide() -> None:
 
 
 def test_a_long_label_is_smaller_and_may_break_behind_underscores() -> None:
-    page = answer_view(answer(method=method(label="transfer_not_received_by_recipient"), compared=None))
+    page = answer_view(answer(method=method(label="transfer_not_received_by_recipient"), compared=()))
     assert '<p class="dbsa-label dbsa-long">transfer_<wbr>not_<wbr>received_<wbr>by_<wbr>recipient' in page
     assert "dbsa-long" not in answer_view(answer())
     check_harmless(page)
@@ -104,15 +126,15 @@ def test_a_long_label_is_smaller_and_may_break_behind_underscores() -> None:
 
 def test_what_will_be_encoded_is_not_said_to_be_read() -> None:
     planned = replace(POOL, blocks=0, encoded=0)
-    page = text_of(answer_view(answer(read=(), pool=planned, compared=None)))
+    page = text_of(answer_view(answer(read=(), pool=planned, compared=())))
     assert "What will be encoded" in page
     assert page.endswith("29 blocks, at 23 % of full attention")
-    part = text_of(answer_view(answer(read=(), pool=replace(POOL, blocks=12), compared=None)))
+    part = text_of(answer_view(answer(read=(), pool=replace(POOL, blocks=12), compared=())))
     assert "12 of 29 blocks, at 23 % of full attention" in part
 
 
 def test_greedy_decoding_has_no_bars() -> None:
-    page = text_of(answer_view(answer(method=method("dbsa", best=()), compared=None)))
+    page = text_of(answer_view(answer(method=method("dbsa", best=()), compared=())))
     assert "label 0 no probability: greedy decoding follows one label only" in page
     assert "more label" not in page
 
@@ -125,7 +147,7 @@ def test_rows_of_the_same_text_and_notes_are_told() -> None:
 
 
 def test_an_answer_as_it_was_taught_says_what_the_model_says_by_itself() -> None:
-    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, label="label 1", taught=True), compared=None)))
+    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, label="label 1", taught=True), compared=())))
     assert "label 1 As you taught the model by itself: label 0 50 %" in page
     assert "Unsure" not in page
     page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, taught=True, equal_rows=(TAUGHT,)))))
@@ -142,20 +164,23 @@ def test_a_correction_is_offered_where_labels_are_and_keeps_to_so_many() -> None
 
 def test_the_comparison_says_what_each_read() -> None:
     page = text_of(answer_view(answer()))
-    assert "Compared with: Retrieval ICL, which re-reads its examples each time label 0 Unsure 48 %" in page
+    assert "Compared with: Retrieval ICL label 0 Unsure 48 %" in page
     assert "DBSA + similar rows 0.7 s Retrieval ICL 2.3 s" in page
     assert "3.3 times as fast. 0.7 s against 2.3 s: 9 of 29 blocks came from memory, only 8 similar rows and" in page
-    assert "Retrieval ICL encoded 45 rows." in page
+    assert "Retrieval ICL encoded 45 rows. May read the 143 encoded rows." in page
+    assert "9 more labels below. May read all 600 rows." in page
 
 
 @pytest.mark.parametrize(
     ("changes", "said", "unsaid"),
     [
-        ({"compared": other(0.35)}, "2.0 times as slow.", "fast"),
-        ({"compared": other(0.71)}, "0.7 s against 0.7 s", "times as"),
-        ({"compared": other(cold=True)}, "First run, warm-up included", "times as"),
+        ({"compared": (other(0.35),)}, "2.0 times as slow.", "fast"),
+        ({"compared": (other(0.71),)}, "0.7 s against 0.7 s", "times as"),
+        ({"compared": (other(cold=True),)}, "First run, warm-up included", "times as"),
         ({"method": method(cold=True)}, "First run, warm-up included", "times as"),
         ({"method": method("dbsa", rows_anew=0)}, "only your text was encoded.", "similar rows and"),
+        ({"compared": (other(cold=True, measured=(2.0, 2.2, 2.1)),)}, "3.0 times as fast.", "warm-up"),
+        ({"compared": (other(fit_seconds=6.1),)}, "Before its first answer Retrieval ICL took 6.1 s, once.", "slow"),
     ],
 )
 def test_no_speed_is_claimed_of_a_warm_up(changes: dict[str, Any], said: str, unsaid: str) -> None:
@@ -164,17 +189,65 @@ def test_no_speed_is_claimed_of_a_warm_up(changes: dict[str, Any], said: str, un
     assert unsaid not in page
 
 
-def test_both_bars_are_on_one_scale() -> None:
+def test_bars_are_on_one_scale_and_parted_into_phases() -> None:
     times = answer_view(answer()).split("dbsa-times")[1].split("</section>")[0]
-    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", times)]
-    assert widths == [pytest.approx(100 * 0.7 / 2.3, abs=0.06), 100.0]
+    widths = [
+        (kind, float(width)) for kind, width in re.findall(r"dbsa-fill dbsa-(\w+)\" style=\"width:([\d.]+)%", times)
+    ]
+    mine, others = widths[:3], widths[3:]
+    assert [kind for kind, _ in mine] == ["before", "anew", "rest"]
+    whole = 100 * 0.7 / 2.3
+    assert [width for _, width in mine] == pytest.approx([0.1 * whole, 0.6 * whole, 0.3 * whole], abs=0.01)
+    assert others == [("before", 0), ("anew", 100), ("rest", 0)]
 
 
-def test_a_comparison_can_be_offered() -> None:
-    page = answer_view(answer(compared=None), Comparing("Retrieval ICL takes about 40 s.", "Run comparison"))
-    assert '<button type="button" id="compare" data-event="select">Run comparison</button>' in page
-    assert "Retrieval ICL takes about 40 s." in text_of(page)
-    assert 'id="compare"' not in answer_view(answer(compared=None), Comparing("It runs."))
+def choices(*names: str, chosen: int = 1) -> tuple[Choice, ...]:
+    return tuple(Choice(name, name, "about 4 s", place < chosen) for place, name in enumerate(names))
+
+
+def test_each_method_has_a_column_which_fills_when_it_has_answered() -> None:
+    waits = (
+        Waiting("fixed_icl", "Fixed ICL", "Fixed ICL takes about 40 s.", "Run comparison"),
+        Waiting("x", "X", "Soon."),
+    )
+    comparing = Comparing(choices("retrieval_icl", "fixed_icl", "x", chosen=3), waiting=waits)
+    page = answer_view(answer(), comparing)
+    assert 'data-columns="5"' in page
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == [
+        "DBSA + similar rows",
+        "Compared with: Retrieval ICL",
+        "Compared with: Fixed ICL",
+        "Compared with: X",
+    ]
+    assert '<button type="button" class="dbsa-run" data-event="select">Run comparison</button>' in page
+    assert page.count("dbsa-run") == 1
+    assert page.count("Measure 5 more") == 1
+    assert page.count("9 of 29 blocks came from memory") == 1
+    assert "Compared with:" not in answer_view(answer(), Comparing(choices("retrieval_icl", chosen=0)))
+    ids = re.findall(r'<section id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) == 5
+
+
+def test_what_there_is_to_compare_with_can_be_ticked_up_to_three() -> None:
+    page = answer_view(answer(), Comparing(choices(*"abcd", chosen=3), alone=False))
+    boxes = re.findall(r'<input type="checkbox" name="method" value="(\w)" [^>]*?( checked| disabled)?>', page)
+    assert boxes == [("a", " checked"), ("b", " checked"), ("c", " checked"), ("d", " disabled")]
+    assert 'id="compare-alone" data-change="option_select">' in page
+    assert 'id="compare-alone" data-change="option_select" checked>' in answer_view(answer(), Comparing(choices("a")))
+    assert "Compare with" not in answer_view(answer()), "a run is read-only"
+    check_harmless(answer_view(answer(), Comparing((Choice(SCRIPT, IMAGE, SCRIPT, True),))))
+
+
+def test_further_runs_show_median_number_and_range() -> None:
+    timed = answer(method=method(measured=(0.5, 0.9, 0.6)), compared=(other(measured=(2.0, 1.5, 3.0)),))
+    page = text_of(answer_view(timed))
+    assert "DBSA + similar rows 0.6 s Retrieval ICL 2.0 s" in page
+    assert "Medians of 3 runs in turn: DBSA + similar rows 0.5 s to 0.9 s; Retrieval ICL 1.5 s to 3.0 s." in page
+    assert "Median of further runs 0.600 s 2.000 s" in text_of(phases_view(timed))
+    under_way = answer_view(answer(), Comparing(choices("retrieval_icl"), measuring="Measuring: 2 of 5."))
+    assert "Measuring: 2 of 5. Stop" in text_of(under_way)
+    assert "Measure 5 more" not in under_way
 
 
 def test_a_notice_names_its_buttons() -> None:
@@ -187,16 +260,17 @@ def test_a_notice_names_its_buttons() -> None:
 def test_details_have_phases_definition_and_break_even() -> None:
     page = text_of(phases_view(answer()))
     assert (
-        "Phase DBSA + similar rows Retrieval ICL Retrieve 0.010 s – Assemble 0.020 s – Forward 0.400 s 2.300 s" in page
+        "Phase DBSA + similar rows Retrieval ICL Retrieve 0.010 s – Assemble 0.060 s – "
+        "Encode examples anew 0.420 s 2.300 s Your text and the labels 0.210 s – Total 0.700 s 2.300 s" in page
     )
     assert "Tokens of context 1,234 1,234 Rows encoded with the query 8 45" in page
     assert "What a probability is: Softmax over all." in page
     assert break_even(answer()) == (
         "Encoding 29 blocks took 9 s, once. By these times it has paid for itself after 6 queries."
     )
-    assert break_even(answer(compared=None)) == "Encoding 29 blocks took 9 s, once."
-    assert "paid" not in break_even(answer(compared=other(cold=True)))
-    assert "does not pay for itself" in break_even(answer(compared=other(0.3)))
+    assert break_even(answer(compared=())) == "Encoding 29 blocks took 9 s, once."
+    assert "paid" not in break_even(answer(compared=(other(cold=True),)))
+    assert "does not pay for itself" in break_even(answer(compared=(other(0.3),)))
     assert break_even(answer(pool=replace(POOL, seconds=0.0))) == ""
 
 

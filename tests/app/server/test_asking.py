@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import ask_again, begin_query, classify_text, compare_with, may_compare
+from app.server.asking import ask_again, begin_query, classify_text
+from app.server.comparing import compare_with, may_compare
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
 from app.server.session import Session
@@ -30,7 +31,7 @@ def test_encode_then_ask_then_compare(workspace: Workspace, session: Session) ->
     job = workspace.job(session, "compare")
     assert job is not None, "an estimate under ten seconds runs by itself"
     assert job.wait(SOON)
-    assert job.result.method == "retrieval_icl"
+    assert [other.method for other in workspace.runs.of(answer).compared] == ["retrieval_icl"]
     session.query_settings = QuerySettings(fresh_demonstrations=0)
     assert classify_text(workspace, session, "text about water").prediction.method == "dbsa"
 
@@ -39,7 +40,7 @@ def test_a_dear_comparison_waits_to_be_asked_for(
     workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded(workspace, session)
-    monkeypatch.setattr("app.server.asking.COMPARE_AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr("app.server.comparing.AT_ONCE_SECONDS", 0.0)
     classify_text(workspace, session, "text about water")
     assert workspace.job(session, "compare") is None
     job = compare_with(workspace, session)
@@ -136,7 +137,7 @@ def test_what_fails_is_not_asked_again_and_again(
     def fail(*arguments: object) -> None:
         raise CapacityError("Memory is full.")
 
-    monkeypatch.setattr("app.server.asking._method", fail)
+    monkeypatch.setattr("app.server.asking.fitted_method", fail)
     ask_again(workspace, session)
     job = workspace.job(session, "query")
     assert job is not None

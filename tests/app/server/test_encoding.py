@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.server.asking import classify_text
-from app.server.encoding import _held_bytes, begin_encoding, drop_part, encoded_already, pool_state, use_part
+from app.server.encoding import begin_encoding, drop_part, encoded_already, held_bytes, pool_state, use_part
 from app.server.example import Example
 from app.server.session import Session
 from app.server.workspace import LANES, Workspace
@@ -246,7 +246,7 @@ def test_a_pool_is_shared_with_another_page_that_would_make_the_same(
     answers = [classify_text(workspace, each, "text about fire", compare=False) for each in (session, other)]
     first, second = (answer.prediction.scores.log_probs.tolist() for answer in answers)
     assert first == second
-    assert _held_bytes([session, other]) == mine.pool.num_bytes
+    assert held_bytes([session, other]) == mine.pool.num_bytes
 
 
 def test_a_pool_that_is_other_or_unfinished_is_not_shared(workspace: Workspace, session: Session, table: Table) -> None:

@@ -6,7 +6,8 @@ import gc
 import weakref
 
 from app.ask.shown import as_json
-from app.server.asking import ask_again, classify_text, compare_with
+from app.server.asking import ask_again, classify_text
+from app.server.comparing import compare_with
 from app.server.runs import Runs
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -91,8 +92,9 @@ def test_a_comparison_becomes_part_of_its_run(workspace: Workspace, session: Ses
     asked(workspace, session, "text about fire")
     found = workspace.runs.get(run)
     assert found is not None
-    assert found.compared is not None
-    assert found.compared.label == job.result.label
+    (other,) = found.compared
+    assert (other.method, other.title) == ("retrieval_icl", "Retrieval ICL")
+    assert other.label in ("fire", "water", "stone")
 
 
 def test_new_data_turn_the_page_to_what_is_its_own(workspace: Workspace, session: Session, table: Table) -> None:
