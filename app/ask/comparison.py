@@ -84,7 +84,7 @@ def chooser(comparing: Comparing) -> str:
     )
     said = muted(f"At most {comparing.most} at once. The answer never waits for them.")
     return (
-        '<details class="dbsa-choose" data-keep="compare"><summary>Compare with</summary>'
+        '<details class="dbsa-choose" data-keep="compare" data-popup><summary>Compare with</summary>'
         f'<div class="dbsa-panel">{rows}{tick}{said}</div></details>'
     )
 
@@ -145,8 +145,8 @@ _PARTS = (("before", ("retrieve", "assemble")), ("anew", ("examples",)), ("rest"
 def _times(longest: float, *methods: ShownMethod) -> str:
     """One bar a method, on one scale: what came before the forward, the examples that were encoded anew, the rest."""
     legend = (
-        '<p class="dbsa-legend"><span class="dbsa-key dbsa-anew"></span>examples encoded anew '
-        '<span class="dbsa-key dbsa-rest"></span>the rest</p>'
+        '<p class="dbsa-legend"><span><i class="dbsa-key dbsa-anew"></i>examples encoded anew</span> '
+        '<span><i class="dbsa-key dbsa-rest"></i>the rest</span></p>'
     )
     return f'<div class="dbsa-bars dbsa-times">{"".join(_time(method, longest) for method in methods)}</div>{legend}'
 

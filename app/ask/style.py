@@ -44,11 +44,14 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-three[data-columns="3"] { grid-template-columns: repeat(2, minmax(0, 1fr)) minmax(0, 17.5rem); }
 .dbsa-three[data-columns="4"] { grid-template-columns: repeat(3, minmax(0, 1fr)) minmax(0, 14rem); }
 .dbsa-three[data-columns="5"] { grid-template-columns: repeat(4, minmax(0, 1fr)) minmax(0, 13rem); gap: 0.6rem; }
+.dbsa-three[data-columns="4"] .dbsa-panel, .dbsa-three[data-columns="5"] .dbsa-panel { max-height: 30rem; }
+.dbsa-three[data-columns="5"] .dbsa-row { gap: 0.4rem;
+  grid-template-columns: minmax(0, 1.3fr) minmax(2.5rem, 1fr) minmax(2.2rem, auto); }
 .dbsa-three[data-columns="4"] .dbsa-label, .dbsa-three[data-columns="5"] .dbsa-label { font-size: 1.15rem; }
 .dbsa-three[data-columns="4"] .dbsa-picture ul, .dbsa-three[data-columns="5"] .dbsa-picture ul { position: static; }
 .dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
-.dbsa-three .dbsa-panel { max-height: 19.9rem; overflow: auto; }
+.dbsa-three .dbsa-panel { max-height: 26rem; overflow: auto; }
 .dbsa h2, .dbsa h3, .dbsa .dbsa-panel > details > summary { font-size: 0.82rem; font-weight: 600;
   color: var(--dbsa-muted); margin: 0 0 0.35rem; padding: 0; }
 .dbsa-ask .dbsa-label { font-size: 1.6rem; line-height: 1.15; font-weight: 700; margin: 0; }
@@ -65,13 +68,13 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-ask .dbsa-bars .dbsa-fill.dbsa-before { background: var(--dbsa-soft-blue); }
 .dbsa-ask .dbsa-bars .dbsa-fill.dbsa-anew { background: var(--dbsa-warm); }
 .dbsa .dbsa-legend { font-size: 0.74rem; color: var(--dbsa-muted); margin: -0.35rem 0 0.5rem; }
-.dbsa-legend .dbsa-key:not(:first-child) { margin-left: 0.8rem; }
+.dbsa-legend > span { white-space: nowrap; margin-right: 0.8rem; }
 .dbsa-key.dbsa-anew { background: var(--dbsa-warm); } .dbsa-key.dbsa-rest { background: var(--dbsa-fill-best); }
 .dbsa .dbsa-measure { margin: 0.4rem 0 0; font-size: 0.85rem; }
 .dbsa-choose { flex: none; margin-left: auto; }
 .dbsa .dbsa-choose > summary { font-weight: 500; font-size: 0.85rem; padding: 0.1rem 0; }
-.dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20; width: min(30rem, 100%);
-  box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
+.dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20;
+  width: min(30rem, 100%); box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
 .dbsa-choose label { display: flex; gap: 0.5rem; align-items: baseline; padding: 0.2rem 0; cursor: pointer; }
 .dbsa-choose label:has(:disabled) { cursor: default; color: var(--dbsa-muted); }
 .dbsa-choose label:has(:disabled) b { color: var(--dbsa-muted); }

@@ -80,15 +80,12 @@ def chosen(session: Session) -> tuple[str, ...]:
 
 def choose(workspace: Workspace, session: Session, names: Iterable[str], alone: bool) -> None:
     """Compare with these, by itself after every answer or only when asked; what is missing begins in the first case."""
-    before = runs_alone(workspace, session)
     known = [method.name for method in offered(session)]
     wanted = [name for name in names if name in known]
     if len(wanted) > AT_MOST:
         raise DataError(f"{len(wanted)} methods were chosen to compare with; at most {AT_MOST} are compared at once.")
-    session.compared = tuple(wanted)
-    if alone != before:
-        session.compares_alone = alone
-    if workspace.stop(session, "compare") or runs_alone(workspace, session):
+    session.compared, session.compares_alone = tuple(wanted), alone
+    if workspace.stop(session, "compare") or alone:
         begin_where_missing(workspace, session)
 
 

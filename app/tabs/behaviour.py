@@ -2,7 +2,8 @@
 
 A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
 (`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
-by what it is about) stays so when the view is shown anew. What is only wide enough for a wide screen
+by what it is about) stays so when the view is shown anew; what lies over the page (`details[data-popup]`) closes when
+something else is pressed. What is only wide enough for a wide screen
 (`details[data-wide]`) is folded on a narrow one.
 """
 
@@ -32,6 +33,11 @@ element.addEventListener('click', event => {
 element.addEventListener('keydown', event => {
   if (event.key === 'Enter' && event.target.dataset.enter) press(event.target, event.target.dataset.enter);
 });
+const leave = inside => element.querySelectorAll('details[data-popup][open]').forEach(one => {
+  if (!inside || !one.contains(inside)) one.open = false;
+});
+document.addEventListener('pointerdown', event => leave(event.target));
+document.addEventListener('keydown', event => { if (event.key === 'Escape') leave(null); });
 element.addEventListener('change', event => { if (event.target.dataset.change) trigger(event.target.dataset.change); });
 watch('value', () => {
   for (const one of kept()) {
