@@ -123,18 +123,17 @@ def _waiting(answer: ShownAnswer, waiting: Waiting, others: tuple[ShownMethod, .
 def _compared(answer: ShownAnswer, other: ShownMethod, others: tuple[ShownMethod, ...], more: str) -> str:
     longest = max(method.total for method in (answer.method, *others))
     said = f'<p class="dbsa-say">{_faster(answer.method, other)}{escape(_why(answer, other, other is others[0]))}</p>'
-    reads = muted(f"{may_read(other, answer)} {_runs(answer.method, other)}".strip())
+    reads = f"{may_read(other, answer)} {_runs(answer.method, other)}".strip()
+    foot = f'<p class="dbsa-muted">{escape(reads)} {more}</p>'
     body = f"{label_view(other, ' dbsa-second')}{next_view(other)}{_times(longest, answer.method, other)}"
-    return card(_id(others, other.method), f"Compared with: {other.title}", body + said + reads + more, "dbsa-compared")
+    return card(_id(others, other.method), f"Compared with: {other.title}", body + said + foot, "dbsa-compared")
 
 
 def _measuring(comparing: Comparing) -> str:
     if comparing.measuring:
         stop = '<button type="button" data-event="pause">Stop</button>'
-        return f'<p class="dbsa-measure">{escape(comparing.measuring)} {stop}</p>'
-    if not comparing.measures:
-        return ""
-    return '<p class="dbsa-measure"><button type="button" data-event="play">Measure 5 more</button></p>'
+        return f"{escape(comparing.measuring)} {stop}"
+    return '<button type="button" data-event="play">Measure 5 more</button>' if comparing.measures else ""
 
 
 # --- times ------------------------------------------------------------------------------------------------------------
@@ -187,7 +186,7 @@ def _why(answer: ShownAnswer, other: ShownMethod, first: bool) -> str:
     if other.fit_seconds >= 0.1:
         text += f" Before its first answer {other.title} took {measured(other.fit_seconds)}, once."
     if method.warming_up or other.warming_up:
-        text += " First run, warm-up included: measure again for a fair comparison."
+        text += " First run, warm-up included."
     return text
 
 

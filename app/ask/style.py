@@ -51,7 +51,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-three[data-columns="4"] .dbsa-picture ul, .dbsa-three[data-columns="5"] .dbsa-picture ul { position: static; }
 .dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
-.dbsa-three .dbsa-panel { max-height: 26rem; overflow: auto; }
+.dbsa-three .dbsa-panel { max-height: 20rem; overflow: auto; }
 .dbsa h2, .dbsa h3, .dbsa .dbsa-panel > details > summary { font-size: 0.82rem; font-weight: 600;
   color: var(--dbsa-muted); margin: 0 0 0.35rem; padding: 0; }
 .dbsa-ask .dbsa-label { font-size: 1.6rem; line-height: 1.15; font-weight: 700; margin: 0; }
@@ -70,7 +70,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa .dbsa-legend { font-size: 0.74rem; color: var(--dbsa-muted); margin: -0.35rem 0 0.5rem; }
 .dbsa-legend > span { white-space: nowrap; margin-right: 0.8rem; }
 .dbsa-key.dbsa-anew { background: var(--dbsa-warm); } .dbsa-key.dbsa-rest { background: var(--dbsa-fill-best); }
-.dbsa .dbsa-measure { margin: 0.4rem 0 0; font-size: 0.85rem; }
+.dbsa-compared > .dbsa-muted button { margin-left: 0.3rem; padding-block: 0; }
 .dbsa-choose { flex: none; margin-left: auto; }
 .dbsa .dbsa-choose > summary { font-weight: 500; font-size: 0.85rem; padding: 0.1rem 0; }
 .dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20;
