@@ -86,8 +86,17 @@ def _answer(answer: ShownAnswer, correction: str) -> str:
         notes.append(f"{count(further, 'more label')} below.")
     notes = [*method.notes, *notes, may_read(method, answer)]
     body = f"{label_view(method)}{next_view(method)}{_bars(method)}"
-    foot = muted(" ".join(notes)) if notes else ""
+    foot = f'<p class="dbsa-muted">{escape(" ".join(filter(None, notes)))}</p>{_meaning(method)}'
     return card("dbsa-answer", method.title, body + correction + foot)
+
+
+def _meaning(method: ShownMethod) -> str:
+    """What its probabilities are, closed until it is wanted."""
+    said = f'<div class="dbsa-panel">{escape(method.meaning)}</div>'
+    return (
+        '<details class="dbsa-meaning" data-keep="meaning" data-popup><summary>What is this number?</summary>'
+        f"{said}</details>"
+    )
 
 
 def _correction(query: str, labels: Sequence[str]) -> str:

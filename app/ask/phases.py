@@ -27,7 +27,7 @@ def phases_view(answer: ShownAnswer, outdated: str = "") -> str:
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
     together = "Examples and text go through the model together; their time is parted by tokens."
-    said = [break_even(answer), together, f"What a probability is: {answer.method.meaning}"]
+    said = [break_even(answer), together]
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in said if sentence)
     used = f"<h3>What this answer used</h3>{facts(answer.stamp)}" if answer.stamp else ""
     body = f'{table}<ul class="dbsa-notes">{notes}</ul>{used}'

@@ -71,6 +71,13 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-legend > span { white-space: nowrap; margin-right: 0.8rem; }
 .dbsa-key.dbsa-anew { background: var(--dbsa-warm); } .dbsa-key.dbsa-rest { background: var(--dbsa-fill-best); }
 .dbsa-compared > .dbsa-muted button { margin-left: 0.3rem; padding-block: 0; }
+.dbsa .dbsa-panel:has(> .dbsa-meaning) { position: relative; }
+.dbsa-meaning { position: absolute; right: 0.9rem; top: 0.6rem; }
+.dbsa-three[data-columns="5"] .dbsa-meaning { position: static; }
+.dbsa .dbsa-meaning > summary { font-weight: 400; font-size: 0.78rem; padding: 0; text-decoration: underline;
+  list-style: none; text-align: right; }
+.dbsa-meaning > .dbsa-panel { position: absolute; right: 0; top: 1.6rem; z-index: 20; width: 20rem; max-width: 72vw;
+  box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
 .dbsa-choose { flex: none; margin-left: auto; }
 .dbsa .dbsa-choose > summary { font-weight: 500; font-size: 0.85rem; padding: 0.1rem 0; }
 .dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20;

@@ -264,7 +264,7 @@ def test_details_have_phases_definition_and_break_even() -> None:
         "Encode examples anew 0.420 s 2.300 s Your text and the labels 0.210 s – Total 0.700 s 2.300 s" in page
     )
     assert "Tokens of context 1,234 1,234 Rows encoded with the query 8 45" in page
-    assert "What a probability is: Softmax over all." in page
+    assert "What is this number? Softmax over all." in text_of(answer_view(answer()))
     assert break_even(answer()) == (
         "Encoding 29 blocks took 9 s, once. By these times it has paid for itself after 6 queries."
     )
