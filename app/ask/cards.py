@@ -92,7 +92,7 @@ def _answer(answer: ShownAnswer, correction: str) -> str:
 
 def _meaning(method: ShownMethod) -> str:
     """What its probabilities are, closed until it is wanted."""
-    said = f'<div class="dbsa-panel">{escape(method.meaning)}</div>'
+    said = f'<div class="dbsa-popup">{escape(method.meaning)}</div>'
     return (
         '<details class="dbsa-meaning" data-keep="meaning" data-popup><summary>What is this number?</summary>'
         f"{said}</details>"

@@ -85,7 +85,7 @@ def chooser(comparing: Comparing) -> str:
     said = muted(f"At most {comparing.most} at once. The answer never waits for them.")
     return (
         '<details class="dbsa-choose" data-keep="compare" data-popup><summary>Compare with</summary>'
-        f'<div class="dbsa-panel">{rows}{tick}{said}</div></details>'
+        f'<div class="dbsa-popup">{rows}{tick}{said}</div></details>'
     )
 
 

@@ -49,8 +49,8 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
   grid-template-columns: minmax(0, 1.3fr) minmax(2.5rem, 1fr) minmax(2.2rem, auto); }
 .dbsa-three[data-columns="4"] .dbsa-label, .dbsa-three[data-columns="5"] .dbsa-label { font-size: 1.15rem; }
 .dbsa-three[data-columns="4"] .dbsa-picture ul, .dbsa-three[data-columns="5"] .dbsa-picture ul { position: static; }
-.dbsa .dbsa-panel { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
-  border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
+.dbsa .dbsa-panel, .dbsa .dbsa-popup { background: var(--block-background-fill);
+  border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 0.7rem 0.9rem; min-width: 0; }
 .dbsa-three .dbsa-panel { max-height: 20rem; overflow: auto; }
 .dbsa h2, .dbsa h3, .dbsa .dbsa-panel > details > summary { font-size: 0.82rem; font-weight: 600;
   color: var(--dbsa-muted); margin: 0 0 0.35rem; padding: 0; }
@@ -74,20 +74,20 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa .dbsa-panel:has(> .dbsa-meaning) { position: relative; }
 .dbsa-meaning { position: absolute; right: 0.9rem; top: 0.6rem; }
 .dbsa-three[data-columns="5"] .dbsa-meaning { position: static; }
-.dbsa .dbsa-meaning > summary { font-weight: 400; font-size: 0.78rem; padding: 0; text-decoration: underline;
+.dbsa .dbsa-panel > .dbsa-meaning > summary { font-weight: 400; font-size: 0.78rem; padding: 0; text-decoration: underline;
   list-style: none; text-align: right; }
-.dbsa-meaning > .dbsa-panel { position: absolute; right: 0; top: 1.6rem; z-index: 20; width: 20rem; max-width: 72vw;
-  box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
+.dbsa .dbsa-popup { position: absolute; right: 0; z-index: 20; box-shadow: 0 6px 24px rgb(0 0 0 / 0.18);
+  font-size: 0.85rem; }
+.dbsa-meaning > .dbsa-popup { top: 1.6rem; width: 20rem; max-width: 72vw; }
 .dbsa-choose { flex: none; margin-left: auto; }
 .dbsa .dbsa-choose > summary { font-weight: 500; font-size: 0.85rem; padding: 0.1rem 0; }
-.dbsa-choose > .dbsa-panel { position: absolute; right: 0; top: calc(100% + 0.3rem); z-index: 20;
-  width: min(30rem, 100%); box-shadow: 0 6px 24px rgb(0 0 0 / 0.18); font-size: 0.85rem; }
+.dbsa-choose > .dbsa-popup { top: calc(100% + 0.3rem); width: min(30rem, 100%); }
 .dbsa-choose label { display: flex; gap: 0.5rem; align-items: baseline; padding: 0.2rem 0; cursor: pointer; }
 .dbsa-choose label:has(:disabled) { cursor: default; color: var(--dbsa-muted); }
 .dbsa-choose label:has(:disabled) b { color: var(--dbsa-muted); }
 .dbsa-choose input { margin: 0; flex: none; }
 .dbsa-choose .dbsa-alone { border-top: 1px solid var(--border-color-primary); margin-top: 0.3rem; padding-top: 0.5rem; }
-.dbsa .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
+.dbsa .dbsa-panel > .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
 .dbsa-three .dbsa-panel:has(> .dbsa-teach[open]) { max-height: none; }
 .dbsa-teach > div { display: flex; gap: 0.5rem; margin: 0.3rem 0; }
 .dbsa-teach input { flex: 1; min-width: 0; padding: 0.25rem 0.6rem; font-size: 0.9rem; border-radius: 5px;
