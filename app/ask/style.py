@@ -74,8 +74,8 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa .dbsa-panel:has(> .dbsa-meaning) { position: relative; }
 .dbsa-meaning { position: absolute; right: 0.9rem; top: 0.6rem; }
 .dbsa-three[data-columns="5"] .dbsa-meaning { position: static; }
-.dbsa .dbsa-panel > .dbsa-meaning > summary { font-weight: 400; font-size: 0.78rem; padding: 0; text-decoration: underline;
-  list-style: none; text-align: right; }
+.dbsa .dbsa-panel > .dbsa-meaning > summary { font-weight: 400; font-size: 0.78rem; padding: 0;
+  text-decoration: underline; list-style: none; text-align: right; }
 .dbsa .dbsa-popup { position: absolute; right: 0; z-index: 20; box-shadow: 0 6px 24px rgb(0 0 0 / 0.18);
   font-size: 0.85rem; }
 .dbsa-meaning > .dbsa-popup { top: 1.6rem; width: 20rem; max-width: 72vw; }
@@ -87,7 +87,8 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-choose label:has(:disabled) b { color: var(--dbsa-muted); }
 .dbsa-choose input { margin: 0; flex: none; }
 .dbsa-choose .dbsa-alone { border-top: 1px solid var(--border-color-primary); margin-top: 0.3rem; padding-top: 0.5rem; }
-.dbsa .dbsa-panel > .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0; text-decoration: underline; }
+.dbsa .dbsa-panel > .dbsa-teach > summary { font-weight: 400; font-size: 0.85rem; padding: 0.1rem 0;
+  text-decoration: underline; }
 .dbsa-three .dbsa-panel:has(> .dbsa-teach[open]) { max-height: none; }
 .dbsa-teach > div { display: flex; gap: 0.5rem; margin: 0.3rem 0; }
 .dbsa-teach input { flex: 1; min-width: 0; padding: 0.25rem 0.6rem; font-size: 0.9rem; border-radius: 5px;

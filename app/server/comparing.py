@@ -67,9 +67,11 @@ def offered(session: Session) -> list[Method]:
     import dbsa_core as dbsa
     from dbsa_core.methods import METHODS
 
-    in_force = session.answer.prediction.method if session.answer is not None else session.method_name()
+    answer = session.answer
+    in_force = answer.prediction.method if answer is not None else session.method_name()
+    settings = answer.settings if answer is not None else session.query_settings
     names = sorted((name for name in METHODS if name != in_force), key=lambda name: name != FIRST)
-    return [dbsa.make_method(name, session.query_settings) for name in names]
+    return [dbsa.make_method(name, settings) for name in names]
 
 
 def chosen(session: Session) -> tuple[str, ...]:
