@@ -82,11 +82,11 @@ def facts(named: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="dbsa-facts">{rows}</dl>'
 
 
-def bar(name: str, share: float, value: str, kind: str = "") -> str:
+def bar(name: str, share: float, value: str) -> str:
     """One row of a bar chart: name, bar and value; `share` is that of the bar's full width."""
     width = 100 * min(1.0, max(0.0, share))
     return (
-        f'<div class="dbsa-row{kind}"><span class="dbsa-name" title="{escape(name)}">{escape(name)}</span>'
+        f'<div class="dbsa-row"><span class="dbsa-name" title="{escape(name)}">{escape(name)}</span>'
         f'<span class="dbsa-track"><span class="dbsa-fill" style="width:{width:.2f}%"></span></span>'
         f'<span class="dbsa-value">{escape(value)}</span></div>'
     )

@@ -106,9 +106,8 @@ class Prediction:
     @property
     def runner_up(self) -> str | None:
         """The most probable of the other labels; None where a greedy walk knows none."""
-        second = next((index for index in self.scores.ranked() if index != self._place), None)
-        known = second is not None and np.isfinite(self.scores.log_probs[second])
-        return self.labels[second] if second is not None and known else None
+        others = (index for index in self.scores.ranked() if index != self._place)
+        return next((self.labels[index] for index in others if np.isfinite(self.scores.log_probs[index])), None)
 
     @property
     def margin(self) -> float | None:

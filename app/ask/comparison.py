@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from app.ask.label import label_view, next_view
 from app.ask.shown import ShownAnswer, ShownMethod
 from app.views import muted
 from app.words import count, duration, measured, out_of
+
+if TYPE_CHECKING:
+    from dbsa_core.methods.base import MayRead
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,24 @@ def columns(answer: ShownAnswer, comparing: Comparing | None) -> list[str]:
     """One for each method that it is compared with. Without `comparing` it is a run that only is looked at."""
     if comparing is None:
         others = answer.compared
-        return [_compared(answer, other, others, "") for other in others]
+        return [_compared(_id(place, other.method), answer, other, others, "") for place, other in enumerate(others)]
     there = {other.method: other for other in answer.compared}
     waiting = {each.name: each for each in comparing.waiting}
     wanted = [choice.name for choice in comparing.choices if choice.chosen]
     others = tuple(there[name] for name in wanted if name in there)
     made = []
-    for name in wanted:
+    for place, name in enumerate(wanted):
         if name in there:
             last = there[name] is others[-1]
-            made.append(_compared(answer, there[name], others, _measuring(comparing) if last else ""))
+            made.append(_compared(_id(place, name), answer, there[name], others, _measuring(comparing) if last else ""))
         elif name in waiting:
-            made.append(_waiting(answer, waiting[name], others))
+            made.append(_waiting(_id(place, name), answer, waiting[name], others))
     return made
+
+
+def _id(place: int, name: str) -> str:
+    """Of the first column "comparison", of the others by their methods."""
+    return f"comparison-{name}" if place else "comparison"
 
 
 def chooser(comparing: Comparing) -> str:
@@ -106,27 +115,22 @@ def card(name: str, title: str, body: str, kind: str = "") -> str:
     )
 
 
-def _id(others: tuple[ShownMethod, ...], name: str) -> str:
-    """Of the first column "comparison", of the others by their methods."""
-    return "comparison" if not others or others[0].method == name else f"comparison-{name}"
-
-
-def _waiting(answer: ShownAnswer, waiting: Waiting, others: tuple[ShownMethod, ...]) -> str:
+def _waiting(id: str, answer: ShownAnswer, waiting: Waiting, others: tuple[ShownMethod, ...]) -> str:
     body = f'<p class="dbsa-say">{escape(waiting.text)}</p>'
     if waiting.offer:
         body += f'<button type="button" class="dbsa-run" data-event="{waiting.event}">{escape(waiting.offer)}</button>'
     longest = max(method.total for method in (answer.method, *others))
     body += _times(longest, answer.method)
-    return card(_id(others, waiting.name), f"Compared with: {waiting.title}", body, "dbsa-compared")
+    return card(id, f"Compared with: {waiting.title}", body, "dbsa-compared")
 
 
-def _compared(answer: ShownAnswer, other: ShownMethod, others: tuple[ShownMethod, ...], more: str) -> str:
+def _compared(id: str, answer: ShownAnswer, other: ShownMethod, others: tuple[ShownMethod, ...], more: str) -> str:
     longest = max(method.total for method in (answer.method, *others))
     said = f'<p class="dbsa-say">{_faster(answer.method, other)}{escape(_why(answer, other, other is others[0]))}</p>'
     reads = f"{may_read(other, answer)} {_runs(answer.method, other)}".strip()
     foot = f'<p class="dbsa-muted">{escape(reads)} {more}</p>'
     body = f"{label_view(other, ' dbsa-second')}{next_view(other)}{_times(longest, answer.method, other)}"
-    return card(_id(others, other.method), f"Compared with: {other.title}", body + said + foot, "dbsa-compared")
+    return card(id, f"Compared with: {other.title}", body + said + foot, "dbsa-compared")
 
 
 def _measuring(comparing: Comparing) -> str:
@@ -205,10 +209,16 @@ def may_read(method: ShownMethod, answer: ShownAnswer) -> str:
     """ "May read the 143 encoded rows."; "" where it reads none."""
     if method.may_read == "none":
         return ""
-    which = f"all {count(answer.pool.rows, 'row')}"
-    if method.may_read == "encoded":
-        which = f"the {answer.pool.encoded:,} encoded rows"
-    return f"May read {which}."
+    return f"May read {which_rows(method.may_read, answer.pool.rows, answer.pool.encoded)}."
+
+
+def which_rows(may_read: MayRead, rows: int, encoded: int) -> str:
+    """ "the 143 encoded rows", of a file of `rows`."""
+    if may_read == "none":
+        return "no rows"
+    if may_read == "all":
+        return f"all {count(rows, 'row')}"
+    return f"the {encoded:,} encoded rows" if encoded else "the rows to encode"
 
 
 def price(once: float, each: float) -> str:

@@ -6,10 +6,8 @@ rows alone, and once more when the pool is there.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
@@ -152,7 +150,7 @@ def classify_the_file(
             table,
             texts,
             method,
-            folder=Path(tempfile.mkdtemp(dir=workspace.folder)),
+            folder=workspace.folder,
             report=job.report,
             cancelled=job.cancelled,
             give_way=workspace.turnstile.give_way,

@@ -5,6 +5,7 @@ Knows nothing about sessions.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,11 +77,16 @@ def classify_rows(
     if not rows:
         raise Cancelled("Stopped before the first row was classified; there is no file.")
     frame = with_answers(table.frame.iloc[: len(rows)], rows)
-    path = folder / f"{Path(table.source).stem[:80] or 'file'}-classified.csv"
-    # The byte order mark lets spreadsheets read the file as UTF-8.
-    written = frame.map(_safe).rename(columns=_safe) if spreadsheet_safe else frame
-    written.to_csv(path, index=False, encoding="utf-8-sig")
+    path = write_csv(frame.map(_safe).rename(columns=_safe) if spreadsheet_safe else frame, table, folder, "classified")
     return Answers(frame, path, len(texts), sum(row is None for row in rows))
+
+
+def write_csv(frame: pd.DataFrame, table: Table, folder: Path, what: str) -> Path:
+    """Write what was made of a table to a folder of its own in `folder`; the file is called after the table's."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(table.source).stem[:80] or 'file'}-{what}.csv"
+    # The byte order mark lets spreadsheets read the file as UTF-8.
+    frame.to_csv(path, index=False, encoding="utf-8-sig")
+    return path
 
 
 def _safe(cell: Any) -> Any:

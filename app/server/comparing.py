@@ -74,10 +74,9 @@ def offered(session: Session) -> list[Method]:
     return [dbsa.make_method(name, settings) for name in names]
 
 
-def chosen(session: Session) -> tuple[str, ...]:
-    """Names of the methods to compare with."""
-    names = [method.name for method in offered(session)]
-    return tuple(name for name in names if name in session.compared)[:AT_MOST]
+def chosen(session: Session) -> list[Method]:
+    """Those to compare with."""
+    return [method for method in offered(session) if method.name in session.compared][:AT_MOST]
 
 
 def choose(workspace: Workspace, session: Session, names: Iterable[str], alone: bool) -> None:
@@ -110,11 +109,14 @@ def estimate(session: Session, answer: Answer, method: Method) -> Estimate:
 
 def missing(workspace: Workspace, session: Session) -> list[Method]:
     """Those of the chosen methods that have not answered the last query yet."""
+    there = _answered(workspace, session)
+    return [method for method in chosen(session) if method.name not in there]
+
+
+def _answered(workspace: Workspace, session: Session) -> set[str]:
+    """Names of the methods that the last answer was compared with."""
     answer = session.answer
-    there = {other.method for other in workspace.runs.of(answer).compared} if answer is not None else set()
-    wanted = [name for name in chosen(session) if name not in there]
-    by_name = {method.name: method for method in offered(session)}
-    return [by_name[name] for name in wanted]
+    return {other.method for other in workspace.runs.of(answer).compared} if answer is not None else set()
 
 
 def may_compare(workspace: Workspace, session: Session) -> bool:
@@ -161,11 +163,10 @@ def compare_with(workspace: Workspace, session: Session) -> Job:
 def measure(workspace: Workspace, session: Session) -> Job:
     """Answer the last query by its method and by those that it is compared with a few times more, in turn, so that
     whatever else the machine does hits all alike; in the background."""
-    answer = session.answer
-    there = {other.method for other in workspace.runs.of(answer).compared} if answer is not None else set()
+    answer, there = session.answer, _answered(workspace, session)
     if answer is None or not there:
         raise DataError("There is nothing to measure yet; ask something, and compare it.")
-    names = [answer.prediction.method, *(name for name in chosen(session) if name in there)]
+    names = [answer.prediction.method, *(method.name for method in chosen(session) if method.name in there)]
 
     def work(job: Job) -> None:
         job.report(Rounds(0))

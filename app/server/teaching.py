@@ -5,13 +5,13 @@ Knows nothing about screens. Nothing is encoded for them until they fill a block
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from app.server.batch import write_csv
 from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -47,18 +47,16 @@ def teach(workspace: Workspace, session: Session, text: str, label: str) -> Demo
         lesson = known.teach(text, label).task.pool.demonstrations[-1]
         kept = [other for other in session.taught if other.text.casefold() != lesson.text.casefold()]
         session.set_taught([*kept, lesson])
-    workspace.announce()
     return lesson
 
 
-def forget(workspace: Workspace, session: Session, text: str) -> None:
+def forget(session: Session, text: str) -> None:
     """Take back what was taught about a text."""
     with session.lock:
         kept = [lesson for lesson in session.taught if lesson.text != text]
         if len(kept) == len(session.taught):
             raise DataError("This text is not among the rows that were taught; it may have been removed already.")
         session.set_taught(kept)
-    workspace.announce()
 
 
 def with_lessons(session: Session, base: Setup) -> Setup:
@@ -83,7 +81,7 @@ def settle(workspace: Workspace, session: Session, base: Setup) -> Job | None:
     under_way = before is not None and before.active
     if base.encoded is None or not base.encoded.complete or len(begun.loose) < size or under_way:
         return None
-    lessons = session.taught
+    lessons = begun.task.pool.demonstrations[len(base.task.pool) :]  # more may be taught meanwhile
 
     def work(job: Job) -> Setup:
         workspace.turnstile.give_way()
@@ -92,7 +90,6 @@ def settle(workspace: Workspace, session: Session, base: Setup) -> Job | None:
         if done is not begun:
             with session.lock:
                 session.settled, session._lessons = Settled(base, lessons, done), None
-            workspace.announce()
         return done
 
     return workspace.submit(session, "settle", work)
@@ -106,7 +103,5 @@ def write_file(workspace: Workspace, session: Session) -> Path:
     rows = [{data.text_column: row.text, data.label_column: data.in_file(row.label)} for row in session.taught]
     frame = data.table.frame
     added = pd.DataFrame(rows, columns=frame.columns, dtype=object)
-    path = Path(tempfile.mkdtemp(dir=workspace.folder)) / f"{Path(data.table.source).stem[:80] or 'file'}-taught.csv"
-    # The byte order mark lets spreadsheets read the file as UTF-8.
-    pd.concat([frame.astype(object), added], ignore_index=True).to_csv(path, index=False, encoding="utf-8-sig")
-    return path
+    whole = pd.concat([frame.astype(object), added], ignore_index=True)
+    return write_csv(whole, data.table, workspace.folder, "taught")

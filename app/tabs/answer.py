@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from app.ask.cards import answer_view, notice_view
-from app.ask.comparison import Choice, Comparing, Waiting, price
+from app.ask.comparison import Choice, Comparing, Waiting, price, which_rows
 from app.ask.lists import below_view
 from app.ask.phases import phases_view
 from app.ask.recorded import Recorded
@@ -94,12 +94,12 @@ def _comparing(workspace: Workspace, session: Session) -> Comparing | None:
     answer = session.answer
     if answer is None:
         return None
-    names, possible = chosen(session), may_compare(workspace, session)
+    names = [method.name for method in chosen(session)]
     choices = tuple(
         Choice(method.name, method.title, _price(session, answer, method), method.name in names)
         for method in offered(session)
     )
-    if not possible:
+    if not may_compare(workspace, session):
         text = "The comparison comes when the pool is encoded."
         waiting = [Waiting(choice.name, choice.title, text) for choice in choices if choice.chosen]
         return Comparing(choices, runs_alone(workspace, session), AT_MOST, tuple(waiting), measures=False)
@@ -117,10 +117,9 @@ def _comparing(workspace: Workspace, session: Session) -> Comparing | None:
 def _price(session: Session, answer: Answer, method: Method) -> str:
     """ "about 4 s; may read the 143 encoded rows"."""
     found = estimate(session, answer, method)
-    pool = answer.setup.encoded
-    encoded = f"the {len(pool.rows):,} encoded rows" if pool is not None else "the rows to encode"
-    rows = {"none": "no rows", "all": f"all {count(len(answer.setup.task.pool), 'row')}", "encoded": encoded}
-    return f"{price(found.once, found.each)}; may read {rows[method.may_read]}"
+    setup = answer.setup
+    encoded = len(setup.rows) if setup.encoded is not None else 0
+    return f"{price(found.once, found.each)}; may read {which_rows(method.may_read, len(setup.task.pool), encoded)}"
 
 
 def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Method, job: Job | None) -> Waiting:

@@ -81,7 +81,7 @@ def create_ask_tab(page: Page) -> None:
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
     seen, unfolded = kept_by_page(), gr.State(False)
-    right, of, names, alone = (kept_by_page() for _ in range(4))
+    right, of = kept_by_page(), kept_by_page()
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 
@@ -105,24 +105,6 @@ def create_ask_tab(page: Page) -> None:
     def stop(session: Session) -> Sequence[Any]:
         workspace.stop(session, "query")
         return []
-
-    def stop_job(kind: str) -> Callable[[Session], Sequence[Any]]:
-        def stopped(session: Session) -> Sequence[Any]:
-            workspace.stop(session, kind)
-            return render_views(workspace, session)
-
-        return stopped
-
-    def begin(which: Callable[[Workspace, Session], Any]) -> Callable[[Session], Sequence[Any]]:
-        def begun(session: Session) -> Sequence[Any]:
-            which(workspace, session)
-            return render_views(workspace, session)
-
-        return begun
-
-    def choose_methods(session: Session, names: str, alone: str) -> Sequence[Any]:
-        choose(workspace, session, names.split(), bool(alone))
-        return render_views(workspace, session)
 
     def turn(session: Session, run: str, unfolded: bool) -> Sequence[Any]:
         """To another run, or for "" to the session's own last answer."""
@@ -178,11 +160,7 @@ def create_ask_tab(page: Page) -> None:
     ask(shown.retry, again, [unfolded])
     ask(shown.submit, correct, [right, of, unfolded], js=_CORRECTED)
     page.on(shown.stop, stop, show_progress="hidden")
-    for pressed, kind in ((shown.clear, "compare"), (shown.pause, "measure")):
-        page.on(pressed, stop_job(kind), [], views, show_progress="hidden")
-    for pressed, which in ((shown.select, compare_with), (shown.play, measure)):
-        page.on(pressed, begin(which), [], views, show_progress="hidden", cause=QUERY)
-    page.on(shown.option_select, choose_methods, [names, alone], views, js=_COMPARED, show_progress="hidden")
+    _bind_comparison(page, shown, views)
     for chip in chips:
         # In the box at once, whatever the answer waits for.
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
@@ -205,6 +183,28 @@ def create_ask_tab(page: Page) -> None:
     page.on(layer.input, choose_layer, [layer], [attention], show_progress="hidden")
     page.watch(watch, [seen, unfolded], answered)
     page.restore([offered, query, *answered], lambda session: _restored(workspace, session))
+
+
+def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
+    """What is pressed in the columns that an answer is compared in."""
+    names, alone = kept_by_page(), kept_by_page()
+
+    def bind(pressed: Any, act: Callable[..., Any], inputs: Sequence[Any] = (), **options: Any) -> None:
+        def acted(session: Session, *given: Any) -> Sequence[Any]:
+            act(session, *given)
+            return render_views(page.workspace, session)
+
+        page.on(pressed, acted, inputs, views, show_progress="hidden", **options)
+
+    bind(shown.clear, lambda session: page.workspace.stop(session, "compare"), cause="compare")
+    bind(shown.pause, lambda session: page.workspace.stop(session, "measure"), cause="measure")
+    bind(shown.select, lambda session: compare_with(page.workspace, session), cause=QUERY)
+    bind(shown.play, lambda session: measure(page.workspace, session), cause=QUERY)
+
+    def choose_methods(session: Session, names: str, alone: str) -> None:
+        choose(page.workspace, session, names.split(), bool(alone))
+
+    bind(shown.option_select, choose_methods, [names, alone], js=_COMPARED, cause="choose_methods")
 
 
 def _restored(workspace: Workspace, session: Session) -> list[Any]:

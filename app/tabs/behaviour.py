@@ -3,8 +3,7 @@
 A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
 (`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
 by what it is about) stays so when the view is shown anew; what lies over the page (`details[data-popup]`) closes when
-something else is pressed. What is only wide enough for a wide screen
-(`details[data-wide]`) is folded on a narrow one.
+something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one.
 """
 
 BEHAVIOUR = """

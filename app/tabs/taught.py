@@ -51,7 +51,7 @@ def create_taught(page: Page) -> None:
     shown = [section, listed, made, seen]
 
     def remove(session: Session, text: str) -> Sequence[Any]:
-        forget(page.workspace, session, text)
+        forget(session, text)
         return render(session)
 
     def write(session: Session) -> Sequence[Any]:

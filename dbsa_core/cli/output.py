@@ -103,15 +103,8 @@ class Answer:
         found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None}
         found |= dict.fromkeys(("probability", "probability_low", "probability_high", "margin"))
         found |= {"probabilities": {}, "probability_intervals": {}, "outside_mass": None, "may_fit_no_label": None}
-        found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "taught": False, "example_tokens": 0}
-        found |= {
-            "context_tokens": 0,
-            "decoding": None,
-            "cold": None,
-            "notes": [],
-            "seconds": {},
-            "problem": self.problem,
-        }
+        found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "taught": False, "notes": [], "seconds": {}}
+        found |= {"context_tokens": 0, "example_tokens": 0, "decoding": None, "cold": None, "problem": self.problem}
         return found | place
 
     def as_text(self) -> str:

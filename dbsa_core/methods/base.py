@@ -94,9 +94,9 @@ def fitted(setup: Setup | None, name: str) -> Setup:
     return setup
 
 
-def mean_tokens(setup: Setup) -> float:
-    """Of one row of the pool, as it is read."""
-    return sum(len(block) for block in setup.blocks) / max(1, len(setup.rows))
+def cost_of_rows(setup: Setup, rows: int) -> Cost:
+    """What so many demonstrations take with each query, as long as those of the pool are on average."""
+    return Cost(0, round(rows * sum(map(len, setup.blocks)) / max(1, len(setup.rows))))
 
 
 def fit_rows(rows: list[int], setup: Setup, free: int, fixed: int) -> tuple[list[int], int]:

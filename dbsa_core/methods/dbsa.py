@@ -18,9 +18,9 @@ from dbsa_core.methods.base import (
     Cost,
     MayRead,
     check_query_fits,
+    cost_of_rows,
     fit_rows,
     fitted,
-    mean_tokens,
     query_memory,
 )
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
@@ -33,7 +33,7 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
-TAUGHT_AT_ONCE = 8
+TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
 """Rows that stand beside a query of the paper's method at most, of those that were taught and are in no block yet."""
 
 
@@ -56,7 +56,7 @@ class Dbsa:
 
     def cost(self, setup: Setup) -> Cost:
         """Its similar rows."""
-        return Cost(0, round(self.settings.fresh_demonstrations * mean_tokens(setup)))
+        return cost_of_rows(setup, self.settings.fresh_demonstrations)
 
     @property
     def uses(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dbsa_core.methods.base import Cost, MayRead, fitted, mean_tokens
+from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -34,7 +34,7 @@ class Nearest:
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
-        return Cost(0, round(self.settings.fresh_demonstrations * mean_tokens(setup)))
+        return cost_of_rows(setup, self.settings.fresh_demonstrations)
 
     def fit(self, setup: Setup) -> Nearest:
         """Index the rows; nothing is encoded."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
-from dbsa_core.methods.base import Cost, MayRead, fitted, mean_tokens
+from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -38,7 +38,7 @@ class RetrievalIcl:
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
-        return Cost(0, round(matched_budget(setup, self.settings.ratio) * mean_tokens(setup)))
+        return cost_of_rows(setup, matched_budget(setup, self.settings.ratio))
 
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""

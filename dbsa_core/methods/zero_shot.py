@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dbsa_core.methods.base import Cost, MayRead, fitted
+from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
 from dbsa_core.methods.dense import answer_densely
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
@@ -32,7 +32,7 @@ class ZeroShot:
 
     def cost(self, setup: Setup) -> Cost:
         """Nothing."""
-        return Cost(0, 0)
+        return cost_of_rows(setup, 0)
 
     def fit(self, setup: Setup) -> ZeroShot:
         """Nothing is encoded."""

@@ -227,6 +227,8 @@ def test_each_method_has_a_column_which_fills_when_it_has_answered() -> None:
     assert "Compared with:" not in answer_view(answer(), Comparing(choices("retrieval_icl", chosen=0)))
     ids = re.findall(r'<section id="([^"]+)"', page)
     assert len(ids) == len(set(ids)) == 5
+    page = answer_view(answer(compared=()), Comparing(choices("fixed_icl", "x", chosen=2), waiting=waits))
+    assert re.findall(r'<section id="(comparison[^"]*)"', page) == ["comparison", "comparison-x"]
 
 
 def test_what_there_is_to_compare_with_can_be_ticked_up_to_three() -> None:

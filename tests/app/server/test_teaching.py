@@ -108,13 +108,13 @@ def test_what_is_taken_back_is_not_read_and_its_label_is_no_candidate(workspace:
     before = ask(workspace, session).prediction
     teach(workspace, session, QUERY, "brick")
     ask(workspace, session)
-    forget(workspace, session, QUERY)
+    forget(session, QUERY)
     assert outdated(workspace, session) == "From 1 row that you taught; now 0."
     after = ask(workspace, session).prediction
     assert (after.labels, after.taught) == (before.labels, None)
     assert after.scores.log_probs == pytest.approx(before.scores.log_probs)
     with pytest.raises(DataError, match="not among the rows that were taught"):
-        forget(workspace, session, QUERY)
+        forget(session, QUERY)
 
 
 def test_what_cannot_be_taught_is_refused_and_changes_nothing(workspace: Workspace, session: Session) -> None:
@@ -153,7 +153,7 @@ def test_rows_that_fill_a_block_are_encoded_behind_the_pool(workspace: Workspace
     assert workspace.ready(session) is base
     assert others.taught == ()
     # One of the block is taken back: all others are read one by one again, and encoded in a block of their own.
-    forget(workspace, session, f"{QUERY} 1")
+    forget(session, f"{QUERY} 1")
     assert len(ask(workspace, session).setup.loose) == 4
     settled(workspace, session)
     again = ask(workspace, session)
@@ -170,7 +170,7 @@ def test_one_pages_lessons_are_nobody_elses(workspace: Workspace, session: Sessi
     assert "brick" not in ask(workspace, other).prediction.labels
     third = workspace.copy_session("a-third-page-of-mine", session.id)
     assert [row.label for row in third.taught] == ["brick"]
-    forget(workspace, session, QUERY)
+    forget(session, QUERY)
     assert [row.label for row in third.taught] == ["brick"]
 
 
