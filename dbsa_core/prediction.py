@@ -13,16 +13,29 @@ import numpy as np
 
 from dbsa_core.stage2.label_scores import LabelScores
 
-ANSWER_COLUMNS = (
-    "label",
-    "probability",
-    "probability_low",
-    "probability_high",
-    "margin",
-    "runner_up",
-    "may_fit_no_label",
-)
-"""What a table of answers holds of each; `Prediction.answer` gives the values."""
+UNSURE, NO_LABEL, AS_TAUGHT, NO_ANSWER = "Unsure", "May fit no label", "As you taught", "No answer"
+"""What is to be said of an answer, at most one of them."""
+NEED_A_LOOK = frozenset({UNSURE, NO_LABEL, NO_ANSWER})
+"""Those that a person should look at."""
+
+COLUMN_MEANINGS = {
+    "label": "the answer",
+    "probability": "of the label, among the candidate labels",
+    "probability_low": "the least that it may be; as probability where every label was scored",
+    "probability_high": "the greatest that it may be",
+    "margin": "probability less that of the runner-up",
+    "runner_up": "the most probable of the other labels",
+    "check": f"{UNSURE}: less than twice as probable as the runner-up; {NO_LABEL}: more than half of the model's "
+    f"probability lies outside the labels; {AS_TAUGHT}: a person gave the label; {NO_ANSWER}: see problem",
+    "problem": "why there is no answer",
+}
+ANSWER_COLUMNS = tuple(COLUMN_MEANINGS)
+"""What a table of answers holds of each; `Prediction.answer` and `no_answer` give the values."""
+
+
+def no_answer(problem: str) -> tuple[str | float | None, ...]:
+    """The values of `ANSWER_COLUMNS` where there is no answer."""
+    return (*[None] * (len(ANSWER_COLUMNS) - 2), NO_ANSWER, problem)
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,20 @@ class Prediction:
         return self.scores.outside_mass[0] > 0.5
 
     @property
+    def check(self) -> str:
+        """`NO_LABEL`; or `UNSURE`, where the label is less than twice as probable as the runner-up; or `AS_TAUGHT`; or
+        "" where there is nothing to be said."""
+        if self.taught is not None:
+            return AS_TAUGHT
+        if self.may_fit_no_label:
+            return NO_LABEL
+        values = self.scores.probabilities
+        if values is None or len(values) < 2:
+            return ""
+        second, best = np.sort(values)[-2:]
+        return UNSURE if best < 2 * second else ""
+
+    @property
     def phases(self) -> dict[str, float]:
         """The seconds, `forward` parted into `examples`, the demonstrations that were encoded anew, and `query`, text
         and labels. They go through the model together: the parting is by tokens."""
@@ -133,10 +160,10 @@ class Prediction:
         return {**others, "examples": share * forward, "query": (1 - share) * forward}
 
     def answer(self) -> tuple[str | float | None, ...]:
-        """The values of `ANSWER_COLUMNS`, probabilities to six digits; None where there is none."""
+        """The values of `ANSWER_COLUMNS`, probabilities to six digits; None where there is none, also for `check`."""
         low, high = self.interval or (None, None)
         numbers = [None if x is None else round(x, 6) for x in (self.probability, low, high, self.margin)]
-        return (self.label, *numbers, self.runner_up, "yes" if self.may_fit_no_label else "no")
+        return (self.label, *numbers, self.runner_up, self.check or None, None)
 
     def as_json(self) -> dict[str, Any]:
         """One object of plain values.
@@ -163,6 +190,7 @@ class Prediction:
             "probability_intervals": intervals,
             "outside_mass": list(scores.outside_mass),
             "may_fit_no_label": self.may_fit_no_label,
+            "check": self.check,
             "block_ids": list(self.selection.block_ids) if self.selection else [],
             "fresh_rows": list(self.demonstration_rows),
             "equal_rows": list(self.equal_rows),

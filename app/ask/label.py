@@ -6,6 +6,7 @@ from html import escape
 
 from app.ask.shown import ShownLabel, ShownMethod
 from app.words import whole_percent
+from dbsa_core.prediction import NEED_A_LOOK
 
 LONG_LABEL = 22
 """Characters that fit a column in large type."""
@@ -18,12 +19,13 @@ def label_view(method: ShownMethod, kind: str = "") -> str:
 
 
 def _tag(method: ShownMethod) -> str:
-    if method.taught:
-        return ' <span class="dbsa-tag">As you taught</span>'
-    if method.may_fit_no_label:
-        return ' <span class="dbsa-tag dbsa-out">May fit no label</span>'
-    unsure = len(method.best) > 1 and method.best[0].probability < 2 * method.best[1].probability
-    return ' <span class="dbsa-tag dbsa-out">Unsure</span>' if unsure else ""
+    return f" {check_tag(method.check)}" if method.check else ""
+
+
+def check_tag(check: str) -> str:
+    """What is to be said of an answer, marked where a person should look at it; "" for nothing."""
+    kind = " dbsa-out" if check in NEED_A_LOOK else ""
+    return f'<span class="dbsa-tag{kind}">{escape(check)}</span>' if check else ""
 
 
 def next_view(method: ShownMethod) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dbsa_core.blocks import BlockPattern
+from dbsa_core.prediction import AS_TAUGHT
 
 if TYPE_CHECKING:
     from dbsa_core.methods.base import MayRead
@@ -71,7 +72,8 @@ class ShownMethod:
     """Candidate labels."""
     best: tuple[ShownLabel, ...]
     """At most five, the most probable first; empty for greedy decoding."""
-    may_fit_no_label: bool
+    check: str
+    """What is to be said of the answer, such as "Unsure"; "" for nothing."""
     equal_rows: tuple[int, ...]
     """Rows of the file whose text is the query's; `TAUGHT` for one that was taught."""
     meaning: str
@@ -82,14 +84,17 @@ class ShownMethod:
     fit_seconds: float
     """Of what was done once, before its first answer; the encoding of the pool is not part of it."""
     context_tokens: int
-    taught: bool
-    """Whether the label is what was taught for this very text."""
     rows_anew: int
     """Demonstrations that were encoded with the query."""
     cold: bool
     """Whether a warm-up is part of the seconds."""
     measured: tuple[float, ...] = ()
     """Seconds of further runs, in turn with those of the methods beside it."""
+
+    @property
+    def taught(self) -> bool:
+        """Whether the label is what was taught for this very text."""
+        return self.check == AS_TAUGHT
 
     @property
     def total(self) -> float:

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation import Evaluation
-from dbsa_core.prediction import ANSWER_COLUMNS, Prediction
+from dbsa_core.prediction import ANSWER_COLUMNS, NO_ANSWER, Prediction, no_answer
 from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
@@ -103,6 +103,7 @@ class Answer:
         found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None}
         found |= dict.fromkeys(("probability", "probability_low", "probability_high", "margin"))
         found |= {"probabilities": {}, "probability_intervals": {}, "outside_mass": None, "may_fit_no_label": None}
+        found |= {"check": NO_ANSWER}
         found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "taught": False, "notes": [], "seconds": {}}
         found |= {"context_tokens": 0, "example_tokens": 0, "decoding": None, "cold": None, "problem": self.problem}
         return found | place
@@ -119,10 +120,8 @@ class Answer:
 
     def cells(self) -> list[str]:
         """In the order of `ANSWER_COLUMNS`."""
-        found = self.prediction
-        if found is None:
-            return [""] * len(ANSWER_COLUMNS)
-        cells = ["" if value is None else value for value in found.answer()]
+        values = self.prediction.answer() if self.prediction is not None else no_answer(self.problem)
+        cells = ["" if value is None else value for value in values]
         return [cell if isinstance(cell, str) else f"{cell:.6f}" for cell in cells]
 
 

@@ -37,7 +37,7 @@ from tests.tiny import stock_model
 LABELS = ("lamp", "pump", "=door")
 CLASSIFY_KEYS = {
     "query", "method", "label", "probability", "probability_low", "probability_high", "probabilities", "outside_mass",
-    "may_fit_no_label", "block_ids", "fresh_rows", "context_tokens", "seconds",
+    "may_fit_no_label", "check", "block_ids", "fresh_rows", "context_tokens", "seconds",
 }  # fmt: skip
 EVALUATE_KEYS = {"method", "accuracy", "n", "setup_seconds", "latency_p50_seconds", "latency_p95_seconds"}
 
@@ -210,6 +210,7 @@ def test_a_file_of_queries_comes_back_with_its_own_columns_and_ours(run: Run, qu
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["Nr", "label", "text", "label (dbsa)", *ANSWER_COLUMNS[1:]]
     assert ANSWER_COLUMNS[1:4] == ("probability", "probability_low", "probability_high")
+    assert ANSWER_COLUMNS[-2:] == ("check", "problem")
     assert [(row["Nr"], row["label"]) for row in rows] == [("1", "alt"), ("2", ""), ("3", "x"), ("4", "y")]
     assert [row["text"] for row in rows[:2]] == ["Türlicht defekt, völlig", "first\nsecond"]
     for row in rows[:2]:
@@ -217,8 +218,11 @@ def test_a_file_of_queries_comes_back_with_its_own_columns_and_ours(run: Run, qu
         assert row["runner_up"] in {"lamp", "pump", "=door"}
         assert 0 <= float(row["margin"]) <= float(row["probability"]) <= 1
         assert row["probability_low"] == row["probability"] == row["probability_high"]
+        assert row["problem"] == ""
     for row in rows[2:]:
-        assert [row[name] for name in ("label (dbsa)", *ANSWER_COLUMNS[1:])] == [""] * len(ANSWER_COLUMNS)
+        *numbers, check, problem = [row[name] for name in ("label (dbsa)", *ANSWER_COLUMNS[1:])]
+        assert (set(numbers), check) == ({""}, "No answer")
+        assert problem == "The cell is empty." or problem.startswith("The query is")
     assert "Row 4, dbsa: The query is" in outcome.err
     assert "1 without a text and 1 with a text that does not fit" in outcome.err
 
@@ -254,7 +258,7 @@ def test_queries_use_the_text_column_where_they_have_it(run: Run, data: Path, tm
 def test_cells_of_ours_are_no_formulas_and_names_are_free() -> None:
     assert header(["text", "label"], ["dbsa"])[2:] == ["label (dbsa)", *ANSWER_COLUMNS[1:]]
     assert header(["label", "label (dbsa)"], ["dbsa"])[2] == "label (dbsa) (dbsa)"
-    assert header(["a"], ["dbsa", "zero_shot"])[7:9] == ["may_fit_no_label_dbsa", "label_zero_shot"]
+    assert header(["a"], ["dbsa", "zero_shot"])[7:9] == ["check_dbsa", "problem_dbsa"]
     assert csv_line(["a\rb", 'c"d', "e"]) == '"a\rb","c""d",e'
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 import random
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ import torch
 from dbsa_core.data import Pool
 from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.prediction import Prediction
+from dbsa_core.prediction import AS_TAUGHT, NO_LABEL, UNSURE, Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
@@ -281,11 +282,24 @@ def test_an_answer_says_its_interval_and_when_no_label_may_fit() -> None:
     assert found["probability_intervals"]["c"] == [0, pytest.approx(0.002 / 0.402)]
     assert found["outside_mass"] == pytest.approx([0.598, 0.6])
     assert found["may_fit_no_label"] is True
-    assert narrow.answer()[-1] == "yes"
+    assert found["check"] == NO_LABEL
+    assert narrow.answer()[-2:] == (NO_LABEL, None)
     exact = answer(LabelScores(tuple("ab"), np.log([0.3, 0.3]), "one_pass", 0, 1, 1)).as_json()
     assert exact["probability_low"] == exact["probability"] == exact["probability_high"] == pytest.approx(0.5)
     assert exact["probability_intervals"] == {}
     assert exact["may_fit_no_label"] is False
+
+
+@pytest.mark.parametrize(
+    ("shares", "check"),
+    [((0.5, 0.26), UNSURE), ((0.25, 0.5), ""), ((0.6, 0.31), UNSURE), ((0.3, 0.1), NO_LABEL), ((0.9,), "")],
+)
+def test_an_answer_is_unsure_where_the_next_label_is_more_than_half_as_probable(
+    shares: tuple[float, ...], check: str
+) -> None:
+    found = answer(LabelScores(tuple("abc"[: len(shares)]), np.log(shares), "one_pass", 0, 1, 1))
+    assert (found.check, found.as_json()["check"], found.answer()[-2]) == (check, check, check or None)
+    assert replace(found, taught="a").check == AS_TAUGHT
 
 
 def test_a_greedy_answer_has_no_probability() -> None:
@@ -295,7 +309,7 @@ def test_a_greedy_answer_has_no_probability() -> None:
     assert [found[name] for name in ("probability", "probability_low", "probability_high", "margin")] == [None] * 4
     assert found["probabilities"] == {}
     assert found["outside_mass"] == pytest.approx([0.3, 0.7])
-    assert walked.answer() == ("a", None, None, None, None, None, "no")
+    assert walked.answer() == ("a", None, None, None, None, None, None, None)
 
 
 @pytest.mark.parametrize("way", ["one_pass", "best_first"])

@@ -18,6 +18,7 @@ from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, 
 from app.ask.style import CSS
 from app.theme import CSS as THEME
 from dbsa_core.data import TAUGHT
+from dbsa_core.prediction import AS_TAUGHT, NEED_A_LOOK, NO_LABEL, UNSURE
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 
 TITLES = {"dbsa": "DBSA", "dbsa_fresh": "DBSA + similar rows", "retrieval_icl": "Retrieval ICL"}
@@ -33,14 +34,13 @@ def method(name: str = "dbsa_fresh", *shares: float, **changes: Any) -> ShownMet
         label="label 0",
         labels=12,
         best=best,
-        may_fit_no_label=False,
+        check="",
         equal_rows=(),
         meaning="Softmax over all.",
         notes=(),
         seconds=seconds,
         fit_seconds=0.0,
         context_tokens=1234,
-        taught=False,
         rows_anew=8,
         cold=False,
     )
@@ -99,16 +99,11 @@ def test_the_headline_has_the_answers_numbers(changes: dict[str, Any], headline:
 
 
 def test_at_most_one_tag() -> None:
-    cases = {
-        (0.5, 0.3): "Unsure",
-        (0.6, 0.3): "",
-        (1.0,): "",
-    }
-    for shares, tag in cases.items():
-        page = answer_view(answer(method=method("dbsa", *shares), compared=()))
-        assert re.findall(r'dbsa-out">([^<]+)', page) == ([tag] if tag else [])
-    page = answer_view(answer(method=method("dbsa", 0.5, 0.4, may_fit_no_label=True), compared=()))
-    assert re.findall(r'dbsa-out">([^<]+)', page) == ["May fit no label"]
+    for check in ("", UNSURE, NO_LABEL, AS_TAUGHT):
+        page = answer_view(answer(method=method(check=check), compared=()))
+        assert re.findall(r'dbsa-tag( dbsa-out)?">([^<]+)', page) == (
+            [(" dbsa-out" if check in NEED_A_LOOK else "", check)] if check else []
+        )
 
 
 def test_an_interval_is_shown_where_it_is_a_point_wide() -> None:
@@ -147,10 +142,10 @@ def test_rows_of_the_same_text_and_notes_are_told() -> None:
 
 
 def test_an_answer_as_it_was_taught_says_what_the_model_says_by_itself() -> None:
-    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, label="label 1", taught=True), compared=())))
+    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, label="label 1", check=AS_TAUGHT), compared=())))
     assert "label 1 As you taught the model by itself: label 0 50 %" in page
     assert "Unsure" not in page
-    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, taught=True, equal_rows=(TAUGHT,)))))
+    page = text_of(answer_view(answer(method=method("dbsa", 0.5, 0.4, check=AS_TAUGHT, equal_rows=(TAUGHT,)))))
     assert "label 0 As you taught the model agrees: 50 %" in page
     assert "stands in the file" not in page
 
@@ -164,7 +159,7 @@ def test_a_correction_is_offered_where_labels_are_and_keeps_to_so_many() -> None
 
 def test_the_comparison_says_what_each_read() -> None:
     page = text_of(answer_view(answer()))
-    assert "Compared with: Retrieval ICL label 0 Unsure 48 %" in page
+    assert "Compared with: Retrieval ICL label 0 48 %" in page
     assert "DBSA + similar rows 0.7 s Retrieval ICL 2.3 s" in page
     assert "3.3 times as fast. 0.7 s against 2.3 s: 9 of 29 blocks came from memory, only 8 similar rows and" in page
     assert "Retrieval ICL encoded 45 rows. May read the 143 encoded rows." in page
