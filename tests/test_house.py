@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "files.sniff": "errors files.encodings files.layout",
     "files.formats": "errors files.layout files.sniff",
     "files.tables": "errors files.sniff files.formats",
+    "files.annotated": "files.formats files.tables",
     "files.cells": "files.formats",
     "files.columns": "errors files.formats files.tables files.cells",
     "data": "errors files.formats files.tables files.cells files.columns",

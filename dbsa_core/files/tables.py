@@ -75,6 +75,10 @@ class Table:
     """Of a workbook all sheets, and the one that was read."""
     unusable_columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that cannot be texts or labels, and what they hold, such as "lists or objects (first in row 3)"."""
+    workbook: bytes | None = field(default=None, repr=False)
+    """The file itself where it is a workbook, so that it can be handed back with columns of ours."""
+    header_row: int = 0
+    """Of a workbook the row of the sheet that holds the names, the first being 1; 0 where none does."""
 
 
 def read_table(
@@ -201,6 +205,7 @@ def _finish(parsed: Parsed, path: Path, max_rows: int, has_header: bool) -> Tabl
     return Table(
         frame, tuple(parsed.row_numbers), parsed.format, parsed.delimiter, parsed.encoding, tuple(notes + renamed),
         source, tuple(parsed.ragged_rows), parsed.sheets, parsed.sheet, unusable,
+        parsed.workbook, parsed.header_row,
     )  # fmt: skip
 
 

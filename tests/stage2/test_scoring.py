@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest

@@ -31,6 +31,9 @@ class Parsed:
     """Columns by place that cannot be texts or labels, and what they hold."""
     delimiter: str | None = None
     encoding: str | None = None
+    workbook: bytes | None = None
+    header_row: int = 0
+    """Of a workbook its content, and the row of the sheet that holds the names, the first being 1; 0 for none."""
 
 
 def describe_rows(rows: Sequence[int], limit: int = 5) -> str:

@@ -31,13 +31,11 @@ def read_xlsx(
     if unpacked > 10 * max_bytes:
         raise DataError(f'"{source}" unpacks to {unpacked:,} bytes; accepted are up to {10 * max_bytes:,}.')
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns about styles and extensions, which hold no data
-            book = _book(data, values=True)
-            chosen = _sheet(book, source, sheet)
-            rows = _cells(chosen, max_rows)
-            filled_down = _fill_merged(chosen, rows)
-            formulas = _formulas(data, chosen.title, rows)
+        book = open_book(data, values=True)
+        chosen = _sheet(book, source, sheet)
+        rows = _cells(chosen, max_rows)
+        filled_down = _fill_merged(chosen, rows)
+        formulas = _formulas(data, chosen.title, rows)
     except DataError:
         raise
     except Exception as error:  # openpyxl raises a dozen kinds on damaged input
@@ -52,13 +50,27 @@ def read_xlsx(
         rows.insert(0, place_names(max(map(len, rows), default=0)))
         filled_down = [index + 1 for index in filled_down]
         formulas = {column: index + 1 for column, index in formulas.items()}
-    return _parsed(rows, [str(name) for name in book.sheetnames], chosen, filled_down, formulas)
+    parsed = _parsed(rows, [str(name) for name in book.sheetnames], chosen, filled_down, formulas)
+    parsed.workbook = data
+    if has_header:
+        parsed.header_row = header_index(rows) + 1
+    return parsed
 
 
-def _book(data: bytes, *, values: bool) -> Any:
+def open_book(data: bytes, *, values: bool) -> Any:
+    """The workbook, with the stored values of its formulas or with the formulas."""
     import openpyxl
 
-    return openpyxl.load_workbook(io.BytesIO(data), data_only=values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openpyxl warns about styles and extensions, which hold no data
+        return openpyxl.load_workbook(io.BytesIO(data), data_only=values)
+
+
+def has_formulas(data: bytes) -> bool:
+    """Whether any cell of the workbook is one."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        return any(b"<f" in archive.read(name) for name in sheets)
 
 
 def _sheet(book: Any, source: str, wanted: str | None) -> Any:
@@ -113,12 +125,10 @@ def _fill_merged(sheet: Any, rows: list[list[Any]]) -> list[int]:
 
 def _formulas(data: bytes, title: str, rows: Sequence[Sequence[Any]]) -> dict[int, int]:
     """Columns with formulas whose value no program has stored, and the index of the first such row."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-        if not any(b"<f" in archive.read(name) for name in sheets):
-            return {}
+    if not has_formulas(data):
+        return {}
     found: dict[int, int] = {}
-    for index, row in enumerate(_book(data, values=False)[title].iter_rows(min_row=1, min_col=1)):
+    for index, row in enumerate(open_book(data, values=False)[title].iter_rows(min_row=1, min_col=1)):
         for column, cell in enumerate(row):
             if cell.data_type == "f" and index < len(rows) and rows[index][column] is None:
                 found.setdefault(column, index)
