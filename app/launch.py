@@ -13,6 +13,8 @@ from typing import Any
 import gradio as gr
 
 from app.ask.style import CSS as ASK_CSS
+from app.rows.summary import CSS as TALLY_CSS
+from app.rows.table import CSS as ROWS_CSS
 from app.server.example import Example
 from app.server.models import load_model
 from app.server.troubles import MODEL, note
@@ -82,7 +84,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS,
+        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

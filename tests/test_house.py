@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "once": "",
     "background": "",
     # Files to demonstrations.
+    "intervals": "",
     "files.encodings": "",
     "files.layout": "",
     "files.spreadsheet": "",

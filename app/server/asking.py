@@ -1,4 +1,4 @@
-"""Asking: what a session's queries read now, one query, and a whole file of queries.
+"""Asking: what a session's queries read now, and one query.
 
 Knows nothing about Gradio. While nothing is encoded for the session's data, a query is answered by the most similar
 rows alone, and once more when the pool is there.
@@ -11,14 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
-from app.server.batch import Answers, classify_rows
 from app.server.comparing import begin_where_missing, runs_alone
 from app.server.fitted import fitted_method
 from app.server.jobs import Job
 from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.teaching import settle, with_lessons
 from app.server.workspace import Workspace
-from dbsa_core.data import read_queries
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled
 from dbsa_core.prediction import Prediction
@@ -132,32 +130,6 @@ def ask_again(workspace: Workspace, session: Session) -> None:
     if workspace.ready(session) is not None and session.has_data(answer.base.task.pool):
         session.asked_again = answer.id
         begin_query(workspace, session, answer.prediction.query, instead_of=answer.id)
-
-
-def classify_the_file(
-    workspace: Workspace, session: Session, text_column: str | None, *, spreadsheet_safe: bool = False
-) -> Job:
-    """Classify every row of the session's file of queries, in the background; see `classify_rows`."""
-    table = session.queries
-    if table is None:
-        raise DataError("There is no file to classify yet; upload one.")
-    texts = read_queries(table, text_column)
-    pool = wait_until_ready(workspace, session)
-    method = dbsa.make_method(session.method_name(), session.query_settings).fit(with_lessons(session, pool.setup))
-
-    def work(job: Job) -> Answers:
-        return classify_rows(
-            table,
-            texts,
-            method,
-            folder=workspace.folder,
-            report=job.report,
-            cancelled=job.cancelled,
-            give_way=workspace.turnstile.give_way,
-            spreadsheet_safe=spreadsheet_safe,
-        )
-
-    return workspace.submit(session, "classify_file", work)
 
 
 def _tokens_per_second(setup: Setup, prediction: Prediction) -> float:

@@ -1,112 +1,252 @@
-"""A file of queries, classified row by row and written beside its own columns.
+"""A file of texts, classified row by row: the answers as they come, what was corrected, and how they add up.
 
-Knows nothing about sessions.
+Knows nothing about sessions, nor how the file is handed back.
 """
 
 from __future__ import annotations
 
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from dbsa_core.errors import Cancelled, QueryError
-from dbsa_core.files.spreadsheet import safe
+from app.server.jobs import unexpected
+from dbsa_core.errors import Cancelled, DBSAError
 from dbsa_core.files.tables import Table
 from dbsa_core.interrupt import interruptible
-from dbsa_core.prediction import ANSWER_COLUMNS, Prediction
+from dbsa_core.intervals import wilson_interval
+from dbsa_core.prediction import ANSWER_COLUMNS, AS_TAUGHT, NEED_A_LOOK, Prediction, no_answer
 
 if TYPE_CHECKING:
+    from dbsa_core.data import Pool
     from dbsa_core.methods import Method
+
+NOT_REACHED = "Not reached: the classification was stopped before this row."
+NO_TEXT = "The cell is empty."
+
+
+@dataclass(frozen=True, slots=True)
+class RowAnswer:
+    """What became of one row; the fields that `ANSWER_COLUMNS` name are those, None where there is none."""
+
+    label: str | None
+    probability: float | None
+    probability_low: float | None
+    probability_high: float | None
+    margin: float | None
+    runner_up: str | None
+    check: str | None
+    problem: str | None
+    in_data: bool = False
+    """Whether its text stands among the rows that were read from."""
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> RowAnswer:
+        return cls(*prediction.answer(), in_data=bool(prediction.equal_rows))  # type: ignore[arg-type]
+
+    @classmethod
+    def none(cls, problem: str) -> RowAnswer:
+        return cls(*no_answer(problem))  # type: ignore[arg-type]
+
+    @property
+    def cells(self) -> tuple[str | float | None, ...]:
+        """The values of `ANSWER_COLUMNS`."""
+        return tuple(getattr(self, name) for name in ANSWER_COLUMNS)
+
+    @property
+    def needs_a_look(self) -> bool:
+        return self.check in NEED_A_LOOK
 
 
 @dataclass(frozen=True)
-class RowsDone:
-    """How far the classification of a file is."""
+class Rows:
+    """What is to be classified."""
 
-    done: int
-    total: int
-    seconds: float
+    table: Table
+    column: str
+    """Of the texts."""
+    texts: Sequence[str]
+    gold_column: str | None = None
+    gold: Sequence[str] = ()
+    """The right label of each row, "" where it is not known; nothing where the file has none."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many of the labelled rows were answered rightly; an unanswered one was not."""
+
+    right: int
+    rows: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.rows if self.rows else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """With a confidence of 95 %."""
+        return wilson_interval(self.right, self.rows)
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """Of one label: rows that were answered by it, and how many of them need a look; with right labels known, rows
+    that have it, and how many of those were answered so."""
+
+    label: str
+    rows: int
+    need_a_look: int
+    gold: int
+    right: int
+
+
+@dataclass(eq=False)
+class Classified:
+    """A file's answers, those of its first rows while they are being made. One thread adds to it, any may read it."""
+
+    rows: Rows
+    pool: Pool
+    """The rows that were read from."""
+    used: dict[str, Any]
+    """All that the answers are made of, as plain values."""
+    seconds: float = 0.0
+    stopped: str = ""
+    """Why rows were not reached; "" where none was left out."""
+    problem: str = ""
+    """What went wrong in the middle, for the user."""
+    unwritten: str = ""
+    """Why there is nothing to take away."""
+    files: Sequence[Path] = ()
+    """To take away, once all is done; the file itself is the first."""
+    left_behind: Sequence[str] = ()
+    """What the user's workbook holds and the one to take away does not."""
+    corrected: dict[str, str] = field(default_factory=dict)
+    """Labels that a person gave, by text without case."""
+    _answers: list[RowAnswer] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def total(self) -> int:
+        return len(self.rows.texts)
+
+    @property
+    def done(self) -> int:
+        return len(self._answers)
 
     @property
     def seconds_left(self) -> float:
         return (self.total - self.done) * self.seconds / self.done if self.done else float("inf")
 
+    def add(self, answer: RowAnswer, seconds: float) -> None:
+        """The next row's answer, and the seconds since the first one was begun."""
+        self._answers.append(answer)
+        self.seconds = seconds
 
-@dataclass(frozen=True)
-class Answers:
-    """A file with its answers; where it was stopped, only the rows that were reached."""
+    def correct(self, text: str, label: str) -> None:
+        """Give all rows of this text, but for case, the label that a person says is right."""
+        with self._lock:
+            self.corrected = {**self.corrected, text.casefold(): label}
 
-    frame: pd.DataFrame
-    path: Path
-    rows_total: int
-    skipped: int
-    """Rows without an answer: an empty text, or one too long."""
+    def answers(self) -> list[RowAnswer]:
+        """Of the rows that were reached, with what was corrected."""
+        corrected, texts = self.corrected, self.rows.texts
+        found = self._answers[:]
+        if not corrected:
+            return found
+        return [_corrected(row, corrected.get(texts[i].casefold())) for i, row in enumerate(found)]
+
+    def whole(self) -> list[RowAnswer]:
+        """Of all rows, with a reason where one was not reached."""
+        found = self.answers()
+        return found + [RowAnswer.none(self.stopped or NOT_REACHED)] * (self.total - len(found))
+
+    def accuracy(self, *, unseen_only: bool = False) -> Accuracy | None:
+        """Of the rows that were reached and whose right label is known, by what the method itself said; None where
+        there are none. `unseen_only`: of those whose text does not stand in the data."""
+        pairs = [
+            (answer.label, gold)
+            for answer, gold in zip(self._answers[:], self.rows.gold, strict=False)
+            if gold and not (unseen_only and answer.in_data)
+        ]
+        return Accuracy(sum(label == gold for label, gold in pairs), len(pairs)) if pairs else None
+
+    def by_label(self) -> list[LabelCount]:
+        """Labels that rows were answered by, or that are right for some; the most frequent first."""
+        answers, gold = self.answers(), self.rows.gold
+        rows = Counter(answer.label for answer in answers if answer.label is not None)
+        look = Counter(answer.label for answer in answers if answer.label is not None and answer.needs_a_look)
+        right, own = Counter[str](), Counter[str]()
+        for answer, label in zip(self._answers[:], gold, strict=False):
+            if label:
+                own[label] += 1
+                right[label] += answer.label == label
+        names = sorted({*rows, *own}, key=lambda name: (-rows[name], -own[name], name))
+        return [LabelCount(name, rows[name], look[name], own[name], right[name]) for name in names]
+
+    def unknown_labels(self) -> list[str]:
+        """Right labels that are no candidates: rows that have them count as wrong."""
+        return sorted({label for label in self.rows.gold if label} - set(self.pool.labels))
+
+
+def _corrected(answer: RowAnswer, label: str | None) -> RowAnswer:
+    """The probabilities were those of the method's own label, so none stays."""
+    if label is None or (answer.label == label and answer.check == AS_TAUGHT):
+        return answer
+    none = dict.fromkeys(("probability", "probability_low", "probability_high", "margin", "runner_up", "problem"))
+    return replace(answer, label=label, check=AS_TAUGHT, **none)
 
 
 def classify_rows(
-    table: Table,
-    texts: Sequence[str],
-    method: Method,
+    found: Classified,
+    method: Callable[[], Method],
     *,
-    folder: Path,
-    report: Callable[[RowsDone], None],
     cancelled: Callable[[], bool],
     give_way: Callable[[], None],
-    spreadsheet_safe: bool = False,
-) -> Answers:
-    """Classify every text and write the table with columns of answers to a CSV file in `folder`.
+) -> None:
+    """Classify every row; a row without an answer gets the reason. `method()` is asked for before each of them.
 
-    Its cells are as they came; with `spreadsheet_safe` none of them is a formula (`dbsa_core.files.spreadsheet`).
+    Raises `Cancelled` where it was stopped before the first one.
     """
-    begun, rows = time.perf_counter(), []
-    for number, text in enumerate(texts, start=1):
+    begun = time.perf_counter()
+    for number, text in enumerate(found.rows.texts, start=1):
         give_way()
         if cancelled():
             break
         try:
-            with interruptible(cancelled):
-                rows.append(_answer(method, text))
+            answer = _answer(method, text, cancelled)
         except Cancelled:
             break
-        report(RowsDone(number, len(texts), time.perf_counter() - begun))
-    if not rows:
+        except Exception as error:
+            found.problem = unexpected(error, f"classifying row {number} of a file")
+            found.stopped = f"Not reached: an earlier row failed. {found.problem}"
+            break
+        found.add(answer, time.perf_counter() - begun)
+    if not found.done and not found.problem:
         raise Cancelled("Stopped before the first row was classified; there is no file.")
-    frame = with_answers(table.frame.iloc[: len(rows)], rows)
-    path = write_csv(frame.map(_safe).rename(columns=_safe) if spreadsheet_safe else frame, table, folder, "classified")
-    return Answers(frame, path, len(texts), sum(row is None for row in rows))
+    if found.done < found.total and not found.stopped:
+        found.stopped = NOT_REACHED
 
 
-def write_csv(frame: pd.DataFrame, table: Table, folder: Path, what: str) -> Path:
-    """Write what was made of a table to a folder of its own in `folder`; the file is called after the table's."""
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(table.source).stem[:80] or 'file'}-{what}.csv"
-    # The byte order mark lets spreadsheets read the file as UTF-8.
-    frame.to_csv(path, index=False, encoding="utf-8-sig")
-    return path
-
-
-def _safe(cell: Any) -> Any:
-    return safe(cell) if isinstance(cell, str) else cell
-
-
-def _answer(method: Method, text: str) -> Prediction | None:
+def _answer(method: Callable[[], Method], text: str, cancelled: Callable[[], bool]) -> RowAnswer:
+    if not text:
+        return RowAnswer.none(NO_TEXT)
     try:
-        return method.predict(text)
-    except QueryError:
-        return None
+        with interruptible(cancelled):
+            return RowAnswer.of(method().predict(text))
+    except Cancelled:
+        raise
+    except DBSAError as error:
+        return RowAnswer.none(str(error))
 
 
-def with_answers(frame: pd.DataFrame, answers: Sequence[Prediction | None]) -> pd.DataFrame:
-    """The frame with the columns of answers; a name that the file has gets `predicted_` before it."""
-    empty = (None,) * len(ANSWER_COLUMNS)
-    rows = [empty if answer is None else answer.answer() for answer in answers]
-    found = frame.reset_index(drop=True)
-    for place, name in enumerate(ANSWER_COLUMNS):
-        while name in found.columns:
+def free_names(taken: Collection[str], wanted: Sequence[str] = ANSWER_COLUMNS) -> list[str]:
+    """Names for columns of ours; one that the file has gets `predicted_` before it."""
+    names: list[str] = []
+    for name in wanted:
+        while name in taken or name in names:
             name = f"predicted_{name}"
-        found[name] = [row[place] for row in rows]
-    return found
+        names.append(name)
+    return names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from app.server.batch import write_csv
+from app.server.handing_back import write_text
 from app.server.jobs import Job
 from app.server.session import Session
 from app.server.workspace import Workspace
@@ -104,4 +104,4 @@ def write_file(workspace: Workspace, session: Session) -> Path:
     frame = data.table.frame
     added = pd.DataFrame(rows, columns=frame.columns, dtype=object)
     whole = pd.concat([frame.astype(object), added], ignore_index=True)
-    return write_csv(whole, data.table, workspace.folder, "taught")
+    return write_text(whole, data.table, workspace.folder, "taught")

@@ -1,4 +1,4 @@
-"""The tab that classifies a whole file of texts and hands it back with labels.
+"""The tab that classifies a whole file of texts: its rows as they are done, corrected in place, and handed back.
 
 Knows nothing about single queries.
 """
@@ -11,21 +11,42 @@ from typing import Any
 
 import gradio as gr
 
-from app.server.asking import classify_the_file
-from app.server.batch import Answers, RowsDone
+from app.rows.look import Look
+from app.rows.summary import summary_view
+from app.rows.table import rows_view
+from app.server.batch import Classified
+from app.server.classifying import (
+    classified,
+    classify_the_file,
+    correct_row,
+    guess_gold_column,
+    guess_text_column,
+)
 from app.server.session import Session
 from app.server.troubles import QUERIES
 from app.server.workspace import Workspace
-from app.tabs.data import ACCEPTED, column_choices, table_view
+from app.tabs.behaviour import BEHAVIOUR
+from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.reading import create_reading, options, sheet_choices
-from app.words import duration
-from dbsa_core.data import read_queries, read_query_table
-from dbsa_core.errors import DataError
-from dbsa_core.files.tables import Table
-from dbsa_core.prediction import ANSWER_COLUMNS
+from app.words import count, duration
+from dbsa_core.data import read_query_table
+from dbsa_core.files.tables import describe_rows
 
-SHOWN_ROWS = 20
+NO_COLUMN = ""
+# What was pressed: rows to look at, or a row whose label is taught. Before the view acts on it.
+_PRESSED = """
+const take = event => {
+  const look = event.target.closest('[data-look]'), form = event.target.closest('details[data-row]');
+  if (look) document.body.dataset.look = look.dataset.look;
+  if (!form) return;
+  [document.body.dataset.row, document.body.dataset.label] = [form.dataset.row, form.querySelector('input').value];
+};
+for (const kind of ['click', 'keydown']) element.addEventListener(kind, take, true);
+"""
+_LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...given.slice(1)]"
+_TEACH = """(session, ...given) => [
+  session, document.body.dataset.row ?? '', document.body.dataset.label ?? '', ...given.slice(2)]"""
 
 
 def create_classify_file_tab(page: Page) -> None:
@@ -34,10 +55,11 @@ def create_classify_file_tab(page: Page) -> None:
         with gr.Column(scale=2, min_width=300):
             upload = gr.File(label=f"File of texts ({ACCEPTED})", type="filepath", height=150, elem_id="queries-file")
             column = gr.Dropdown(label="Column with the texts", elem_id="queries-column")
+            gold = gr.Dropdown(label="Column with the right labels, to measure by", elem_id="gold-column")
             reading = create_reading("queries", detects_first_line=True)
             harmless = gr.Checkbox(
                 False,
-                label="Safe for spreadsheets: an apostrophe before cells that begin with = + - @",
+                label="Safe for spreadsheets: no cell is a formula, by an apostrophe before = + - @ in text files",
                 elem_id="spreadsheet-safe",
             )
             notes = gr.HTML(elem_id="queries-notes")
@@ -47,13 +69,21 @@ def create_classify_file_tab(page: Page) -> None:
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("### Progress")
             progress = gr.HTML(elem_id="file-progress")
-            result = gr.File(label="The file with its answers", visible=False, interactive=False, elem_id="file-result")
-    shown = gr.HTML(elem_id="file-answers")
-    seen = kept_by_page()
+            result = gr.File(
+                label="The file with its answers",
+                visible=False,
+                interactive=False,
+                file_count="multiple",
+                elem_id="file-result",
+            )
+            summary = gr.HTML(elem_id="file-summary", js_on_load=_PRESSED + BEHAVIOUR)
+    rows = gr.HTML(elem_id="file-answers", js_on_load=_PRESSED + BEHAVIOUR)
+    seen, drawn, look = kept_by_page(), kept_by_page(), kept_by_page()
+    row, label = kept_by_page(), kept_by_page()
     live = [start, stop, progress]
-    ended = [result, shown]
-
-    file = [column, notes, reading.sheet]
+    table = [rows, drawn, look]
+    found = [result, summary, *table]
+    file = [column, gold, notes, reading.sheet]
 
     def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
         if path is None:
@@ -62,63 +92,73 @@ def create_classify_file_tab(page: Page) -> None:
         session.queries = read_query_table(path, known=known, **options(*how))
         return [*render_file(session), *render_live(workspace, session)]
 
-    def begin(session: Session, column: str | None, harmless: bool) -> Sequence[Any]:
-        classify_the_file(workspace, session, column, spreadsheet_safe=harmless)
-        return [*render_live(workspace, session), gr.File(visible=False, value=None), ""]
+    def begin(session: Session, column: str | None, gold: str | None, harmless: bool) -> Sequence[Any]:
+        classify_the_file(workspace, session, column, gold or None, spreadsheet_safe=harmless)
+        return [*render_live(workspace, session), *render_found(workspace, session, Look(), "")]
 
     def halt(session: Session) -> Sequence[Any]:
         workspace.stop(session, "classify_file")
         return render_live(workspace, session)
 
-    def watch(session: Session, seen: str) -> Sequence[Any]:
-        job = workspace.job(session, "classify_file")
-        now = f"{job.id}:{job.state}" if job is not None else ""
-        end = [gr.skip() for _ in ended] if now == seen else render_ended(workspace, session)
-        return [*render_live(workspace, session), *end, now]
+    def turn(session: Session, look: str) -> Sequence[Any]:
+        return render_table(workspace, session, Look.of(look), "")
+
+    def correct(session: Session, row: str, label: str, look: str, harmless: bool) -> Sequence[Any]:
+        correct_row(workspace, session, int(row) if row.isdigit() else -1, label, spreadsheet_safe=harmless)
+        return [*render_live(workspace, session), *render_found(workspace, session, Look.of(look), "")]
+
+    def watch(session: Session, seen: str, drawn: str, look: str) -> Sequence[Any]:
+        now = _stand(workspace, session)
+        if now == seen:
+            return [*[gr.skip() for _ in [*live, *found]], now]
+        here = Look.of(look)
+        return [*render_live(workspace, session), *render_found(workspace, session, here, drawn), now]
 
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], [*file, *live], cause=QUERIES)
     page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
-    page.on(start.click, begin, [column, harmless], [*live, *ended], cause=QUERIES)
+    page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
-    page.watch(watch, [seen], [*live, *ended, seen])
+    page.on([rows.select, summary.select], turn, [look], table, js=_LOOK, show_progress="hidden", queue=False)
+    teaches = {"js": _TEACH, "cause": QUERIES, "show_progress": "hidden"}
+    page.on(rows.submit, correct, [row, label, look, harmless], [*live, *found], **teaches)
+    page.watch(watch, [seen, drawn, look], [*live, *found, seen])
     page.restore(
-        [*file, *live, *ended],
+        [*file, *live, *found, seen],
         lambda session: [
             *render_file(session),
             *render_live(workspace, session),
-            *render_ended(workspace, session),
+            *render_found(workspace, session, Look(), ""),
+            _stand(workspace, session),
         ],
     )
+
+
+def _stand(workspace: Workspace, session: Session) -> str:
+    """Changes whenever anything that is shown does."""
+    job, found = workspace.job(session, "classify_file"), classified(workspace, session)
+    if job is None:
+        return ""
+    at = f"{found.done}:{len(found.corrected)}:{found.files[:1]}" if found is not None else workspace.jobs.ahead(job)
+    return f"{job.id}:{job.state}:{job.stopping}:{at}"
 
 
 def render_file(session: Session) -> list[Any]:
     """The columns of the file, what is to be said of it, and its sheets."""
     table = session.queries
-    said = f'<ul class="dbsa">{"".join(f"<li>{escape(note)}</li>" for note in table.notes)}</ul>' if table else ""
-    return [_columns(table), said if table and table.notes else "", sheet_choices(table)]
-
-
-def _columns(table: Table | None) -> Any:
     if table is None:
-        return gr.Dropdown(choices=[], value=None)
-    choices = column_choices(table)
-    return gr.Dropdown(choices=choices, value=guess_text_column(table))
-
-
-def guess_text_column(table: Table) -> str | None:
-    """The column whose cells `read_queries` would take by itself; None where it cannot tell."""
-    try:
-        texts = read_queries(table)
-    except DataError:
-        return None
-    return next((str(name) for name in table.frame.columns if read_queries_or_none(table, str(name)) == texts), None)
-
-
-def read_queries_or_none(table: Table, column: str) -> list[str] | None:
-    try:
-        return read_queries(table, column)
-    except DataError:
-        return None
+        return [*[gr.Dropdown(choices=[], value=None)] * 2, "", sheet_choices(None)]
+    choices, text = column_choices(table), guess_text_column(table)
+    notes = list(table.notes)
+    if table.ragged_rows:
+        notes.append(f"Left out for their number of fields: {describe_rows(table.ragged_rows)}.")
+    said = f'<ul class="dbsa">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>' if notes else ""
+    gold = guess_gold_column(table, text, session.data) or NO_COLUMN
+    return [
+        gr.Dropdown(choices=choices, value=text),
+        gr.Dropdown(choices=[("None: the labels are not known", NO_COLUMN), *choices], value=gold),
+        said,
+        sheet_choices(table),
+    ]
 
 
 def render_live(workspace: Workspace, session: Session) -> list[Any]:
@@ -143,30 +183,33 @@ def progress_text(workspace: Workspace, session: Session) -> str:
         last = session.answer.prediction.seconds["total"] if session.answer else None
         price = f", about {duration(rows * last)} at the last query's speed" if last else ""
         return _paragraph(f"{rows:,} rows of {session.queries.source} are ready to be classified{price}.")
-    progress = job.progress if isinstance(job.progress, RowsDone) else None
+    found = classified(workspace, session)
     if job.state == "failed":
         return _paragraph(f"The file was not classified: {job.message}")
     if job.active:
-        if progress is None:
+        if found is None or not found.done:
             ahead = workspace.jobs.ahead(job)
-            return _paragraph(f"Waiting for {ahead} other jobs." if ahead else "Starting.")
-        left = duration(progress.seconds_left)
-        speed = f"{progress.done / max(progress.seconds, 1e-9):.1f} rows/s"
-        return _bar(progress, f"Row {progress.done:,} of {progress.total:,} · {speed} · {left} left")
-    if isinstance(job.result, Answers):
-        found = job.result
-        head = "Stopped" if job.state == "stopped" else "Done"
-        skipped = f"; {found.skipped:,} of them without an answer (empty or too long)" if found.skipped else ""
-        return _bar(progress, f"{head}: {len(found.frame):,} of {found.rows_total:,} rows classified{skipped}.")
-    return _paragraph(job.message or "Stopped.")
+            return _paragraph(f"Waiting for {count(ahead, 'other file')}." if ahead else "Starting.")
+        left = duration(found.seconds_left)
+        speed = f"{found.done / max(found.seconds, 1e-9):.1f} rows/s"
+        return _bar(found, f"Row {found.done:,} of {found.total:,} · {speed} · {left} left")
+    if found is None or not (found.done or found.problem):
+        return _paragraph(job.message or "Stopped.")
+    head = "Stopped" if found.done < found.total else "Done"
+    said = [f"{head}: {found.done:,} of {count(found.total, 'row')} classified."]
+    if found.done < found.total and found.files:
+        said.append("The others stand in the file too, with the reason.")
+    if found.left_behind:
+        said.append(f"Not carried over from the workbook: {', '.join(found.left_behind)}.")
+    return _bar(found, " ".join(filter(None, [*said, found.problem, found.unwritten])))
 
 
 def _paragraph(text: str) -> str:
     return f'<p class="dbsa" aria-live="polite">{escape(text)}</p>'
 
 
-def _bar(progress: RowsDone | None, text: str) -> str:
-    share = progress.done / progress.total if progress else 1.0
+def _bar(found: Classified, text: str) -> str:
+    share = found.done / found.total if found.total else 1.0
     bar = (
         f'<div class="dbsa-progressbar" role="progressbar" aria-label="Classification" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}"><span style="width:{100 * share:.1f}%"></span></div>'
@@ -174,15 +217,25 @@ def _bar(progress: RowsDone | None, text: str) -> str:
     return f'<div class="dbsa dbsa-progress">{_paragraph(text)}{bar}</div>'
 
 
-def render_ended(workspace: Workspace, session: Session) -> list[Any]:
-    """The file to fetch and its first rows, once there is one."""
-    job = workspace.job(session, "classify_file")
-    if job is None or not isinstance(job.result, Answers):
-        return [gr.File(visible=False, value=None), ""]
-    answers = job.result
-    frame = answers.frame.head(SHOWN_ROWS)
-    answered = list(frame.columns[-len(ANSWER_COLUMNS) :])
-    columns = [*answered, *(name for name in frame.columns if name not in answered)][:12]
-    numbered = frame[columns].set_axis(range(1, len(frame) + 1))
-    heading = '<h3 class="dbsa">First rows with their answers</h3>'
-    return [gr.File(visible=True, value=str(answers.path)), heading + table_view(numbered)]
+def render_found(workspace: Workspace, session: Session, look: Look, drawn: str) -> list[Any]:
+    """The files to take away, how the answers add up, and their rows."""
+    found = classified(workspace, session)
+    files = [str(path) for path in found.files] if found is not None else []
+    return [
+        gr.File(visible=bool(files), value=files or None),
+        summary_view(found) if found is not None else "",
+        *render_table(workspace, session, look, drawn),
+    ]
+
+
+def render_table(workspace: Workspace, session: Session, look: Look, drawn: str) -> list[Any]:
+    """The rows of that look, what tells them from others, and the look; rows that are `drawn` are left as they are."""
+    found = classified(workspace, session)
+    shown = rows_view(found, look, _labels(found, session)) if found is not None else ""
+    now = str(hash(shown))
+    return [gr.skip() if now == drawn else shown, now, look.written]
+
+
+def _labels(found: Classified, session: Session) -> list[str]:
+    """Those to choose from: of the data, and what was taught beside them."""
+    return list(dict.fromkeys([*found.pool.labels, *(lesson.label for lesson in session.taught)]))

@@ -116,7 +116,7 @@ def _free_column(sheet: Any, first: int) -> int:
     """The column behind all that the sheet holds from its row of names on."""
     filled = [cell.column for row in sheet.iter_rows(min_row=first) for cell in row if cell.value is not None]
     merged = [area.max_col for area in sheet.merged_cells.ranges if area.max_row >= first]
-    return 1 + max([0, *filled, *merged])
+    return 1 + int(max([0, *filled, *merged]))
 
 
 def _free_title(wanted: str, taken: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -486,8 +487,78 @@ def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> Non
     with page.expect_download() as download:
         page.locator("#file-result a[download]").first.click()
     lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "id,text,label,probability,probability_low,probability_high,margin,runner_up,may_fit_no_label"
+    assert lines[0] == "id,text,label,probability,probability_low,probability_high,margin,runner_up,check,problem"
     assert len(lines) == 3
+
+
+def classify_workbook(page: Page, path: Path, rows: list[tuple[str, str]]) -> None:
+    """Have a workbook of texts and teams classified."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in [("Nr", "What they wrote", "Team"), *((1000 + nr, *row) for nr, row in enumerate(rows))]:
+        book.active.append(row)
+    book.save(path)
+    open_tab(page, "Classify a file")
+    upload(page, "#queries-file", path)
+    expect(page.locator("#file-progress")).to_contain_text(f"{len(rows)} rows of {path.name}", timeout=SOON)
+    page.locator("#classify-file").click()
+
+
+def test_a_workbook_is_answered_row_by_row_measured_and_comes_back_as_one(page: Page, tmp_path: Path) -> None:
+    texts = ["where is my parcel", "the robot is offline", "I want my money back", "my password does not work"] * 3
+    labels = ["track_order", "wifi_connection", "refund_status", "reset_password"] * 3
+    rows = [(f"{text}, part {nr}", label) for nr, (text, label) in enumerate(zip(texts, labels, strict=True))]
+    classify_workbook(page, tmp_path / "tickets.xlsx", [*rows, ("", "refund_status")])
+    expect(page.locator("#gold-column input")).to_have_value(re.compile("Team"))
+    expect(page.locator("#file-progress")).to_contain_text(re.compile(r"Row \d+ of 13"), timeout=ENCODED)
+    shown = page.locator("#file-answers tbody tr")
+    expect(shown.first).to_contain_text("where is my parcel, part 0")
+    expect(page.locator("#file-progress")).to_contain_text("Done: 13 of 13 rows", timeout=ENCODED)
+    expect(shown).to_have_count(13)
+    expect(shown.last).to_contain_text("No answer")
+    expect(shown.last).to_contain_text("The cell is empty.")
+    summary = page.locator("#file-summary")
+    expect(summary).to_contain_text(re.compile(r"Accuracy \d+ % \(95 % interval \d+ % to \d+ %\) on 13 labelled rows"))
+    need = int(re.findall(r"(\d+) of 13 rows need", summary.inner_text())[0])
+    page.get_by_role("button", name=f"Need a look {need}").click()
+    expect(shown).to_have_count(need)
+    page.get_by_role("button", name="All 13").click()
+    page.get_by_role("button", name="Least certain first").click()
+    expect(shown.first).to_contain_text("No answer")
+    label = summary.locator("tbody tr").first
+    name, count = label.locator("button").inner_text(), label.locator("td").first.inner_text()
+    label.locator("button").click()
+    expect(page.locator("#file-answers [aria-pressed=true]").first).to_have_text(f"{name} {count}")
+    expect(shown).to_have_count(int(count))
+    expect(shown.first).to_contain_text(name)
+    with page.expect_download() as download:
+        page.locator("#file-result a[download]").first.click()
+    book = openpyxl.load_workbook(BytesIO(download.value.path().read_bytes()))
+    sheet = book.worksheets[0]
+    assert [cell.value for cell in sheet[1]][:5] == ["Nr", "What they wrote", "Team", "label", "probability"]
+    assert sheet["A2"].value == 1000
+    assert book.sheetnames[1:] == ["DBSA", "DBSA by label"]
+
+
+def test_a_label_that_is_corrected_in_the_table_is_taught(page: Page, tmp_path: Path) -> None:
+    classify_workbook(page, tmp_path / "tickets.xlsx", [("the robot sings at night", ""), ("where is my parcel", "")])
+    expect(page.locator("#file-progress")).to_contain_text("Done: 2 of 2 rows", timeout=ENCODED)
+    first = page.locator("#file-answers tbody tr").first
+    first.locator("summary").click()
+    first.locator("input").fill("singing")
+    first.locator("input").press("Enter")
+    expect(first.locator("summary")).to_have_text("singing", timeout=SOON)
+    expect(first).to_contain_text("As you taught")
+    expect(page.locator("#file-summary")).to_contain_text("singing")
+    with page.expect_download() as download:
+        page.locator("#file-result a[download]").first.click()
+    sheet = openpyxl.load_workbook(BytesIO(download.value.path().read_bytes())).worksheets[0]
+    assert (sheet["D2"].value, sheet["J2"].value) == ("singing", "As you taught")
+    open_tab(page, "Data")
+    expect(page.locator("#taught")).to_contain_text("the robot sings at night")
+    open_tab(page, "Ask")
+    ask(page, "the robot sings at night")
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_contain_text("singing", timeout=ENCODED)
 
 
 def test_the_address_says_where_one_is_and_back_goes_there(page: Page, url: str) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import classify_text, classify_the_file
-from app.server.batch import Answers
+from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, pool_state
 from app.server.in_force import outdated
 from app.server.session import NEAREST, Answer, Session
@@ -188,18 +187,6 @@ def test_lessons_follow_the_names_of_labels_and_wait_for_their_own_data(
     assert session.taught == ()
     workspace.set_data(session, read_table(tmp_path / "train.csv"))
     assert [row.label for row in session.taught] == ["fire", "brick"], "the same data again"
-
-
-def test_a_file_is_classified_with_what_was_taught(workspace: Workspace, session: Session, tmp_path: Path) -> None:
-    encoded(workspace, session)
-    teach(workspace, session, QUERY, "brick")
-    file = tmp_path / "queries.csv"
-    file.write_text(f"text\n{QUERY}\n", "utf-8")
-    session.queries = read_table(file)
-    job = classify_the_file(workspace, session, "text")
-    assert job.wait(SOON)
-    assert isinstance(job.result, Answers)
-    assert job.result.frame["label"].tolist() == ["brick"]
 
 
 def test_the_file_comes_with_the_rows_that_were_taught(workspace: Workspace, session: Session) -> None:

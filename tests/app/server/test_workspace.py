@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import classify_text, classify_the_file
-from app.server.batch import with_answers
+from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, pool_state
 from app.server.example import Example
 from app.server.session import Session
@@ -19,10 +18,8 @@ from app.tabs.data import label_rows, render_data
 from app.tabs.offer import use_data, use_words
 from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettings, make_method
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError, SettingsError
-from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import interruptible
-from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.settings import SETTING_PRESETS
 from tests.app.server.pools import ROWS, SOON, encoded, held_halfway, stopped_early, write_csv
 
@@ -266,42 +263,6 @@ def test_a_model_that_comes_after_all_is_dropped(model: LanguageModel) -> None:
     assert workspace.loaded("org/slow") is None
     assert session.model_source == EMBEDDED
     workspace.jobs.close()
-
-
-def test_a_file_is_classified_with_its_own_columns(workspace: Workspace, session: Session, tmp_path: Path) -> None:
-    encoded(workspace, session)
-    (tmp_path / "q.csv").write_text('id,label,text\n1,x,"about fire"\n2,y,\n3,z,"about stone"\n', encoding="utf-8")
-    session.queries = read_table(tmp_path / "q.csv")
-    job = classify_the_file(workspace, session, "text")
-    assert job.wait(SOON)
-    assert job.state == "done", job.message
-    written = read_table(job.result.path)
-    assert list(written.frame.columns) == ["id", "label", "text", "predicted_label", *ANSWER_COLUMNS[1:]]
-    assert job.result.skipped == 1
-    assert written.frame["predicted_label"].tolist()[1] is None or written.frame["predicted_label"].tolist()[1] == ""
-    assert job.progress.done == 3
-
-
-@pytest.mark.parametrize("safely", [False, True])
-def test_cells_of_a_classified_file_are_as_they_came_or_safe_for_spreadsheets(
-    workspace: Workspace, session: Session, tmp_path: Path, safely: bool
-) -> None:
-    encoded(workspace, session)
-    texts = ["=1+1 about fire", "-2 about stone", "+49 water", "plain"]
-    (tmp_path / "q.csv").write_text("=text\n" + "\n".join(texts) + "\n", encoding="utf-8")
-    session.queries = read_table(tmp_path / "q.csv")
-    job = classify_the_file(workspace, session, "=text", spreadsheet_safe=safely)
-    assert job.wait(SOON)
-    written = read_table(job.result.path)
-    name = written.frame.columns[0]
-    if safely:
-        assert all(not cell.startswith(("=", "+", "-")) for cell in (name, *written.frame[name]))
-    assert [cell if not safely else restored(cell) for cell in (name, *written.frame[name])] == ["=text", *texts]
-
-
-def test_answers_never_overwrite_a_column(table: Table) -> None:
-    found = with_answers(table.frame.head(2).assign(predicted_label="mine"), [None, None])
-    assert list(found.columns)[-len(ANSWER_COLUMNS) :] == ["predicted_predicted_label", *ANSWER_COLUMNS[1:]]
 
 
 def test_a_forward_can_be_stopped_in_the_middle(workspace: Workspace, session: Session) -> None:

@@ -1,0 +1,1 @@
+"""What the tab that classifies a file shows of its rows."""
