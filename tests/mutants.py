@@ -272,6 +272,36 @@ FAULTS = (
         "if False:",
         "app/server/jobs",
     ),
+    core("an answer in doubt is not said to be", "prediction", "return UNSURE if best < 2 * second else", "return UNSURE "
+         "if best < second else", "stage2/scoring"),
+    core("an interval of ten trials is one of a thousand", "intervals", "spread = hits / trials, z * z / trials",
+         "spread = hits / trials, z * z / trials / 100", "intervals"),
+    core("a label in a workbook may be a formula", "files/annotated",
+         'cell.value, cell.data_type = ILLEGAL_CHARACTERS_RE.sub("", value), "s"',
+         'cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)', "files/annotated"),
+    core("answers stand a row too high below titles", "files/annotated", "places = [first + number for number",
+         "places = [number + 1 for number", "files/annotated"),
+    Fault(
+        "a correction is a merit of the method",
+        "app/server/batch.py",
+        "for answer, gold in zip(self._answers[:], self.rows.gold, strict=False)",
+        "for answer, gold in zip(self.answers(), self.rows.gold, strict=False)",
+        "app/server/classifying",
+    ),
+    Fault(
+        "what is taught meanwhile is not read",
+        "app/server/classifying.py",
+        "if setup is not fitted[0][0]:",
+        "if False:",
+        "app/server/classifying",
+    ),
+    Fault(
+        "rows that were not reached are left out of the file",
+        "app/server/batch.py",
+        "return found + [RowAnswer.none(self.stopped or NOT_REACHED)] * (self.total - len(found))",
+        "return found",
+        "app/server/classifying",
+    ),
 )  # fmt: skip
 
 
