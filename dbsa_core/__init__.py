@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dbsa_core.planning import plan
     from dbsa_core.prediction import Prediction
     from dbsa_core.prompt import PromptTemplate
+    from dbsa_core.saved import load_setup, save_setup
     from dbsa_core.settings import EncodeSettings, QuerySettings
     from dbsa_core.setup import Setup, append, encode
     from dbsa_core.stage1.encoding import EncodedPool
@@ -44,9 +45,11 @@ __all__ = [
     "build_pool",
     "encode",
     "evaluate",
+    "load_setup",
     "make_method",
     "plan",
     "read_table",
+    "save_setup",
 ]
 
 _HOMES = {
@@ -66,9 +69,11 @@ _HOMES = {
     "build_pool": "dbsa_core.data",
     "encode": "dbsa_core.setup",
     "evaluate": "dbsa_core.evaluation",
+    "load_setup": "dbsa_core.saved",
     "make_method": "dbsa_core.methods",
     "plan": "dbsa_core.planning",
     "read_table": "dbsa_core.files.tables",
+    "save_setup": "dbsa_core.saved",
 }
 """The module of each public name."""
 _lock = threading.RLock()

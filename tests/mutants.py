@@ -272,8 +272,11 @@ FAULTS = (
         "if False:",
         "app/server/jobs",
     ),
-    core("an answer in doubt is not said to be", "prediction", "return UNSURE if best < 2 * second else", "return UNSURE "
-         "if best < second else", "stage2/scoring"),
+    core("an answer in doubt is not said to be", "prediction", "return UNSURE if best < 2 * second else",
+         "return UNSURE if best < second else", "stage2/scoring"),
+    core("a saved setup forgets what was appended", "saved",
+         '"blocks": [list(block.rows) for block in encoded.blocks],',
+         '"blocks": [list(block.rows) for block in plan.blocks],', "saved_setups"),
     core("an interval of ten trials is one of a thousand", "intervals", "spread = hits / trials, z * z / trials",
          "spread = hits / trials, z * z / trials / 100", "intervals"),
     core("a label in a workbook may be a formula", "files/annotated",

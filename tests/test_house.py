@@ -32,9 +32,11 @@ PUBLIC = [
     "build_pool",
     "encode",
     "evaluate",
+    "load_setup",
     "make_method",
     "plan",
     "read_table",
+    "save_setup",
 ]
 
 MAY_IMPORT = {
@@ -107,7 +109,10 @@ MAY_IMPORT = {
     "task": "errors data prompt model.language_model retrieve stage2.trie",
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
-    "saved": "errors prompt store stage1.memory stage1.encoding task planning",
+    "saved": (
+        "errors blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup speed task "
+        "planning"
+    ),
     "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
         "errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix stage2.dense_prefill "

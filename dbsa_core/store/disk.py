@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,7 @@ def write_blocks(
     folder: Path, identity: dict[str, Any], forms: Sequence[KeyForm], blocks: dict[int, BlockKV], seconds: float
 ) -> None:
     """Replace `folder` by these blocks; `identity` is what `saved_pool` must be given to get them back."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
-    try:
+    with replacing(folder) as partial:
         for block_id, kv in blocks.items():
             save_file({"keys": kv.keys.contiguous(), "values": kv.values.contiguous()}, partial / _name(block_id))
         manifest = {
@@ -69,6 +68,16 @@ def write_blocks(
             "seconds": seconds,
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder beside it to write into, which takes its place at the end; where that is not reached, nothing is
+    changed and nothing is left."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    try:
+        yield partial
         if folder.exists():
             shutil.rmtree(folder)
         partial.replace(folder)
@@ -126,4 +135,4 @@ def as_identity(**parts: Any) -> dict[str, Any]:
     return {name: asdict(part) if hasattr(part, "__dataclass_fields__") else part for name, part in parts.items()}
 
 
-__all__ = ["FORMAT", "MANIFEST", "SavedPool", "as_identity", "saved_pool", "write_blocks"]
+__all__ = ["FORMAT", "MANIFEST", "SavedPool", "as_identity", "replacing", "saved_pool", "write_blocks"]
