@@ -30,6 +30,7 @@ from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
 from app.tabs.taught import CSS as TAUGHT_CSS
 from app.theme import CSS, make_theme
+from dbsa_core.model.embedded import default_cache_folder
 from dbsa_core.quiet import hush_libraries, hush_warnings
 
 _CREATE = {
@@ -105,6 +106,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="SOURCE",
         help="a further model that pages may load where --host is not the loopback; may be given several times",
     )
+    parser.add_argument(
+        "--pools",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="where pools are saved (default: in the user's cache folder, and nowhere where others can reach the app)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -124,8 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the app until it is stopped, with the options of one command line (by default the process's)."""
     options = parse(arguments)
     hush_warnings()
-    allowed = None if is_loopback(options.host) and not options.allow_model else [EMBEDDED, *options.allow_model]
-    workspace = Workspace(default_model=options.model, allowed_models=allowed, load=_load_quietly)
+    alone = is_loopback(options.host)
+    allowed = None if alone and not options.allow_model else [EMBEDDED, *options.allow_model]
+    pools = options.pools or (default_cache_folder() / "pools" if alone else None)
+    workspace = Workspace(default_model=options.model, allowed_models=allowed, load=_load_quietly, pools=pools)
     workspace.example = Example(workspace)
     listening = threading.Event()
     workspace.example.start(after=listening)

@@ -57,7 +57,8 @@ def ratio_text(plan_or_encoded_blocks: int, ratio: float, pattern: BlockPattern)
     return f"{head} = {read:,} blocks, {first} included"
 
 
-def _size(num_bytes: int) -> str:
+def size_words(num_bytes: int) -> str:
+    """ "46 MB"."""
     if num_bytes < 1e6:
         return f"{num_bytes / 1e3:,.0f} kB"
     return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e10 else f"{num_bytes / 1e9:,.1f} GB"
@@ -167,7 +168,7 @@ def plan_view(plan: EncodingPlan) -> str:
         ("Tokens", f"{plan.tokens:,}"),
         ("Attention computed", f"{percent(plan.density)} of full attention's token pairs"),
         ("Block by block", density_words(plan.pattern, total)),
-        ("Memory for keys and values", _size(plan.num_bytes)),
+        ("Memory for keys and values", size_words(plan.num_bytes)),
         ("Limited by", plan.limited_by),
     ]
     return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), _notes(plan.notes))

@@ -162,7 +162,7 @@ def begin_encoding(workspace: Workspace, session: Session) -> Job:
                 return
             found = Encoded(dbsa.Setup(task, made, pool), data, settings, settled=last or begun is not None)
             if grows or pool.complete:
-                _put_in_force(session, found)
+                put_in_force(session, found)
             else:
                 session.part = found
             make_room(workspace, session)
@@ -190,7 +190,7 @@ def use_part(workspace: Workspace, session: Session) -> None:
     with session.lock:
         if session.part is None:
             raise DataError("There are no new blocks to use.")
-        _put_in_force(session, session.part)
+        put_in_force(session, session.part)
     workspace.announce()
 
 
@@ -200,7 +200,8 @@ def drop_part(workspace: Workspace, session: Session) -> None:
     workspace.announce()
 
 
-def _put_in_force(session: Session, found: Encoded) -> None:
+def put_in_force(session: Session, found: Encoded) -> None:
+    """Have the session's queries read that."""
     with session.lock:
         session.encoded, session.part = found, None
         session._methods, session.evicted = {}, False

@@ -151,6 +151,8 @@ class Session:
     """Names of the methods to compare with."""
     compares_alone: bool | None = None
     """Whether a comparison begins by itself; None where nobody said."""
+    kept_as: str = ""
+    """The name under which its pool was saved or loaded last."""
     queries: Table | None = None
     """The file to classify."""
     jobs: dict[str, str] = field(default_factory=dict)
@@ -191,6 +193,7 @@ class Session:
                 part=self.part,
                 answer=self.answer,
                 queries=self.queries,
+                kept_as=self.kept_as,
                 lessons=self.lessons,
                 compared=self.compared,
                 compares_alone=self.compares_alone,

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
-_ENCODING, _COMPARING = Lane("encoding"), Lane("comparisons")
+_ENCODING, _COMPARING, _DISK = Lane("encoding"), Lane("comparisons"), Lane("disk")
 LANES = {
     "model": Lane("models", abandons=True),
     "encode": _ENCODING,
@@ -47,6 +47,8 @@ LANES = {
     "compare": _COMPARING,
     "measure": _COMPARING,
     "classify_file": Lane("files"),
+    "save": _DISK,
+    "load": _DISK,
 }
 """By kind of job, so that a model that never comes holds nobody up."""
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -62,14 +64,17 @@ class Workspace:
         allowed_models: Collection[str] | None = None,
         budget_bytes: int | None = None,
         load: Callable[[str], LanguageModel] | None = None,
+        pools: Path | None = None,
     ):
-        """`allowed_models` None allows any source, else only the default's and these; `load` makes a model of one."""
+        """`allowed_models` None allows any source, else only the default's and these; `load` makes a model of one;
+        `pools` is the folder of saved pools, None where none are kept."""
         self.default_model = default_model
         self.allowed_models = None if allowed_models is None else tuple(dict.fromkeys([default_model, *allowed_models]))
         self.budget_bytes = budget_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
         self.jobs = JobRegistry()
         self.turnstile = Turnstile()
         self.folder = Path(tempfile.mkdtemp(prefix="dbsa-app-"))
+        self.pools = pools
         self.changed = threading.Condition()
         self.runs = Runs()
         self.example: Any = None
@@ -180,6 +185,8 @@ class Workspace:
             session.data = data
             if before is not None and before.same_columns(data):
                 session.set_taught(data.named_as(before, taught))
+            else:
+                session.kept_as = ""
             session.look_at("")
         return data
 
@@ -195,7 +202,7 @@ class Workspace:
             raise DataError("This server has no bundled example; upload a file.")
         with session.lock:
             session.data, session.settings = self.example.data, self.example.settings
-            session.table, session.template = None, PromptTemplate()
+            session.table, session.template, session.kept_as = None, PromptTemplate(), ""
             session.look_at("")
 
     def task(self, session: Session) -> Task:

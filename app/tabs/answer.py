@@ -31,6 +31,7 @@ from app.server.comparing import (
 from app.server.encoding import PoolState, pool_state
 from app.server.in_force import outdated
 from app.server.jobs import Job
+from app.server.keeping import kept_pools
 from app.server.session import Answer, Encoded, Session
 from app.server.workspace import LANES, Workspace
 from app.tabs.header import encoding_place
@@ -184,9 +185,10 @@ def notice_of(workspace: Workspace, session: Session) -> str:
         # Between loading and the first block it is not known yet whether anything has to be encoded.
         told = job is not None and (job.progress is not None or workspace.loaded(session.model_source) is None)
         text += f" Now: {doing}." if told else ""
-        return notice_view(
-            text, ("retry", "Classify it here"), ("upload", "Use your own file"), strong="Recorded example"
-        )
+        buttons = [("retry", "Classify it here"), ("upload", "Use your own file")]
+        if last := next(iter(kept_pools(workspace)), None):
+            buttons.append(("select", f'Open "{last.name}"'))
+        return notice_view(text, *buttons, strong="Recorded example")
     provisional = session.answer is not None and session.answer.provisional
     pool = workspace.ready(session)
     if doing:

@@ -15,6 +15,7 @@ from app.server.asking import ask_again, classify_text
 from app.server.comparing import choose, compare_with, measure
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
+from app.server.keeping import kept_pools
 from app.server.session import Session
 from app.server.teaching import teach
 from app.server.troubles import QUERY, SETTINGS
@@ -22,6 +23,7 @@ from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
 from app.tabs.answer import MEAN, milestone, notice_of, render_pictures, render_views, shown_now
 from app.tabs.behaviour import BEHAVIOUR
+from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
 from app.tabs.page import Page, kept_by_page
 
@@ -111,6 +113,11 @@ def create_ask_tab(page: Page) -> None:
         session.look_at(run)
         return [_query(workspace, session), *render(session, unfolded)]
 
+    def open_last(session: Session) -> Sequence[Any]:
+        last = next(iter(kept_pools(workspace)), None)
+        take_saved(workspace, session, last.name if last is not None else None)
+        return []
+
     def choose_part(which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
         def chosen(session: Session) -> Sequence[Any]:
             which(workspace, session)
@@ -166,6 +173,7 @@ def create_ask_tab(page: Page) -> None:
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
         ask(chip.click, classify, [chip, unfolded])
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
+    page.on(notice.select, open_last, everywhere=True, cause=SETTINGS, show_progress="hidden")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
     for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.clear, drop_part)):
         page.on(pressed, choose_part(which), [], [*views, seen], cause=SETTINGS)

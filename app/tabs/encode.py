@@ -27,6 +27,7 @@ from app.tabs.controls import (
     taken,
     within,
 )
+from app.tabs.kept import create_kept
 from app.tabs.model import create_model_picker
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
 from app.tabs.page import Page, kept_by_page
@@ -75,6 +76,7 @@ def create_encode_tab(page: Page) -> None:
             with gr.Row(visible=False) as choice:
                 use_new = gr.Button(elem_id="use-part")
                 keep_old = gr.Button(KEEP_OLD, elem_id="drop-part")
+            create_kept(page)
             picture = gr.Plot(show_label=False, elem_id="plan-mask")
             words = gr.HTML()
     seen = kept_by_page()
@@ -264,7 +266,7 @@ def live_view(workspace: Workspace, session: Session, state: PoolState) -> str:
 
 
 def _progress(encoded: Encoded) -> Progress:
-    return encoded.pool.progress(encoded.setup.plan.tokens)
+    return encoded.pool.progress(max(encoded.setup.plan.tokens, encoded.pool.tokens))
 
 
 def milestone(workspace: Workspace, session: Session) -> str:
