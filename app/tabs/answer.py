@@ -6,6 +6,7 @@ Knows nothing about events.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -67,7 +68,13 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
     """Notice, answer, what stands below it, the phases, and whether there are details."""
     answer, notice = shown_now(workspace, session), notice_of(workspace, session)
     if answer is None:
-        return [notice, "" if session.viewing else _EMPTY, "", "", gr.Accordion(visible=False)]
+        return [
+            notice,
+            "" if session.viewing else _nothing_asked(workspace, session),
+            "",
+            "",
+            gr.Accordion(visible=False),
+        ]
     details = gr.Accordion(visible=bool(session.viewing) or session.answer is not None)
     old, comparing, labels = "", None, None
     if not session.viewing:  # a run is shown as it was
@@ -87,7 +94,14 @@ def _labels(session: Session) -> Sequence[str] | None:
     return list(dict.fromkeys([*known, *(lesson.label for lesson in session.taught)]))
 
 
-_EMPTY = '<p class="dbsa dbsa-muted">Ask something: the answer comes here.</p>'
+def _nothing_asked(workspace: Workspace, session: Session) -> str:
+    """What there is to ask about."""
+    pool = workspace.ready(session)
+    ready = ""
+    if pool is not None:
+        rows = out_of(len(pool.pool.rows), len(pool.setup.task.pool), "row")
+        ready = f" {rows} of {pool.data.name} {'is' if len(pool.pool.rows) == 1 else 'are'} encoded."
+    return f'<p class="dbsa dbsa-muted">Ask something: the answer comes here.{escape(ready)}</p>'
 
 
 def _comparing(workspace: Workspace, session: Session) -> Comparing | None:

@@ -194,32 +194,39 @@ def _results(workspace: Workspace, session: Session) -> list[Any]:
     if workspace.loaded(session.model_source) is None:
         waiting = '<p class="dbsa dbsa-muted">The plan follows as soon as the model is loaded.</p>'
         return [waiting, "", None, "", *render_live(workspace, session, plannable=False)]
-    try:
-        plan = workspace.plan(session)
+    state = pool_state(workspace, session)
+    try:  # what was appended to a pool that is ready stands in no plan of today's
+        plan = _in_force(state).setup.plan if state.kind == "ready" else workspace.plan(session)
     except DBSAError as error:
         why = f'<p class="dbsa"><strong>Nothing can be encoded like this.</strong> {escape(str(error))}</p>'
         return [why, "", None, "", *render_live(workspace, session, plannable=False)]
-    words = escape(mask_words(plan.pattern, len(plan.blocks)))
+    blocks = len(_in_force(state).pool.blocks) if state.kind == "ready" else len(plan.blocks)
+    words = escape(mask_words(plan.pattern, blocks))
     return [
         plan_view(plan),
-        ratio_note(workspace, session, plan),
-        mask_figure(plan.pattern, len(plan.blocks)),
+        ratio_note(workspace, session, plan, blocks),
+        mask_figure(plan.pattern, blocks),
         f'<p class="dbsa dbsa-muted">{words}</p>',
         *render_live(workspace, session),
     ]
 
 
-def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan) -> str:
+def _in_force(state: PoolState) -> Encoded:
+    assert state.encoded is not None
+    return state.encoded
+
+
+def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan, blocks: int) -> str:
     """The count of blocks that the ratio means, and whether they fit the model's positions beside a query."""
     ratio, model = session.query_settings.ratio, workspace.model(session.model_source)
     each = plan.tokens / len(plan.blocks)
-    count, positions = chosen_blocks(ratio, len(plan.blocks), plan.pattern), plan.rope_length or model.max_positions
+    count, positions = chosen_blocks(ratio, blocks, plan.pattern), plan.rope_length or model.max_positions
     fits = int(positions / each)
-    text = f"{ratio_text(len(plan.blocks), ratio, plan.pattern)}, about {count * each:,.0f} tokens. "
+    text = f"{ratio_text(blocks, ratio, plan.pattern)}, about {count * each:,.0f} tokens. "
     if fits < count:
         text += f"Only about {fits} blocks fit the model's {positions:,} positions; the lowest-ranked are left out."
     else:
-        text += f"The model's {positions:,} positions hold about {min(fits, len(plan.blocks)):,} blocks."
+        text += f"The model's {positions:,} positions hold about {min(fits, blocks):,} blocks."
     return f'<p class="dbsa dbsa-muted">{escape(text)}</p>'
 
 
@@ -262,7 +269,9 @@ def live_view(workspace: Workspace, session: Session, state: PoolState) -> str:
         return failed + progress_view(known, "changed", f"{changed_words(state)} It answers queries until then.")
     if state.kind == "partial":
         return failed + progress_view(known, "stopped", stopped_words(state))
-    return failed + progress_view(known, "ready", "Nothing has changed since, so there is nothing to encode.")
+    appended = len(state.encoded.pool.blocks) - len(state.encoded.setup.plan.blocks)
+    said = f"{appended:,} of them were appended. " if appended > 0 else ""
+    return failed + progress_view(known, "ready", f"{said}Nothing has changed since, so there is nothing to encode.")
 
 
 def _progress(encoded: Encoded) -> Progress:

@@ -31,12 +31,12 @@ def create_kept(page: Page) -> None:
             name = gr.Textbox(label="Name", max_length=60, scale=3, min_width=160, elem_id="pool-name")
             save = gr.Button("Save this pool", scale=1, min_width=140, elem_id="save-pool")
         with gr.Row(visible=workspace.pools is not None):
-            saved = gr.Dropdown([], label="Saved pools", scale=3, min_width=160, elem_id="saved-pools")
+            saved = gr.Dropdown([], label="Saved pools", scale=4, min_width=300, elem_id="saved-pools")
             load = gr.Button("Load", scale=1, min_width=90, elem_id="load-pool")
             delete = gr.Button("Delete", scale=1, min_width=90, elem_id="delete-pool")
         sure = gr.Button("Delete it from the disk", variant="stop", visible=False, elem_id="delete-for-good")
         more = gr.File(
-            label=f"Append the rows of a second file ({ACCEPTED})", type="filepath", height=110, elem_id="append-file"
+            label=f"Append the rows of a second file ({ACCEPTED})", type="filepath", height=150, elem_id="append-file"
         )
         said = gr.HTML(elem_id="kept-said")
     shown = [name, saved, sure, said]

@@ -31,7 +31,13 @@ INJECTED = "<img src=x onerror=\"document.title='pwned'\">"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pools are saved."""
+    return tmp_path_factory.mktemp("pools")
+
+
+@pytest.fixture(scope="module")
+def url(pools: Path) -> Iterator[str]:
     over = threading.Event()
 
     def load(source: str) -> LanguageModel:
@@ -40,7 +46,7 @@ def url() -> Iterator[str]:
             raise ModelError("It did not come.")
         return load_model(source)
 
-    workspace = Workspace(load=load)
+    workspace = Workspace(load=load, pools=pools)
     workspace.example = Example(workspace)
     workspace.example.start()
     with served(workspace) as url:
@@ -827,3 +833,66 @@ def test_measuring_again_shows_medians_and_claims_a_speed(page: Page) -> None:
     expect(page.locator("#comparison")).to_contain_text(re.compile("Measuring: [1-4] of 5 runs of each"), timeout=SOON)
     expect(page.locator("#comparison")).to_contain_text("Medians of 5 runs in turn", timeout=ENCODED)
     expect(page.locator("#comparison .dbsa-say strong")).to_contain_text("times as")
+
+
+LAMPS = [
+    (f"my lamp {what} {i}", label)
+    for i in range(8)
+    for what, label in (("is broken", "damaged"), ("came late", "late"))
+]
+
+
+def test_a_pool_is_saved_appended_to_and_offered_by_a_server_that_begins_anew(
+    page: Page, browser: Browser, pools: Path, tmp_path: Path
+) -> None:
+    for name, rows in (("lamps.csv", LAMPS), ("more.csv", [(f"do you sell bulbs {i}", "bulbs") for i in range(6)])):
+        text = "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    open_tab(page, "Data")
+    upload(page, "#data-file", tmp_path / "lamps.csv")
+    expect(page.locator("#use-data")).to_contain_text("16 rows", timeout=SOON)
+    page.locator("#use-data").click()
+    expect(page.locator("#header")).to_contain_text("16 encoded, ready", timeout=ENCODED)
+    open_tab(page, "Encode")
+    page.locator("#kept button").first.click()
+    upload(page, "#append-file", tmp_path / "more.csv")
+    expect(page.locator("#kept-said")).to_contain_text("6 new rows of more.csv: 6 of them encoded", timeout=ENCODED)
+    expect(page.locator("#header")).to_contain_text("lamps.csv + more.csv, 22 rows", timeout=SOON)
+    expect(page.locator("#encode-progress")).to_contain_text("were appended")
+    page.locator("#pool-name textarea").fill("Lamps and bulbs")
+    page.locator("#save-pool").click()
+    expect(page.locator("#kept-said")).to_contain_text('Saved as "Lamps and bulbs"', timeout=SOON)
+    again = Workspace(pools=pools)
+    again.example = Example(again)
+    with served(again) as url:
+        other = browser.new_context().new_page()
+        other.goto(url)
+        other.get_by_role("button", name='Open "Lamps and bulbs"').click()
+        expect(other.locator("#header")).to_contain_text("22 encoded, ready", timeout=ENCODED)
+        expect(other.locator("#answer")).to_contain_text("22 of 22 rows of lamps.csv + more.csv are encoded.")
+        ask(other, "do you sell bulbs 3")
+        expect(other.locator("#dbsa-answer .dbsa-bars")).to_contain_text("bulbs", timeout=ENCODED)
+        expect(other.locator("#dbsa-answer")).to_contain_text("This text stands in the file: row 20.")
+        open_tab(other, "Data")
+        expect(other.locator("#data-summary")).to_contain_text("22 rows", timeout=SOON)
+        other.context.close()
+
+
+def test_a_saved_pool_is_loaded_and_deleted(page: Page) -> None:
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    open_tab(page, "Encode")
+    page.locator("#kept button").first.click()
+    expect(page.locator("#pool-name textarea")).to_have_value("Support desk")
+    page.locator("#pool-name textarea").fill("Support, as it came")
+    page.locator("#save-pool").click()
+    expect(page.locator("#kept-said")).to_contain_text("143 of 600 rows encoded", timeout=SOON)
+    enter(page, "#block-size", "9")
+    expect(page.locator("#header")).to_contain_text("changed since", timeout=SOON)
+    page.locator("#load-pool").click()
+    expect(page.locator("#kept-said")).to_contain_text("nothing had to be encoded", timeout=SOON)
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready")
+    expect(page.locator("#block-size input")).to_have_value("")
+    page.locator("#delete-pool").click()
+    page.get_by_role("button", name='Delete "Support, as it came" from the disk').click()
+    expect(page.locator("#kept-said")).to_contain_text("was deleted", timeout=SOON)
+    expect(page.locator("#saved-pools input")).not_to_have_value(re.compile("Support, as it came"))
