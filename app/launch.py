@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -142,4 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo = build(workspace)
     demo.launch(server_name=options.host, server_port=options.port, prevent_thread_lock=True, **launch_options())
     listening.set()
+    # So that the end of a service is one like any other, with nothing left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     demo.block_thread()

@@ -106,8 +106,7 @@ def mask_figure(
     axis = {
         "showgrid": False,
         "zeroline": False,
-        "tickformat": "d",
-        "nticks": 10,
+        "tickvals": _ticks(num_blocks),
         "constrain": "domain",
     }
     figure = _figure(
@@ -144,14 +143,19 @@ def mask_figure(
     return figure
 
 
+def _ticks(num_blocks: int) -> list[int]:
+    """At most eleven round numbers of blocks that there are, and the first."""
+    steps = (times * 10**power for power in range(9) for times in (1, 2, 5))
+    step = next(step for step in steps if num_blocks <= 10 * step)
+    return sorted({1, *range(step, num_blocks + 1, step)})
+
+
 def _mask_heatmap(picture: np.ndarray, factor: int) -> go.Heatmap:
     cells = len(picture)
     numbers = (np.arange(cells) * factor + (factor + 1) / 2).astype(np.float32 if factor % 2 == 0 else np.uint32)
     steps = [(edge / 4, colour) for code, _, colour in _CATEGORIES for edge in (code, code + 1)]
-    key = ", ".join(f"{code} {name}" for code, name, _ in _CATEGORIES)
     near = "about " if factor > 1 else ""
-    sentence = f"block {near}%{{y}} and block {near}%{{x}}: %{{z}}<br>{key}<extra></extra>"
-    hover: dict[str, Any] = {"hovertemplate": sentence}
+    hover: dict[str, Any] = {"hovertemplate": f"block {near}%{{y}}, attending to block {near}%{{x}}<extra></extra>"}
     if factor == 1 and cells <= MAX_SENTENCES:
         hover = {"hoverinfo": "text", "hovertext": _sentences(picture)}
     gap = 1 if cells <= 64 else 0

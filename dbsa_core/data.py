@@ -134,7 +134,7 @@ def build_pool(
     """The pool of a table's rows, with every problem found on the way.
 
     `label_names` gives coded labels their names; `exclude_rows` leaves out rows of the file by number. The candidate
-    labels are those of all rows not in `exclude_rows`, rows left out for an empty text included.
+    labels are those of the pool's rows.
     """
     text_column, label_column = choose_columns(table, text_column, label_column)
     rows, problems = _clean_rows(table, text_column, label_column, frozenset(exclude_rows))
@@ -146,9 +146,10 @@ def build_pool(
         problems += merged
     labels = {row.label for row in rows if row.label}
     _check_labels(labels, rows, label_column)
-    problems += _empty_rows(rows)
+    problems += _empty_rows(rows) + _lone_labels(rows)
     rows = [row for row in rows if row.text and row.label]
-    _require_classes({row.label for row in rows}, len(rows), label_column, table.source)
+    labels = {row.label for row in rows}
+    _require_classes(labels, len(rows), label_column, table.source)
     rows, duplicates = _without_duplicates(rows, drop_duplicates)
     problems += duplicates + _conflicts(rows) + _label_problems(rows, labels, label_column, label_names is not None)
     return Pool.of(rows, labels, problems)
@@ -251,6 +252,18 @@ def _empty_rows(rows: Sequence[Demonstration]) -> list[Problem]:
     if labels:
         found.append(_problem("empty_label", "Left out for an empty label", labels, True))
     return found
+
+
+def _lone_labels(rows: Sequence[Demonstration]) -> list[Problem]:
+    """Labels that only rows without a text have."""
+    read = {row.label for row in rows if row.text}
+    without = [row for row in rows if row.label and row.label not in read]
+    if not without:
+        return []
+    names = sorted({row.label for row in without})
+    are = "is no candidate, for it has" if len(names) == 1 else "are no candidates, for they have"
+    message = f"{quoted(names)} {are} no row with a text"
+    return [_problem("label_without_text", message, [row.row for row in without], False)]
 
 
 def _rename(rows: list[Demonstration], names: Mapping[str, str]) -> tuple[list[Demonstration], list[Problem]]:

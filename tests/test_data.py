@@ -264,8 +264,13 @@ def test_excluded_rows_are_gone_with_labels_of_their_own() -> None:
     assert pool.labels == ("card", "transfer")
 
 
-def test_a_label_whose_only_text_is_empty_stays_a_candidate() -> None:
-    assert build(*PLAIN, ("", "oos")).labels == ("card", "oos", "transfer")
+def test_a_label_without_a_text_is_no_candidate_and_that_is_said() -> None:
+    pool = build(*PLAIN, ("", "oos"), ("", "oos"), ("", "card"))
+    assert pool.labels == ("card", "transfer")
+    problem = kinds(pool)["label_without_text"]
+    assert (problem.rows, problem.excluded) == ((len(PLAIN) + 1, len(PLAIN) + 2), False)
+    assert problem.message.startswith('"oos" is no candidate, for it has no row with a text: 2 rows')
+    assert "label_without_text" not in kinds(build(*PLAIN, ("", "card")))
 
 
 def test_na_is_a_label_like_any_other() -> None:

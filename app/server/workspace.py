@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import shutil
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -74,6 +76,8 @@ class Workspace:
         self.jobs = JobRegistry()
         self.turnstile = Turnstile()
         self.folder = Path(tempfile.mkdtemp(prefix="dbsa-app-"))
+        """For files to take away; it goes with the workspace, at the latest when the process ends."""
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.pools = pools
         self.changed = threading.Condition()
         self.runs = Runs()

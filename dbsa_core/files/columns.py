@@ -26,6 +26,11 @@ _SURE_LABEL_NAMES = frozenset(
 _LABEL_NAMES = _SURE_LABEL_NAMES | frozenset(
     {"type", "coarse", "fine", "topic", "tag", "emotion", "rating", "stars", "gold", "y", "annotation", "domain"}
 )
+_SORTING_NAMES = frozenset({"team", "queue", "department", "squad", "product", "abteilung", "équipe", "equipo"})
+_ATTRIBUTE_NAMES = frozenset(
+    {"priority", "urgency", "severity", "status", "state", "channel", "region", "country", "gender", "priorität"}
+)
+"""What is said of a text beside what it is about; of two columns that may be labels, those of the first names are."""
 _TEXT_NAMES = frozenset(
     {"text", "texts", "sentence", "utterance", "utt", "question", "query", "message", "content", "body", "review"}
     | {"document", "answer", "ticket", "request", "title", "subject", "comment", "tweet"}
@@ -214,6 +219,7 @@ def _label_score(column: _ColumnStatistics) -> float | None:
     if _why_no_label(column) is not None:
         return None
     words, score = column.words(), 0.0
+    score += 0.5 * bool(words & _SORTING_NAMES) - 0.5 * bool(words & _ATTRIBUTE_NAMES)
     if words & _LABEL_NAMES:
         score += 2 if words & _OTHER_NAMES else 4
     if column.is_called_label:

@@ -72,6 +72,22 @@ def test_mask_axes_and_names() -> None:
     assert "30 of 45 block pairs, 66.7 %" in figure.layout.title.subtitle.text
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 9, 10, 11, 29, 100, 101, 513, 20_000])
+def test_an_axis_names_blocks_that_there_are_each_once(blocks: int) -> None:
+    layout = mask_figure(BlockPattern(), blocks).layout
+    for axis in (layout.xaxis, layout.yaxis):
+        assert axis.tickvals[0] == 1
+        assert max(axis.tickvals) <= blocks
+        assert len(set(axis.tickvals)) == len(axis.tickvals) <= 11
+    assert max(layout.xaxis.tickvals) > blocks // 2
+
+
+def test_beyond_sentences_the_hover_says_which_blocks_and_no_number_of_a_colour() -> None:
+    said = heatmap(mask_figure(BlockPattern(), 200)).hovertemplate
+    assert said == "block %{y}, attending to block %{x}<extra></extra>"
+    assert "block about" in heatmap(mask_figure(BlockPattern(), 2000)).hovertemplate
+
+
 def test_chosen_and_current_blocks_are_marked() -> None:
     figure = mask_figure(BlockPattern(), 9, chosen=(0, 4, 8), current=6)
     strip = named(figure, "read by this query")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
-from dbsa_core.data import build_pool
+from dbsa_core.data import build_pool, guess_columns
 from dbsa_core.errors import DataError
 from dbsa_core.files.tables import Table, read_table
 
@@ -141,3 +142,20 @@ def test_only_workbooks_have_sheets_and_only_some_files_have_no_header(tmp_path:
     (tmp_path / "a.json").write_text('[{"text": "a"}]')
     with pytest.raises(DataError, match="holds JSON, which names its columns"):
         read_table(tmp_path / "a.json", has_header=False)
+
+
+def test_of_several_columns_of_classes_the_one_that_sorts_texts_holds_the_labels(book: Any) -> None:
+    """Not the one with the fewest values, which says how urgent they are."""
+
+    def classes(made: Any) -> None:
+        sheet = made.active
+        sheet.delete_rows(1, 9)
+        sheet.append(["priority", "team", "what they wrote"])
+        for i in range(12):
+            sheet.append(
+                [("high", "low")[i % 2], ("billing", "repairs", "orders")[i % 3], f"my lamp number {i} is broken"]
+            )
+
+    table = read_table(book(classes))
+    assert (guess_columns(table).text, guess_columns(table).label) == ("what they wrote", "team")
+    assert guess_columns(replace(table, frame=table.frame.drop(columns="team"))).label == "priority"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -366,3 +367,13 @@ def test_what_cannot_be_encoded_is_said_when_it_is_pressed(workspace: Workspace,
     with pytest.raises(CapacityError, match="Not one row fits"):
         use_data(workspace, session)
     assert use_words(workspace, workspace.session(None)) == ""
+
+
+def test_the_folder_for_files_goes_with_the_workspace(model: LanguageModel) -> None:
+    workspace = Workspace(load=lambda source: model)
+    folder = workspace.folder
+    (folder / "file.csv").write_text("a", encoding="utf-8")
+    workspace.jobs.close()
+    del workspace
+    gc.collect()
+    assert not folder.exists()
