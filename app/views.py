@@ -150,7 +150,7 @@ def _balance(pool: Pool) -> str:
     if rest:
         each = f"{rest[0]:,}" if rest[0] == rest[-1] else f"{rest[-1]:,} to {rest[0]:,}"
         tail = muted(f"{count(len(rest), 'more label')}: {count(sum(rest), 'row')} together, {each} each.")
-    return f'<h4>Rows per label</h4><div class="dbsa-bars dbsa-balance">{bars}</div>{tail}'
+    return f'<h3 class="dbsa-sub">Rows per label</h3><div class="dbsa-bars dbsa-balance">{bars}</div>{tail}'
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def summary_view(found: Classified) -> str:
     named = " · ".join(f"{number:,} {check}" for check, number in checks.most_common())
     parts = [f'<p class="dbsa-lead">{head}</p>', muted(named) if named else "", *_accuracy(found)]
     labels = found.by_label()
-    parts += ["<h4>By label</h4>", _labels(labels[:SHOWN_LABELS], labels, found)]
+    parts += ['<h3 class="dbsa-sub">By label</h3>', _labels(labels[:SHOWN_LABELS], labels, found)]
     if further := labels[SHOWN_LABELS:]:
         more = f"<summary>{count(len(further), 'more label')}</summary>{_labels(further, labels, found)}"
         parts.append(f'<details data-keep="more labels">{more}</details>')

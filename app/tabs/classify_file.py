@@ -67,7 +67,7 @@ def create_classify_file_tab(page: Page) -> None:
                 start = gr.Button("Classify all rows", variant="primary", interactive=False, elem_id="classify-file")
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-file")
         with gr.Column(scale=3, min_width=320):
-            gr.Markdown("### Progress")
+            gr.Markdown("## Progress")
             progress = gr.HTML(elem_id="file-progress")
             result = gr.File(
                 label="The file with its answers",

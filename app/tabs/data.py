@@ -55,12 +55,12 @@ def create_data_tab(page: Page) -> None:
                 )
                 rename = gr.Button("Use these names", elem_id="use-label-names")
         with gr.Column(scale=3, min_width=320):
-            gr.Markdown("### What was read")
+            gr.Markdown("## What was read")
             summary = gr.HTML(elem_id="data-summary")
-            gr.Markdown("### Problems")
+            gr.Markdown("## Problems")
             problems = gr.HTML(elem_id="data-problems")
     create_taught(page)
-    gr.Markdown("### First rows of the file")
+    gr.Markdown("## First rows of the file")
     preview = gr.HTML(elem_id="data-preview")
     shown = [text, label, summary, problems, preview, names, reading.sheet]
     page.restore(shown, lambda session: [*render_data(session), sheet_choices(session.table)])

@@ -67,7 +67,7 @@ def create_encode_tab(page: Page) -> None:
             fresh = gr.Slider(0, 32, 8, step=1, label="Similar examples added (0: the paper's method)", elem_id="fresh")
             further = further_controls()
         with gr.Column(scale=3, min_width=320):
-            gr.Markdown("### Plan")
+            gr.Markdown("## Plan")
             planned = gr.HTML(elem_id="plan")
             with gr.Row():
                 start = gr.Button("Encode", variant="primary", elem_id="encode")

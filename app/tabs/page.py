@@ -16,6 +16,7 @@ from app.server.session import Session
 from app.server.troubles import dismiss, messages, note
 from app.server.workspace import Workspace
 from app.tabs.address import FOLLOW, address_view
+from app.tabs.amends import AMENDS
 from app.tabs.header import header_view
 from app.views import message_view
 from dbsa_core.errors import Cancelled, DBSAError
@@ -58,6 +59,9 @@ CSS = """
 #messages:not(:has(.dbsa-strip)), #model-note:not(:has(p)), #ratio-note:not(:has(p)), #notice:not(:has(.dbsa-notice)) {
   display: none; }
 .gradio-container .html-container { padding: 0; }
+.gradio-container .prose h2 { font-size: 1.05rem; margin: 0.4rem 0; }
+.gradio-container footer button.show-api { display: flex; }
+.gradio-container .secondary-wrap input { padding-right: 1.7rem; text-overflow: ellipsis; }
 .dbsa table.dbsa-table, .dbsa table.dbsa-table tr { border: 0; }
 table.dbsa-table.dbsa-rows { width: 100%; }
 table.dbsa-table.dbsa-rows td, table.dbsa-table.dbsa-rows thead th { text-align: left; }
@@ -234,7 +238,7 @@ def create_page(workspace: Workspace) -> Page:
     """Header and message strip; to be called at the top of a `gr.Blocks`."""
     session_id, arrival = kept_by_page(), kept_by_page()
     address = gr.HTML(elem_id="address", js_on_load=FOLLOW)
-    header = gr.HTML(elem_id="header", js_on_load=_HOLD)
+    header = gr.HTML(elem_id="header", js_on_load=_HOLD + AMENDS)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
     pulse, tabs = gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs")
     page = Page(workspace, session_id, arrival, address, header, strip, pulse, tabs)

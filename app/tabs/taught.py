@@ -42,7 +42,7 @@ CSS = """
 
 def create_taught(page: Page) -> None:
     with gr.Column(visible=False) as section:
-        gr.Markdown("### Rows that you taught")
+        gr.Markdown("## Rows that you taught")
         listed = gr.HTML(elem_id="taught", js_on_load=_PRESSED + BEHAVIOUR)
         with gr.Row():
             make = gr.Button("The file with these rows, as CSV", size="sm", scale=0, min_width=260, elem_id="make-file")

@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 import openpyxl
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.server.example import Example
@@ -896,3 +897,57 @@ def test_a_saved_pool_is_loaded_and_deleted(page: Page) -> None:
     page.get_by_role("button", name='Delete "Support, as it came" from the disk').click()
     expect(page.locator("#kept-said")).to_contain_text("was deleted", timeout=SOON)
     expect(page.locator("#saved-pools input")).not_to_have_value(re.compile("Support, as it came"))
+
+
+RULES = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
+"""One that axe-core has, and does not apply by itself."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page, url: str, scheme: str) -> None:
+    page.goto(f"{url}?__theme={scheme}")
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    axe, found = Axe(), []
+    for tab, there in (
+        ("Ask", "#answer"),
+        ("Data", "#data-summary"),
+        ("Encode", "#plan"),
+        ("Classify a file", "#queries-file"),
+    ):
+        open_tab(page, tab)
+        expect(page.locator(there)).to_be_visible(timeout=SOON)
+        if tab == "Encode":
+            page.locator("#kept button").first.click()
+            expect(page.locator("#plan-mask .js-plotly-plot[role=figure]")).to_be_visible(timeout=SOON)
+        if there in ("#data-summary", "#queries-file"):
+            expect(page.locator(".upload-container:visible, .upload-container button:visible").first).to_be_visible()
+            page.wait_for_function(
+                "[...document.querySelectorAll('button.upload-container')].every(one =>"
+                " one.getAttribute('aria-label').includes('Drop'))"
+            )
+        faults = axe.run(page, options=RULES).response["violations"]
+        found += [(tab, fault["id"], fault["nodes"][0]["html"]) for fault in faults if fault["impact"] != "minor"]
+    assert found == []
+
+
+def test_arrow_keys_go_from_tab_to_tab_and_figures_say_what_they_show(page: Page) -> None:
+    page.get_by_role("tab", name="Ask", exact=True).focus()
+    for key, name in (
+        ("ArrowRight", "Data"),
+        ("ArrowRight", "Encode"),
+        ("End", "Classify a file"),
+        ("ArrowRight", "Ask"),
+    ):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name=name, exact=True)).to_be_focused()
+    open_tab(page, "Encode")
+    figure = page.get_by_role("figure", name=re.compile(r"Which block sees which\. .* block pairs"))
+    expect(figure).to_be_visible(timeout=ENCODED)
+    figure.focus()
+    expect(figure).to_be_focused()
+
+
+def test_on_a_narrow_screen_the_link_for_programs_is_there(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    expect(page.get_by_role("button", name=re.compile("Use via API"))).to_be_visible()
