@@ -14,6 +14,7 @@ from typing import Any
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import DataError, DBSAError
+from dbsa_core.folders import replacing
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
@@ -23,7 +24,7 @@ from dbsa_core.speed import measured_speed
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage1.memory import arena_for, forms_to_load, in_forms
 from dbsa_core.store import KeyForm
-from dbsa_core.store.disk import as_identity, replacing, saved_pool, write_blocks
+from dbsa_core.store.disk import as_identity, saved_pool, write_blocks
 from dbsa_core.task import Task
 
 FORMAT = 1

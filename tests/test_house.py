@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "background": "",
     # Files to demonstrations.
     "intervals": "",
+    "folders": "",
     "files.encodings": "",
     "files.layout": "",
     "files.spreadsheet": "",
@@ -74,7 +75,7 @@ MAY_IMPORT = {
     "model.language_model": "errors devices attention model.hook model.rope model.loading",
     # Plug-ins that know no model.
     "retrieve": "errors",
-    "store": "errors",
+    "store": "errors folders",
     # Stage 1, stage 2.
     "timing": "devices",
     "stage1.memory": "errors devices once model.language_model store",
@@ -110,8 +111,8 @@ MAY_IMPORT = {
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": (
-        "errors blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup speed task "
-        "planning"
+        "errors folders blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup speed "
+        "task planning"
     ),
     "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
@@ -129,6 +130,8 @@ WITHOUT_TORCH = [
         "errors",
         "interrupt",
         "background",
+        "folders",
+        "intervals",
         "example",
         "files.tables",
         "data",

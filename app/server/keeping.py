@@ -25,9 +25,9 @@ from app.server.workspace import Workspace
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, DBSAError, SettingsError
 from dbsa_core.files.tables import Table
+from dbsa_core.folders import replacing
 from dbsa_core.interrupt import interruptible
 from dbsa_core.settings import EncodeSettings, QuerySettings
-from dbsa_core.store.disk import replacing
 
 if TYPE_CHECKING:
     from dbsa_core import Setup

@@ -8,10 +8,7 @@ last, so a folder without one holds nothing; it never holds a pickle.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dbsa_core.errors import DataError
+from dbsa_core.folders import replacing
 from dbsa_core.store import BlockKV, KeyForm
 
 if TYPE_CHECKING:
@@ -68,21 +66,6 @@ def write_blocks(
             "seconds": seconds,
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder beside it to write into, which takes its place at the end; where that is not reached, nothing is
-    changed and nothing is left."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
-    try:
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def saved_pool(folder: Path, identity: dict[str, Any], blocks: int) -> SavedPool | None:
@@ -135,4 +118,4 @@ def as_identity(**parts: Any) -> dict[str, Any]:
     return {name: asdict(part) if hasattr(part, "__dataclass_fields__") else part for name, part in parts.items()}
 
 
-__all__ = ["FORMAT", "MANIFEST", "SavedPool", "as_identity", "replacing", "saved_pool", "write_blocks"]
+__all__ = ["FORMAT", "MANIFEST", "SavedPool", "as_identity", "saved_pool", "write_blocks"]
