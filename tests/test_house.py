@@ -111,8 +111,8 @@ MAY_IMPORT = {
     "speed": "devices data prompt blocks model.language_model stage1.encoding",
     "planning": "errors devices prompt blocks store model.language_model settings speed task",
     "saved": (
-        "errors folders blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup speed "
-        "task planning"
+        "errors folders blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup "
+        "speed task planning"
     ),
     "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
