@@ -72,6 +72,11 @@ def view(name: str, *parts: str) -> str:
     return f'<div class="dbsa dbsa-{name}">{"".join(parts)}</div>'
 
 
+def breakable(text: str) -> str:
+    """Escaped; a line may end behind an underscore."""
+    return escape(text).replace("_", "_<wbr>")
+
+
 def muted(text: str) -> str:
     """A paragraph of plain text beside the main thing."""
     return f'<p class="dbsa-muted">{escape(text)}</p>'

@@ -15,6 +15,8 @@ from dbsa_core.stage2.label_scores import LabelScores
 
 UNSURE, NO_LABEL, AS_TAUGHT, NO_ANSWER = "Unsure", "May fit no label", "As you taught", "No answer"
 """What is to be said of an answer, at most one of them."""
+NO_TEXT = "The cell is empty."
+"""The problem of a row without a text."""
 NEED_A_LOOK = frozenset({UNSURE, NO_LABEL, NO_ANSWER})
 """Those that a person should look at."""
 

@@ -315,8 +315,8 @@ FAULTS = (
     Fault(
         "what is taught meanwhile is not read",
         "app/server/classifying.py",
-        "if setup is not fitted[0][0]:",
-        "if False:",
+        "(now := with_lessons(session, pool.setup)) is not read:",
+        "False:",
         "app/server/classifying",
     ),
     Fault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from app.ask.shown import ShownLabel, ShownMethod
+from app.views import breakable
 from app.words import whole_percent
 from dbsa_core.prediction import NEED_A_LOOK
 
@@ -15,7 +16,7 @@ LONG_LABEL = 22
 def label_view(method: ShownMethod, kind: str = "") -> str:
     """Large, and smaller where it is long; a name may break behind an underscore."""
     kind += " dbsa-long" if len(method.label) > LONG_LABEL else ""
-    return f'<p class="dbsa-label{kind}">{escape(method.label).replace("_", "_<wbr>")}{_tag(method)}</p>'
+    return f'<p class="dbsa-label{kind}">{breakable(method.label)}{_tag(method)}</p>'
 
 
 def _tag(method: ShownMethod) -> str:

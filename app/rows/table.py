@@ -11,7 +11,7 @@ from html import escape
 from app.ask.label import check_tag
 from app.rows.look import ROWS_A_PAGE, Look, look_button
 from app.server.batch import Classified, RowAnswer
-from app.views import muted, view
+from app.views import breakable, muted, view
 from app.words import whole_percent
 from dbsa_core.files.tables import shortened
 
@@ -132,20 +132,15 @@ def _row(found: Classified, answer: RowAnswer, place: int, own: Sequence[str]) -
     for name in own:
         cell = table.frame[name].iat[place]
         length = CELL_LENGTH if name == found.rows.column else OTHER_LENGTH
-        yield f'<td class="{_kind(name, found)}">{_breakable(shortened(cell or "", length))}</td>'
+        yield f'<td class="{_kind(name, found)}">{breakable(shortened(cell or "", length))}</td>'
     gold = found.rows.gold[place] if found.rows.gold else ""
     wrong = bool(gold) and answer.label != gold
-    right = f'<p class="dbsa-muted">right: {_breakable(gold)}</p>' if wrong else ""
+    right = f'<p class="dbsa-muted">right: {breakable(gold)}</p>' if wrong else ""
     yield f'<td class="dbsa-ours{" dbsa-wrong" if wrong else ""}">{_label(found, answer, place)}{right}</td>'
     probability = "" if answer.probability is None else whole_percent(answer.probability)
     yield f'<td class="dbsa-ours">{check_tag(answer.check or "")}{muted(answer.problem) if answer.problem else ""}</td>'
     yield f'<td class="dbsa-ours dbsa-number">{probability}</td>'
-    yield f'<td class="dbsa-ours dbsa-next-label">{_breakable(answer.runner_up or "")}</td>'
-
-
-def _breakable(text: str) -> str:
-    """Escaped; a line may end behind an underscore."""
-    return escape(text).replace("_", "_<wbr>")
+    yield f'<td class="dbsa-ours dbsa-next-label">{breakable(answer.runner_up or "")}</td>'
 
 
 def _label(found: Classified, answer: RowAnswer, place: int) -> str:
@@ -158,6 +153,6 @@ def _label(found: Classified, answer: RowAnswer, place: int) -> str:
         'placeholder="Right label, or a new one" data-enter="submit">'
     )
     form = f'<div>{field}<button type="button" data-event="submit">Teach</button></div>'
-    shown = _breakable(answer.label or "choose")
+    shown = breakable(answer.label or "choose")
     about = f'class="dbsa-fix" data-keep="row {place}" data-row="{place}"'
     return f"<details {about}><summary>{shown}</summary>{form}</details>"

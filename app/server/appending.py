@@ -84,23 +84,16 @@ def append_file(workspace: Workspace, session: Session, table: Table) -> Job:
     if found is None or data is None or not found.pool.complete:
         raise DataError("There is no complete pool to append to yet. Press Encode first, and append when it is ready.")
     whole, rows = joined(data, table)
-    lessons, settings = session.taught, session.settings
+    lessons = session.taught
 
     def work(job: Job) -> Appended:
-        base = found.setup
-        task = base.task.extended(rows)
-        before = base.encoded_pool()
-        longest = base.plan.longest_row
-        first = len(base.task.pool)
-        fitting = [
-            row for row in range(first, len(task.pool)) if base.plan.cuts_long_rows or len(task.row_ids[row]) <= longest
-        ]
+        longer, before, longest = found.setup.extended(rows), found.pool, found.setup.plan.longest_row
+        task = longer.task
+        fitting = [row for row in range(len(data.pool), len(task.pool)) if row not in longer.not_beside]
         why = f"longer than the {longest:,} tokens that a row may take here" if len(fitting) < len(rows) else ""
-        done, stopped = _in_steps(workspace, job, base, task, fitting)
+        done, stopped = _in_steps(workspace, job, longer, fitting)
         pool = done.encoded_pool()
         added = len(pool.blocks) - len(before.blocks)
-        if done.task is not task:  # not one block fitted; the rows are searched all the same
-            done = replace(done, task=task)
         known = replace(whole, pool=replace(task.pool, problems=whole.pool.problems))
         with session.lock:
             if session.data is not data:
@@ -108,7 +101,6 @@ def append_file(workspace: Workspace, session: Session, table: Table) -> Job:
             session.data, session.table = known, known.table
             session._task = (task.model, known.pool, task.template), task
             put_in_force(session, Encoded(done, known, found.settings))
-            session.settings = settings
             session.set_taught(lessons)
         make_room(workspace, session)
         workspace.announce()
@@ -117,8 +109,8 @@ def append_file(workspace: Workspace, session: Session, table: Table) -> Job:
     return workspace.submit(session, "encode", work)
 
 
-def _in_steps(workspace: Workspace, job: Job, base: Setup, task: object, rows: list[int]) -> tuple[Setup, str]:
-    """The setup with as many of the rows as could be encoded, and what stopped that."""
+def _in_steps(workspace: Workspace, job: Job, base: Setup, rows: list[int]) -> tuple[Setup, str]:
+    """The setup with as many of those of its rows as could be encoded, and what stopped that."""
     from dbsa_core import append
     from dbsa_core.devices import policy_for
 
@@ -141,7 +133,7 @@ def _in_steps(workspace: Workspace, job: Job, base: Setup, task: object, rows: l
             break
         try:
             with interruptible(job.cancelled):
-                grown = append(grown, chunk, task=task)  # type: ignore[arg-type]
+                grown = append(grown, chunk)
         except CapacityError as error:
             why = str(error)
             break

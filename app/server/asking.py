@@ -17,7 +17,7 @@ from app.server.jobs import Job
 from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.teaching import settle, with_lessons
 from app.server.workspace import Workspace
-from dbsa_core.errors import Cancelled, DataError
+from dbsa_core.errors import DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled
 from dbsa_core.prediction import Prediction
 
@@ -70,13 +70,7 @@ def classify_text(
     if wait:  # here, so that no other query waits for this one's pool
         workspace.task(session)
         wait_until_ready(workspace, session)
-    job = begin_query(workspace, session, query, compare=compare)
-    job.wait()
-    if job.state == "stopped":
-        raise Cancelled("Stopped.")
-    if job.state == "failed":
-        raise job.error(job.message)
-    answer: Answer = job.result
+    answer: Answer = begin_query(workspace, session, query, compare=compare).outcome()
     return answer
 
 

@@ -18,14 +18,13 @@ from dbsa_core.errors import Cancelled, DBSAError
 from dbsa_core.files.tables import Table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.intervals import wilson_interval
-from dbsa_core.prediction import ANSWER_COLUMNS, AS_TAUGHT, NEED_A_LOOK, Prediction, no_answer
+from dbsa_core.prediction import ANSWER_COLUMNS, AS_TAUGHT, NEED_A_LOOK, NO_TEXT, Prediction, no_answer
 
 if TYPE_CHECKING:
     from dbsa_core.data import Pool
     from dbsa_core.methods import Method
 
 NOT_REACHED = "Not reached: the classification was stopped before this row."
-NO_TEXT = "The cell is empty."
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dbsa_core as dbsa
 from app.server.asking import wait_until_ready
 from app.server.batch import Classified, Rows, classify_rows
-from app.server.handing_back import hand_back, left_behind
+from app.server.handing_back import hand_back
 from app.server.jobs import Job
 from app.server.session import Data, Encoded, Session
 from app.server.teaching import teach, with_lessons
@@ -44,20 +44,19 @@ def classify_the_file(
     texts = read_queries(table, text_column)
     pool = wait_until_ready(workspace, session)
     settings, name = session.query_settings, session.method_name()
-    made = dbsa.make_method(name, settings).fit(with_lessons(session, pool.setup))
+    read = with_lessons(session, pool.setup)
+    fitted = dbsa.make_method(name, settings).fit(read)
     gold = gold_labels(table, label_column, pool.data) if label_column else []
     rows = Rows(table, text_column or guess_text_column(table) or "", texts, label_column, gold)
-    found = Classified(rows, pool.data.pool, _used(session, pool, made, settings))
-    fitted = [(with_lessons(session, pool.setup), made)]
+    found = Classified(rows, pool.data.pool, _used(session, pool, fitted, settings))
 
     def method() -> Method:
         """Fitted to what is taught by now, as long as the session's data are those."""
-        if session.has_data(pool.setup.task.pool):
-            setup = with_lessons(session, pool.setup)
-            if setup is not fitted[0][0]:
-                fitted[0] = setup, dbsa.make_method(name, settings).fit(setup)
-                found.used["taught_rows"] = len(session.taught)
-        return fitted[0][1]
+        nonlocal read, fitted
+        if session.has_data(pool.setup.task.pool) and (now := with_lessons(session, pool.setup)) is not read:
+            read, fitted = now, dbsa.make_method(name, settings).fit(now)
+            found.used["taught_rows"] = len(session.taught)
+        return fitted
 
     def work(job: Job) -> Classified:
         job.report(found)
@@ -80,8 +79,8 @@ def write(workspace: Workspace, found: Classified, *, spreadsheet_safe: bool) ->
     while written is not found.corrected:  # a label may be taught meanwhile
         written = found.corrected
         try:
-            files = hand_back(found, workspace.folder, spreadsheet_safe=spreadsheet_safe)
-            found.files, found.left_behind, found.unwritten = files, left_behind(found, files[0]), ""
+            found.files, found.left_behind = hand_back(found, workspace.folder, spreadsheet_safe=spreadsheet_safe)
+            found.unwritten = ""
         except DBSAError as error:
             found.files, found.unwritten = [], str(error)
 
@@ -127,9 +126,12 @@ def guess_gold_column(table: Table, text_column: str | None, data: Data | None) 
         return None
     known, found = set(data.pool.labels), []
     for name in map(str, table.frame.columns):
-        if name == text_column or _cells(table, name) is None:
+        if name == text_column:
             continue
-        filled = [label for label in gold_labels(table, name, data) if label]
+        try:
+            filled = [label for label in gold_labels(table, name, data) if label]
+        except DataError:  # lists or objects
+            continue
         if filled and 10 * sum(label in known for label in filled) >= 9 * len(filled):
             found.append((name == data.label_column, len(filled), name))
     return max(found)[2] if found else None

@@ -23,8 +23,9 @@ from dbsa_core.files.tables import Table
 from dbsa_core.prediction import COLUMN_MEANINGS, NO_ANSWER
 
 
-def hand_back(found: Classified, folder: Path, *, spreadsheet_safe: bool = False) -> list[Path]:
-    """Write the file with its answers into a folder of its own in `folder`; the first path is the file.
+def hand_back(found: Classified, folder: Path, *, spreadsheet_safe: bool = False) -> tuple[list[Path], list[str]]:
+    """Write the file with its answers into a folder of its own in `folder`; the first path is the file. The second list
+    is what the user's workbook holds and this one does not.
 
     Cells are as they came. With `spreadsheet_safe` none of them is a formula: in text by an apostrophe before it
     (`dbsa_core.files.spreadsheet`), in a workbook as a text. Raises `DataError` where it cannot be written.
@@ -36,7 +37,7 @@ def hand_back(found: Classified, folder: Path, *, spreadsheet_safe: bool = False
             content = annotate(table, names, rows, _sheets(about), formulas=not spreadsheet_safe)
             path = _place(table, folder, "classified", ".xlsx")
             path.write_bytes(content)
-            return [path]
+            return [path], not_carried_over(table, content)
         frame = table.frame.reset_index(drop=True)
         for place, name in enumerate(names):
             frame[name] = [row[place] for row in rows]
@@ -48,7 +49,7 @@ def hand_back(found: Classified, folder: Path, *, spreadsheet_safe: bool = False
             f"The file with the answers cannot be written ({error.strerror or error}). The answers are kept: make room "
             "on the server's disk, then correct a row or classify again."
         ) from error
-    return [path, beside]
+    return [path, beside], []
 
 
 def write_text(frame: pd.DataFrame, table: Table, folder: Path, what: str, *, spreadsheet_safe: bool = False) -> Path:
@@ -60,11 +61,6 @@ def write_text(frame: pd.DataFrame, table: Table, folder: Path, what: str, *, sp
     # The byte order mark lets spreadsheets read the file as UTF-8.
     frame.to_csv(path, sep=delimiter, index=False, encoding="utf-8-sig")
     return path
-
-
-def left_behind(found: Classified, written: Path) -> list[str]:
-    """What the user's workbook holds and the one that was handed back does not."""
-    return not_carried_over(found.rows.table, written.read_bytes()) if found.rows.table.workbook is not None else []
 
 
 def _place(table: Table, folder: Path, what: str, suffix: str) -> Path:

@@ -97,6 +97,15 @@ class Job:
         """Whether it came to its end within `seconds`."""
         return self._finished.wait(seconds)
 
+    def outcome(self) -> Any:
+        """Its result, once it is done. Raises the error that it failed with, and `Cancelled` where it was stopped."""
+        self.wait()
+        if self.state == "stopped":
+            raise Cancelled("Stopped.")
+        if self.state == "failed":
+            raise self.error(self.message)
+        return self.result
+
     def finish(self, state: State, message: str = "", result: Any = None, error: type[DBSAError] = DBSAError) -> None:
         """Come to the end; what comes after the first one is not heard."""
         with self._lock:

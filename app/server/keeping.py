@@ -72,6 +72,11 @@ def kept_pools(workspace: Workspace) -> list[Kept]:
     return sorted(found, key=lambda kept: kept.saved, reverse=True)
 
 
+def last_kept(workspace: Workspace) -> Kept | None:
+    """The one that was saved last."""
+    return next(iter(kept_pools(workspace)), None)
+
+
 def save_pool_as(workspace: Workspace, session: Session, name: str) -> Job:
     """Save what the session's queries read, its file, its settings and what was taught, in the background.
 

@@ -208,6 +208,10 @@ class Session:
         """Rows that were taught beside those of its data, in their order."""
         return self.lessons.get(self.data.pool.fingerprint, ()) if self.data is not None else ()
 
+    def with_taught(self, labels: Sequence[str]) -> list[str]:
+        """Those labels, and behind them the ones of what was taught."""
+        return list(dict.fromkeys([*labels, *(lesson.label for lesson in self.taught)]))
+
     def set_taught(self, lessons: Sequence[Demonstration]) -> None:
         """Make these all that was taught beside its data."""
         if self.data is not None:

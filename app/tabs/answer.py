@@ -32,7 +32,7 @@ from app.server.comparing import (
 from app.server.encoding import PoolState, pool_state
 from app.server.in_force import outdated
 from app.server.jobs import Job
-from app.server.keeping import kept_pools
+from app.server.keeping import last_kept
 from app.server.session import Answer, Encoded, Session
 from app.server.workspace import LANES, Workspace
 from app.tabs.header import encoding_place
@@ -91,7 +91,7 @@ def _labels(session: Session) -> Sequence[str] | None:
         return None
     scores = answer.prediction.scores if answer is not None else None
     known = data.pool.labels if scores is None else [scores.labels[index] for index in scores.ranked()]
-    return list(dict.fromkeys([*known, *(lesson.label for lesson in session.taught)]))
+    return session.with_taught(known)
 
 
 def _nothing_asked(workspace: Workspace, session: Session) -> str:
@@ -200,7 +200,7 @@ def notice_of(workspace: Workspace, session: Session) -> str:
         told = job is not None and (job.progress is not None or workspace.loaded(session.model_source) is None)
         text += f" Now: {doing}." if told else ""
         buttons = [("retry", "Classify it here"), ("upload", "Use your own file")]
-        if last := next(iter(kept_pools(workspace)), None):
+        if last := last_kept(workspace):
             buttons.append(("select", f'Open "{last.name}"'))
         return notice_view(text, *buttons, strong="Recorded example")
     provisional = session.answer is not None and session.answer.provisional

@@ -15,7 +15,7 @@ from app.server.asking import ask_again, classify_text
 from app.server.comparing import choose, compare_with, measure
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
-from app.server.keeping import kept_pools
+from app.server.keeping import last_kept
 from app.server.session import Session
 from app.server.teaching import teach
 from app.server.troubles import QUERY, SETTINGS
@@ -114,7 +114,7 @@ def create_ask_tab(page: Page) -> None:
         return [_query(workspace, session), *render(session, unfolded)]
 
     def open_last(session: Session) -> Sequence[Any]:
-        last = next(iter(kept_pools(workspace)), None)
+        last = last_kept(workspace)
         take_saved(workspace, session, last.name if last is not None else None)
         return []
 

@@ -231,11 +231,6 @@ def render_found(workspace: Workspace, session: Session, look: Look, drawn: str)
 def render_table(workspace: Workspace, session: Session, look: Look, drawn: str) -> list[Any]:
     """The rows of that look, what tells them from others, and the look; rows that are `drawn` are left as they are."""
     found = classified(workspace, session)
-    shown = rows_view(found, look, _labels(found, session)) if found is not None else ""
+    shown = rows_view(found, look, session.with_taught(found.pool.labels)) if found is not None else ""
     now = str(hash(shown))
     return [gr.skip() if now == drawn else shown, now, look.written]
-
-
-def _labels(found: Classified, session: Session) -> list[str]:
-    """Those to choose from: of the data, and what was taught beside them."""
-    return list(dict.fromkeys([*found.pool.labels, *(lesson.label for lesson in session.taught)]))

@@ -195,12 +195,13 @@ def _results(workspace: Workspace, session: Session) -> list[Any]:
         waiting = '<p class="dbsa dbsa-muted">The plan follows as soon as the model is loaded.</p>'
         return [waiting, "", None, "", *render_live(workspace, session, plannable=False)]
     state = pool_state(workspace, session)
+    there = state.encoded if state.kind == "ready" else None
     try:  # what was appended to a pool that is ready stands in no plan of today's
-        plan = _in_force(state).setup.plan if state.kind == "ready" else workspace.plan(session)
+        plan = there.setup.plan if there is not None else workspace.plan(session)
     except DBSAError as error:
         why = f'<p class="dbsa"><strong>Nothing can be encoded like this.</strong> {escape(str(error))}</p>'
         return [why, "", None, "", *render_live(workspace, session, plannable=False)]
-    blocks = len(_in_force(state).pool.blocks) if state.kind == "ready" else len(plan.blocks)
+    blocks = len(there.pool.blocks if there is not None else plan.blocks)
     words = escape(mask_words(plan.pattern, blocks))
     return [
         plan_view(plan),
@@ -209,11 +210,6 @@ def _results(workspace: Workspace, session: Session) -> list[Any]:
         f'<p class="dbsa dbsa-muted">{words}</p>',
         *render_live(workspace, session),
     ]
-
-
-def _in_force(state: PoolState) -> Encoded:
-    assert state.encoded is not None
-    return state.encoded
 
 
 def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan, blocks: int) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 
 from app.server.appending import Appended, append_file
-from app.server.jobs import Job
 from app.server.keeping import Kept, delete_pool, kept_pools, load_pool_of, save_pool_as
 from app.server.session import Session
 from app.server.troubles import SETTINGS
@@ -20,7 +19,7 @@ from app.tabs.data import ACCEPTED
 from app.tabs.page import Page
 from app.views import muted, size_words
 from app.words import count, out_of
-from dbsa_core.errors import Cancelled, DataError
+from dbsa_core.errors import DataError
 from dbsa_core.files.tables import read_table
 
 
@@ -42,7 +41,7 @@ def create_kept(page: Page) -> None:
     shown = [name, saved, sure, said]
 
     def keep(session: Session, name: str) -> Sequence[Any]:
-        done = finished(save_pool_as(workspace, session, name))
+        done = save_pool_as(workspace, session, name).outcome()
         return render(session, f'Saved as "{done.name}": {described(done)}.', chosen=done.name)
 
     def take(session: Session, which: str | None) -> Sequence[Any]:
@@ -59,7 +58,7 @@ def create_kept(page: Page) -> None:
     def append(session: Session, path: str | None) -> Sequence[Any]:
         if path is None:
             return [gr.skip(), gr.skip()]
-        done: Appended = finished(append_file(workspace, session, read_table(path)))
+        done: Appended = append_file(workspace, session, read_table(path)).outcome()
         return [muted(appended_words(done)), None]
 
     def render(session: Session, words: str = "", chosen: str | None = None) -> list[Any]:
@@ -84,18 +83,8 @@ def take_saved(workspace: Workspace, session: Session, which: str | None) -> Kep
     """Load a saved pool, and return when it is there."""
     if not which:
         raise DataError("There is no saved pool to load; save one first, or choose one from the list.")
-    found: Kept = finished(load_pool_of(workspace, session, which))
+    found: Kept = load_pool_of(workspace, session, which).outcome()
     return found
-
-
-def finished(job: Job) -> Any:
-    """What a job came to; its error where it failed."""
-    job.wait()
-    if job.state == "failed":
-        raise job.error(job.message)
-    if job.state == "stopped":
-        raise Cancelled(job.message or "Stopped.")
-    return job.result
 
 
 def described(pool: Kept) -> str:

@@ -35,6 +35,7 @@ from dbsa_core.files.spreadsheet import safe_row
 from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
+from dbsa_core.prediction import NO_TEXT
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
 from dbsa_core.task import Task
@@ -215,7 +216,7 @@ def _answers(queries: Queries, methods: Sequence[Method], console: Console) -> I
 
 def _answer(method: Method, text: str, row: int | None, console: Console) -> Answer:
     if not text:
-        return Answer(method.name, text, None, "The cell is empty.", row)
+        return Answer(method.name, text, None, NO_TEXT, row)
     try:
         return Answer(method.name, text, method.predict(text), row=row)
     except QueryError as error:

@@ -11,10 +11,10 @@ import pytest
 from app.rows.look import ROWS_A_PAGE, Look
 from app.rows.summary import SHOWN_LABELS, summary_view
 from app.rows.table import OWN_COLUMNS, rows_view
-from app.server.batch import NO_TEXT, Classified, RowAnswer, Rows
+from app.server.batch import Classified, RowAnswer, Rows
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.files.tables import Table
-from dbsa_core.prediction import AS_TAUGHT, NO_LABEL, UNSURE
+from dbsa_core.prediction import AS_TAUGHT, NO_LABEL, NO_TEXT, UNSURE
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 
 LABELS = ("refund", "delivery", IMAGE)

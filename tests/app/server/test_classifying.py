@@ -11,7 +11,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from app.server.batch import NO_TEXT, NOT_REACHED, Classified, RowAnswer
+from app.server.batch import NOT_REACHED, Classified, RowAnswer
 from app.server.classifying import (
     classified,
     classify_the_file,
@@ -29,7 +29,7 @@ from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import read_table
 from dbsa_core.methods.base import Method
-from dbsa_core.prediction import ANSWER_COLUMNS
+from dbsa_core.prediction import ANSWER_COLUMNS, NO_TEXT
 from tests.app.pages import text_of
 from tests.app.server.pools import ROWS, SOON, encoded, write_csv
 
