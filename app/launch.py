@@ -29,6 +29,7 @@ from app.tabs.encode import create_encode_tab
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
+from app.tabs.programs import CSS as PROGRAMS_CSS
 from app.tabs.taught import CSS as TAUGHT_CSS
 from app.theme import CSS, make_theme
 from dbsa_core.model.embedded import default_cache_folder
@@ -86,12 +87,12 @@ def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS,
+        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,
         "max_file_size": MAX_UPLOAD,
-        "footer_links": ["api"],
+        "footer_links": [],
     }
 
 

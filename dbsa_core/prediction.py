@@ -31,6 +31,30 @@ COLUMN_MEANINGS = {
     f"probability lies outside the labels; {AS_TAUGHT}: a person gave the label; {NO_ANSWER}: see problem",
     "problem": "why there is no answer",
 }
+FIELD_MEANINGS = {
+    "query": "the text",
+    "method": "which method answered",
+    "label": COLUMN_MEANINGS["label"],
+    "probability": "of the label, among the candidate labels; null for greedy decoding, which knows none",
+    **{name: COLUMN_MEANINGS[name] for name in ("probability_low", "probability_high", "margin")},
+    "probabilities": "of each candidate label, best first; an estimate for unscored_labels; empty for greedy decoding",
+    "probability_intervals": "[least, greatest] of each label; empty where every label was scored",
+    "unscored_labels": "labels that were not scored one by one, since they cannot be the answer",
+    "outside_mass": "[least, greatest] probability of all that is no candidate label",
+    "may_fit_no_label": "whether more than half of the model's probability lies outside the labels",
+    "check": COLUMN_MEANINGS["check"].rpartition("; ")[0] + '; or "" where there is nothing to be said',
+    "block_ids": "the blocks that were read, from 0, in the order of the context",
+    "fresh_rows": "rows encoded with the query: indices into the encoded rows, from 0",
+    "equal_rows": "rows of the same text, but for case: indices into the encoded rows, from 0",
+    "taught": "whether a person gave the label for this very text",
+    "context_tokens": "tokens that the label's first token attends to",
+    "example_tokens": "tokens of the rows that were encoded with the query",
+    "decoding": "how the labels were scored: one_pass, best_first or greedy",
+    "cold": "whether this was the model's first query of its kind, which may be slower",
+    "notes": "what else is to be said, in sentences",
+    "seconds": "by phase, and in total",
+}
+"""What `Prediction.as_json` holds."""
 ANSWER_COLUMNS = tuple(COLUMN_MEANINGS)
 """What a table of answers holds of each; `Prediction.answer` and `no_answer` give the values."""
 
@@ -168,13 +192,10 @@ class Prediction:
         return (self.label, *numbers, self.runner_up, self.check or None, None)
 
     def as_json(self) -> dict[str, Any]:
-        """One object of plain values.
+        """One object of plain values: the fields of `FIELD_MEANINGS`.
 
-        Blocks and rows are numbered from 0: `block_ids` by `Block.id`, `fresh_rows` and `equal_rows` as indices into
-        `Pool.demonstrations`, whose `row` is the row in the file. `probability_low` and `probability_high` are equal
-        where every label was scored; else `probability_intervals` has both for each label. `outside_mass` is the least
-        and the greatest probability of all that is no candidate. With greedy decoding there is no probability over
-        candidates: these are null, and `probabilities` is empty.
+        Blocks are numbered by `Block.id`; rows are indices into `Pool.demonstrations`, whose `row` is the row in the
+        file.
         """
         low, high = self.interval or (None, None)
         scores, intervals = self.scores, {}
@@ -190,6 +211,7 @@ class Prediction:
             "margin": self.margin,
             "probabilities": self.probabilities,
             "probability_intervals": intervals,
+            "unscored_labels": [self.labels[index] for index in scores.unscored],
             "outside_mass": list(scores.outside_mass),
             "may_fit_no_label": self.may_fit_no_label,
             "check": self.check,

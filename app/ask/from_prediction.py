@@ -115,7 +115,7 @@ def _read(prediction: Prediction, setup: Setup) -> Iterator[int]:
 def _meaning(prediction: Prediction) -> str:
     """What the probabilities are, in one line."""
     scores = prediction.scores
-    total, left = len(scores.labels), int((~np.isfinite(scores.log_probs)).sum())
+    total, left = len(scores.labels), len(scores.unscored)
     if scores.way == "greedy":
         others = f"{left:,} candidate labels were" if left > 1 else "candidate label was"
         parts = [f"The other {others} not scored."] if left else []

@@ -132,9 +132,10 @@ def attention_sentence(attention: ShownAttention, sinks: int) -> str:
         return "Apart from what every query reads, there is no block."
     best = max(retrieved, key=lambda index: mean[index])
     layer, head = np.unravel_index(int(attention.mass[:, :, best].argmax()), attention.mass.shape[:2])
-    name = attention.names[best].capitalize()
+    most = percent(float(attention.mass[layer, head, best]))
     return (
-        f"{name} got {percent(float(mean[best]))} of the attention, most of it in layer {layer + 1}, head {head + 1}."
+        f"{attention.names[best].capitalize()} got {percent(float(mean[best]))} of the attention; the head that looked "
+        f"at it most, head {head + 1} of layer {layer + 1}, gave it {most}."
     )
 
 

@@ -1,6 +1,7 @@
 """The endpoints for programs: the same work as the tabs', with plain values in and out.
 
-Knows nothing about the page. Each client has a session of its own, with the bundled example in it from the start.
+Knows nothing about the page; `app.tabs.programs` says what each takes and answers.
+Each client has a session of its own, with the bundled example in it from the start.
 """
 
 # No `from __future__ import annotations`: Gradio reads the return types themselves.
@@ -15,6 +16,7 @@ from app.server.session import Session
 from app.server.stamps import stamp
 from app.server.teaching import teach
 from app.server.workspace import Workspace
+from app.tabs.programs import ENDPOINTS, PUT_ADDRESS, programs_view
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
 from dbsa_core.settings import EncodeSettings, QuerySettings
@@ -32,7 +34,6 @@ def create_api(workspace: Workspace) -> None:
         window: int = 2,
         sink_blocks: int = 1,
     ) -> dict:
-        """Set how the data are encoded, and say what that will cost. None leaves a number to the app."""
         with told():
             session = session_of(request)
             session.settings = EncodeSettings(pool_tokens, block_size, window, sink_blocks)
@@ -49,7 +50,6 @@ def create_api(workspace: Workspace) -> None:
             }
 
     def encode(request: gr.Request) -> dict:
-        """Start encoding after the plan, or go on where that was stopped; ask `status` how it goes."""
         with told():
             session = session_of(request)
             if pool_state(workspace, session).kind != "ready":
@@ -57,20 +57,16 @@ def create_api(workspace: Workspace) -> None:
             return status_of(workspace, session)
 
     def status(request: gr.Request) -> dict:
-        """How the encoding goes, and what queries read now."""
         with told():
             return status_of(workspace, session_of(request))
 
     def stop(request: gr.Request) -> dict:
-        """Stop encoding; the blocks that are done can be asked."""
         with told():
             session = session_of(request)
             workspace.stop(session, "encode")
             return status_of(workspace, session)
 
     def classify(request: gr.Request, query: str, ratio: float = 0.3, similar_examples: int = 8) -> dict:
-        """Classify one text: label, probabilities of the labels, the blocks that were read, seconds by phase, and what
-        was used."""
         with told():
             session = session_of(request)
             session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
@@ -78,31 +74,47 @@ def create_api(workspace: Workspace) -> None:
             return {**answer.prediction.as_json(), "used": dict(stamp(answer))}
 
     def teach_row(request: gr.Request, text: str, label: str) -> dict:
-        """Add a labelled text to the data, such as a correction; it is read from the next query on, and nothing is
-        encoded for it. A label that is new becomes a candidate."""
         with told():
             session = session_of(request)
             lesson = teach(workspace, session, text, label)
             return {"text": lesson.text, "label": lesson.label, "rows_taught": len(session.taught)}
 
-    def load_data(path: str | None, text_column: str, label_column: str, request: gr.Request) -> dict:
-        """Take a labelled file as the data. Empty column names are guessed; the answer names those that were taken."""
+    def load_data(
+        request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
+    ) -> dict:
         with told():
-            if not path:
+            if not file:
                 raise DBSAError("There is no file; upload one.")
-            data = workspace.set_data(session_of(request), read_table(path), text_column or None, label_column or None)
+            data = workspace.set_data(session_of(request), read_table(file), text_column or None, label_column or None)
             problems = [problem.message for problem in data.pool.problems]
             columns = {"text_column": data.text_column, "label_column": data.label_column}
             found = {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
             return {**found, "notes": list(data.table.notes)}
 
-    for endpoint in (plan, encode, status, stop, classify):
-        gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=8)
-    gr.api(teach_row, api_name="teach", concurrency_limit=8)
     # A file has to come through a component, which checks that its path is an upload.
-    file = gr.File(visible=False, type="filepath", label="file")
-    names = [gr.Textbox(visible=False, label=label) for label in ("text_column", "label_column")]
-    file.upload(load_data, [file, *names], gr.JSON(visible=False), api_name="load_data")
+    words = ENDPOINTS["load_data"]
+    file = gr.File(visible=False, type="filepath", label=words.parameters["file"])
+    names = [gr.Textbox(visible=False, label=words.parameters[name]) for name in ("text_column", "label_column")]
+    found = gr.JSON(visible=False, label="answer")
+    file.upload(load_data, [file, *names], found, api_name="load_data", api_description=words.what)
+    others = {each.__name__: each for each in (plan, encode, status, stop, classify)} | {"teach": teach_row}
+    for name, function in others.items():
+        _offer(name, function)
+    gr.HTML(programs_view({"load_data": load_data, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
+
+
+def _offer(name: str, function: Any) -> None:
+    """One endpoint of plain values, which a client's list of endpoints shows with the meaning of each."""
+    words = ENDPOINTS[name]
+    offered = gr.api(function, api_name=name, api_description=words.what, concurrency_limit=8)
+    # Gradio names the parameters "1st", "2nd", and describes none.
+    block = gr.context.Context.root_block
+    assert block is not None
+    bound = block.fns[offered["id"]]
+    for component, meaning in zip(bound.inputs, words.parameters.values(), strict=True):
+        component.label, component.api_info()["additional_description"] = meaning, meaning
+    for component in bound.outputs:
+        component.label = "answer"
 
 
 class told:

@@ -60,7 +60,6 @@ CSS = """
   display: none; }
 .gradio-container .html-container { padding: 0; }
 .gradio-container .prose h2 { font-size: 1.05rem; margin: 0.4rem 0; }
-.gradio-container footer button.show-api { display: flex; }
 .gradio-container .secondary-wrap input { padding-right: 1.7rem; text-overflow: ellipsis; }
 .dbsa table.dbsa-table, .dbsa table.dbsa-table tr { border: 0; }
 table.dbsa-table.dbsa-rows { width: 100%; }

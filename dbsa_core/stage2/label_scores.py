@@ -61,6 +61,11 @@ class LabelScores:
         return not self.open
 
     @property
+    def unscored(self) -> list[int]:
+        """Indices of the labels that were left open, in label order; with greedy decoding, all but the one walked."""
+        return [int(index) for index in np.flatnonzero(~np.isfinite(self.log_probs))]
+
+    @property
     def open_mass(self) -> float:
         """B: the labels that were left open have together at most this probability."""
         return float(sum(np.exp(part.log_mass) for part in self.open))

@@ -908,6 +908,8 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
     page.goto(f"{url}?__theme={scheme}")
     expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
     axe, found = Axe(), []
+    for opened in ("Use it from a program", "classify(query, ratio=0.3, similar_examples=8)"):
+        page.get_by_text(opened).click()
     for tab, there in (
         ("Ask", "#answer"),
         ("Data", "#data-summary"),
@@ -950,4 +952,17 @@ def test_arrow_keys_go_from_tab_to_tab_and_figures_say_what_they_show(page: Page
 
 def test_on_a_narrow_screen_the_link_for_programs_is_there(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
-    expect(page.get_by_role("button", name=re.compile("Use via API"))).to_be_visible()
+    expect(page.get_by_text("Use it from a program")).to_be_visible()
+
+
+def test_what_a_program_may_ask_for_stands_on_the_page_with_its_own_address(page: Page, url: str) -> None:
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page.get_by_text("Use it from a program").click()
+    programs = page.locator("#programs")
+    expect(programs.get_by_text(f'Client("{url}")')).to_be_visible()
+    programs.get_by_text("classify(query, ratio=0.3, similar_examples=8)").click()
+    expect(programs.get_by_text("share of the blocks that is read, above 0 and at most 1")).to_be_visible()
+    programs.get_by_role("button", name="Copy the curl code").click()
+    expect(programs.get_by_role("button", name="Copy the curl code")).to_have_text(re.compile("Copied|Selected"))
+    assert refused == []

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ from gradio_client.exceptions import AppError
 
 from app.server.example import Example
 from app.server.workspace import Workspace
+from app.tabs.programs import ENDPOINTS, HERE
 from tests.app.serving import GRADIO_ON_PANDAS_3, served
 from tests.tiny import tiny_model
 
@@ -67,6 +74,41 @@ def test_only_endpoints_meant_for_programs_are_shown(client: Client) -> None:
     assert all(endpoint["description"] for endpoint in named.values())
 
 
+def test_a_client_is_told_what_each_parameter_means(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    found = {name.strip("/"): endpoint["parameters"] for name, endpoint in named.items()}
+    assert {name: {each["parameter_name"]: each["label"] for each in each_of} for name, each_of in found.items()} == {
+        name: dict(endpoint.parameters) for name, endpoint in ENDPOINTS.items()
+    }
+    assert found["classify"][1]["python_type"]["description"] == ENDPOINTS["classify"].parameters["ratio"]
+    required = [each["parameter_name"] for each in found["load_data"] if not each["parameter_has_default"]]
+    assert required == ["file"]
+
+
+def test_each_field_of_an_answer_is_described(client: Client, tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
+    calls: dict[str, tuple[Any, ...]] = {"classify": ("water",), "teach": ("about a brick", "stone"), "status": ()}
+    calls |= {"load_data": (file,), "plan": (), "encode": (), "stop": ()}
+    for name, arguments in calls.items():
+        assert client.predict(*arguments, api_name=f"/{name}").keys() == ENDPOINTS[name].answer.keys(), name
+    assert calls.keys() == ENDPOINTS.keys()
+
+
+NO_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")
+
+
+@pytest.mark.parametrize("way", ["Python", pytest.param("curl", marks=NO_CURL)])
+def test_the_program_that_the_page_shows_works(url: str, tmp_path: Path, way: str) -> None:
+    write(tmp_path / "train.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
+    page = httpx.get(f"{url}config").text
+    view = next(each["props"]["value"] for each in json.loads(page)["components"] if "Copy the curl" in str(each))
+    code = unescape(view.partition(f"<figcaption>{way}</figcaption>")[2].partition("</pre>")[0].partition(">")[2])
+    program = [sys.executable, "-c"] if way == "Python" else ["bash", "-c"]
+    done = subprocess.run([*program, code.replace(HERE, url)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search("(fire|water|stone)", done.stdout.splitlines()[-1 if way == "Python" else 1])
+
+
 def test_a_query_works_at_once(client: Client) -> None:
     answer = client.predict("something about water", api_name="/classify")
     assert answer["label"] in ("fire", "water", "stone")
@@ -88,7 +130,7 @@ def test_a_row_is_taught(client: Client) -> None:
 
 def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:
     file = write(tmp_path / "mine.csv", "question;kind\n" + "".join(f"{t};{label}\n" for t, label in ROWS[:24]))
-    loaded = client.predict(file, "", "", api_name="/load_data")
+    loaded = client.predict(file, api_name="/load_data")
     assert (loaded["rows"], loaded["text_column"], loaded["label_column"]) == (24, "question", "kind")
     assert loaded["notes"] == []
     assert client.predict(api_name="/status")["changed_since"] == []

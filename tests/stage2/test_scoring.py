@@ -17,7 +17,7 @@ import torch
 from dbsa_core.data import Pool
 from dbsa_core.methods import METHODS, Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.prediction import AS_TAUGHT, NO_LABEL, UNSURE, Prediction
+from dbsa_core.prediction import AS_TAUGHT, FIELD_MEANINGS, NO_LABEL, UNSURE, Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
@@ -279,6 +279,7 @@ def test_an_answer_says_its_interval_and_when_no_label_may_fit() -> None:
     assert found["probability_low"] == pytest.approx(0.3 / 0.402)
     assert found["probability_high"] == pytest.approx(0.75)
     assert found["probability_low"] < found["probability"] < found["probability_high"]
+    assert found["unscored_labels"] == ["c"]
     assert found["probability_intervals"]["c"] == [0, pytest.approx(0.002 / 0.402)]
     assert found["outside_mass"] == pytest.approx([0.598, 0.6])
     assert found["may_fit_no_label"] is True
@@ -286,7 +287,8 @@ def test_an_answer_says_its_interval_and_when_no_label_may_fit() -> None:
     assert narrow.answer()[-2:] == (NO_LABEL, None)
     exact = answer(LabelScores(tuple("ab"), np.log([0.3, 0.3]), "one_pass", 0, 1, 1)).as_json()
     assert exact["probability_low"] == exact["probability"] == exact["probability_high"] == pytest.approx(0.5)
-    assert exact["probability_intervals"] == {}
+    assert (exact["probability_intervals"], exact["unscored_labels"]) == ({}, [])
+    assert exact.keys() == FIELD_MEANINGS.keys()
     assert exact["may_fit_no_label"] is False
 
 

@@ -349,8 +349,8 @@ def test_the_sentence_names_the_retrieved_block_with_most() -> None:
     layer, head = divmod(int(made.mass[:, :, best].argmax()), 3)
     number = 1 + 4 * best
     assert attention_sentence(made, 1) == (
-        f"Block {number} got {100 * mean[best]:.1f} % of the attention, most of it in layer {layer + 1}, "
-        f"head {head + 1}."
+        f"Block {number} got {100 * mean[best]:.1f} % of the attention; the head that looked at it most, "
+        f"head {head + 1} of layer {layer + 1}, gave it {100 * made.mass[layer, head, best]:.1f} %."
     )
     assert "there is no block" in attention_sentence(attention(1), 1)
 
