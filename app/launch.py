@@ -13,7 +13,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.ask.history import CSS as HISTORY_CSS
 from app.ask.style import CSS as ASK_CSS
+from app.ask.what_if import CSS as WHAT_IF_CSS
 from app.rows.summary import CSS as TALLY_CSS
 from app.rows.table import CSS as ROWS_CSS
 from app.server.example import Example
@@ -85,9 +87,10 @@ def build(workspace: Workspace) -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
+    ask = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ASK_CSS + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS,
+        "css": CSS + PAGE_CSS + ask + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

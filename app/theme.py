@@ -61,6 +61,8 @@ def make_theme() -> gr.themes.Base:
         background_fill_secondary_dark="*neutral_800",
         border_color_primary="*neutral_200",
         border_color_primary_dark="*neutral_700",
+        **{f"link_text_color{state}": "*primary_600" for state in ("", "_active", "_hover", "_visited")},
+        **{f"link_text_color{state}_dark": "*primary_300" for state in ("", "_active", "_hover", "_visited")},
         block_background_fill="white",
         block_background_fill_dark="*neutral_900",
         block_border_width="1px",

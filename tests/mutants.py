@@ -326,6 +326,34 @@ FAULTS = (
         "return found",
         "app/server/classifying",
     ),
+    Fault(
+        "what is tried goes on beside a new query",
+        "app/server/asking.py",
+        '("measure", "what_if", "query")',
+        '("measure", "query")',
+        "app/server/what_if",
+    ),
+    Fault(
+        "a comparison is over once something was tried",
+        "app/server/what_if.py",
+        'if workspace.job(session, "what_if") is trying:',
+        "if False:",
+        "app/server/what_if",
+    ),
+    Fault(
+        "a trial keeps its warm-up",
+        "app/server/what_if.py",
+        "if found.cold:",
+        "if not found:",
+        "app/server/what_if",
+    ),
+    Fault(
+        "what is pinned goes with the oldest",
+        "app/server/history.py",
+        "if past.run in session.pinned or past in free)",
+        "if past in free)",
+        "app/server/history",
+    ),
 )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
-from app.server.comparing import begin_where_missing, runs_alone
+from app.server.comparing import begin_where_missing, give_up, runs_alone
 from app.server.fitted import fitted_method
+from app.server.history import remember
 from app.server.jobs import Job
 from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.teaching import settle, with_lessons
@@ -81,7 +82,8 @@ def begin_query(
 
     `instead_of`: id of the provisional answer whose place it takes.
     """
-    for kind in ("compare", "measure", "query"):
+    give_up(workspace, session)
+    for kind in ("measure", "what_if", "query"):
         workspace.stop(session, kind)
 
     def work(job: Job) -> Answer:
@@ -110,6 +112,7 @@ def _answered(workspace: Workspace, session: Session, query: str, compare: bool,
         session.answer = answer
         for kind in ("compare", "measure"):
             session.jobs.pop(kind, None)
+        remember(session, answer)
     settle(workspace, session, base)
     if compare and runs_alone(workspace, session):
         begin_where_missing(workspace, session)

@@ -131,6 +131,26 @@ def begin_where_missing(workspace: Workspace, session: Session) -> None:
         compare_with(workspace, session)
 
 
+def interrupt(workspace: Workspace, session: Session) -> Job | None:
+    """Stop comparing until `go_on`; the job that comes to its end."""
+    job = workspace.job(session, "compare")
+    session.compare_waits = workspace.stop(session, "compare") or session.compare_waits
+    return job
+
+
+def go_on(workspace: Workspace, session: Session) -> None:
+    """Begin anew what `interrupt` stopped, if anything."""
+    if session.compare_waits:
+        session.compare_waits = False
+        begin_where_missing(workspace, session)
+
+
+def give_up(workspace: Workspace, session: Session) -> None:
+    """Stop comparing, for good."""
+    session.compare_waits = False
+    workspace.stop(session, "compare")
+
+
 def compare_with(workspace: Workspace, session: Session) -> Job:
     """Answer the last query by the chosen methods that have not yet, in the background."""
     answer = session.answer

@@ -119,6 +119,38 @@ class Answer:
         return self.setup.task.pool.demonstrations[len(self.base.task.pool) :]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """The last query answered with other settings."""
+
+    of: str
+    """Id of the answer that it stands beside."""
+    run: str
+    """Id of its own run."""
+    settings: QuerySettings
+
+
+@dataclass(frozen=True)
+class Past:
+    """A query that was asked, in one line."""
+
+    run: str
+    query: str
+    label: str
+    probability: float | None
+    method: str
+    seconds: float
+    settings: QuerySettings
+    data: str
+    asked: datetime
+
+    @classmethod
+    def of(cls, answer: Answer) -> Past:
+        found = answer.prediction
+        numbers = found.probability, found.method, found.seconds["total"]
+        return cls(answer.id, found.query, found.label, *numbers, answer.settings, answer.name, answer.asked)
+
+
 @dataclass(eq=False)
 class Session:
     """One browser tab's work. Everything in it may be replaced; nothing in it is changed in place."""
@@ -131,6 +163,8 @@ class Session:
     settings: EncodeSettings = field(default_factory=EncodeSettings)
     query_settings: QuerySettings = field(default_factory=QuerySettings)
     template: PromptTemplate = field(default_factory=PromptTemplate)
+    retuned: int = 0
+    """How often query settings were taken from what was tried, and not set on Encode."""
     encoded: Encoded | None = None
     part: Encoded | None = None
     """What an encoding had done when it was stopped, while a pool from before answers; the user chooses."""
@@ -147,8 +181,16 @@ class Session:
     """Id of the run that its page shows, where that is not `answer`."""
     looked: float = field(default_factory=time.time)
     """When its page turned to that run, or to `answer`; seconds since the epoch."""
+    trials: tuple[Trial, ...] = ()
+    """What the last answers would have been with other settings; see `app.server.what_if`."""
+    history: tuple[Past, ...] = ()
+    """The last queries, the newest first; see `app.server.history`."""
+    pinned: tuple[str, ...] = ()
+    """Ids of those runs of the history that are to be compared."""
     compared: tuple[str, ...] = ("retrieval_icl",)
     """Names of the methods to compare with."""
+    compare_waits: bool = False
+    """Whether a comparison was interrupted, to go on once what is being tried has answered."""
     compares_alone: bool | None = None
     """Whether a comparison begins by itself; None where nobody said."""
     kept_as: str = ""
@@ -195,6 +237,9 @@ class Session:
                 queries=self.queries,
                 kept_as=self.kept_as,
                 lessons=self.lessons,
+                trials=self.trials,
+                history=self.history,
+                pinned=self.pinned,
                 compared=self.compared,
                 compares_alone=self.compares_alone,
             )
@@ -233,8 +278,13 @@ class Session:
         return bool(self._handled)
 
     def method_name(self) -> str:
-        """DBSA's name in the registry: the paper's, or ours with similar examples."""
-        return "dbsa_fresh" if self.query_settings.fresh_demonstrations else "dbsa"
+        """DBSA's name in the registry with the settings in force."""
+        return dbsa_name(self.query_settings)
+
+
+def dbsa_name(settings: QuerySettings) -> str:
+    """DBSA's name in the registry with these settings: the paper's, or ours with similar examples."""
+    return "dbsa_fresh" if settings.fresh_demonstrations else "dbsa"
 
 
 def changed_settings(

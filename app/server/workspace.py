@@ -40,12 +40,13 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
-_ENCODING, _COMPARING, _DISK = Lane("encoding"), Lane("comparisons"), Lane("disk")
+_ENCODING, _COMPARING, _DISK, _QUERIES = Lane("encoding"), Lane("comparisons"), Lane("disk"), Lane("queries", workers=8)
 LANES = {
     "model": Lane("models", abandons=True),
     "encode": _ENCODING,
     "settle": _ENCODING,
-    "query": Lane("queries", workers=8),
+    "query": _QUERIES,
+    "what_if": _QUERIES,
     "compare": _COMPARING,
     "measure": _COMPARING,
     "classify_file": Lane("files"),

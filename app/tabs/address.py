@@ -82,6 +82,15 @@ window.addEventListener('dbsa-tab', event => {{
   tab = event.detail;
   if (run !== null) write('tab', tab === first ? '' : tab, false);
 }});
+document.addEventListener('click', event => {{
+  const link = event.target.closest('a[data-run-link]');
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  goal = link.dataset.runLink;
+  if (goal === run) return void (goal = null);
+  write('run', goal, false);
+  trigger('click');
+}});
 window.addEventListener('popstate', () => {{
   const to = said('tab') || first;
   if (to !== tab) {{ tab = to; open(to); }}

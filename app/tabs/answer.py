@@ -151,6 +151,9 @@ def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Met
         return Waiting(method.name, method.title, f"{method.title} {doing}, {takes}.", "Stop comparison", "clear")
     if job is not None and job.state == "failed":
         failed = job.message
+    if session.compare_waits and not failed:
+        text = f"{method.title} waits for what you try, {takes}."
+        return Waiting(method.name, method.title, text, "Stop comparison", "clear")
     text = f"{method.title} gave no answer: {failed}" if failed else f"{method.title} takes {takes}."
     return Waiting(method.name, method.title, text, "Try again" if failed else "Run comparison")
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.plots import attention_figure
 from app.server.asking import ask_again, classify_text
-from app.server.comparing import choose, compare_with, measure
+from app.server.comparing import choose, compare_with, give_up, measure
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
 from app.server.keeping import last_kept
@@ -26,6 +26,7 @@ from app.tabs.behaviour import BEHAVIOUR
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
 from app.tabs.page import Page, kept_by_page
+from app.tabs.what_if import Trying
 
 MAX_QUERY_CHARACTERS = 20_000
 OWN = "Type your own"
@@ -73,6 +74,7 @@ def create_ask_tab(page: Page) -> None:
         chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
         own = gr.Button(OWN, size="sm", min_width=60)
     shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR)
+    trying = Trying(workspace)
     below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR)
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
@@ -82,14 +84,16 @@ def create_ask_tab(page: Page) -> None:
             with gr.Column(min_width=300):
                 layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
+    trying.create_history()
     seen, unfolded = kept_by_page(), gr.State(False)
     right, of = kept_by_page(), kept_by_page()
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 
     def render(session: Session, unfolded: bool) -> list[Any]:
-        now = milestone(workspace, session)
-        return [*render_views(workspace, session), *render_pictures(workspace, session, unfolded), now]
+        views, pictures = render_views(workspace, session), render_pictures(workspace, session, unfolded)
+        more = trying.render(session, shown_now(workspace, session))
+        return [*views, *pictures, *more, milestone(workspace, session)]
 
     def classify(session: Session, text: str, unfolded: bool) -> Sequence[Any]:
         classify_text(workspace, session, text or "")
@@ -146,7 +150,7 @@ def create_ask_tab(page: Page) -> None:
             return [notice_of(workspace, session), *[gr.skip() for _ in answered[1:]]]
         return render(session, unfolded)
 
-    answered = [*views, *pictures, seen]
+    answered = [*views, *pictures, *trying.outputs, seen]
 
     def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], **options: Any) -> None:
         # The pulse too: the query's place in the queue is shown while it waits.
@@ -167,6 +171,7 @@ def create_ask_tab(page: Page) -> None:
     ask(shown.retry, again, [unfolded])
     ask(shown.submit, correct, [right, of, unfolded], js=_CORRECTED)
     page.on(shown.stop, stop, show_progress="hidden")
+    trying.bind(page, ask, classify, unfolded)
     _bind_comparison(page, shown, views)
     for chip in chips:
         # In the box at once, whatever the answer waits for.
@@ -190,7 +195,7 @@ def create_ask_tab(page: Page) -> None:
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
     page.on(layer.input, choose_layer, [layer], [attention], show_progress="hidden")
     page.watch(watch, [seen, unfolded], answered)
-    page.restore([offered, query, *answered], lambda session: _restored(workspace, session))
+    page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying))
 
 
 def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
@@ -204,7 +209,7 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
 
         page.on(pressed, acted, inputs, views, show_progress="hidden", **options)
 
-    bind(shown.clear, lambda session: page.workspace.stop(session, "compare"), cause="compare")
+    bind(shown.clear, lambda session: give_up(page.workspace, session), cause="compare")
     bind(shown.pause, lambda session: page.workspace.stop(session, "measure"), cause="measure")
     bind(shown.select, lambda session: compare_with(page.workspace, session), cause=QUERY)
     bind(shown.play, lambda session: measure(page.workspace, session), cause=QUERY)
@@ -215,11 +220,12 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
     bind(shown.option_select, choose_methods, [names, alone], js=_COMPARED, cause="choose_methods")
 
 
-def _restored(workspace: Workspace, session: Session) -> list[Any]:
+def _restored(workspace: Workspace, session: Session, trying: Trying) -> list[Any]:
     example = workspace.example is not None and session.data is workspace.example.data
     views, pictures = render_views(workspace, session), [gr.skip(), gr.skip(), gr.skip()]
     query = _query(workspace, session)
-    return [gr.Row(visible=example), query, *views, *pictures, milestone(workspace, session)]
+    more = trying.render(session, shown_now(workspace, session))
+    return [gr.Row(visible=example), query, *views, *pictures, *more, milestone(workspace, session)]
 
 
 def _query(workspace: Workspace, session: Session) -> Any:

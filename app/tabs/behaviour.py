@@ -4,6 +4,7 @@ A button of a view names the event that its press triggers (`data-event`), and s
 (`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
 by what it is about) stays so when the view is shown anew; what lies over the page (`details[data-popup]`) closes when
 something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one.
+Which of several buttons of one event was pressed is said by its value (`PRESSED`).
 """
 
 BEHAVIOUR = """
@@ -21,6 +22,7 @@ const press = (from, event) => {
     if (!typed(form).value.trim()) return typed(form).focus();
     form.open = false;
   }
+  if (from.tagName === 'BUTTON') document.body.dataset.pressed = from.value;
   trigger(event);
 };
 for (const kind of ['input', 'toggle', 'keyup']) element.addEventListener(kind, hold, true);
@@ -53,3 +55,6 @@ const fold = () => element.querySelectorAll('details[data-wide]').forEach(one =>
 fold();
 watch('value', fold);
 """
+
+PRESSED = "(session, ...given) => [session, document.body.dataset.pressed ?? '', ...given.slice(1)]"
+"""Hands the value of the button that was pressed last to an event as its first input behind the session's id."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.ask.what_if import ORDER_NAMES
 from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core.errors import DBSAError, SettingsError
@@ -18,11 +19,6 @@ from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, EncodeSettings, QuerySettings
 
 _RETRIEVER_NAMES = {"bm25": "BM25, words in common", "bm25-stem": "BM25, English word stems", "random": "Random"}
-_ORDER_NAMES = {
-    "pool": "As in the pool (the paper)",
-    "least_to_most": "Best match last",
-    "most_to_least": "Best match first",
-}
 _POSITION_NAMES = [
     ("Sequential (the paper)", "sequential"),
     ("Local (the pool may exceed the model's context)", "local"),
@@ -111,7 +107,7 @@ def further_controls() -> list[Any]:
                 label="Retriever (ranks the blocks for a query)",
             ),
             gr.Dropdown(
-                [(_ORDER_NAMES[name], name) for name in ORDERS], value="pool", label="Order of the blocks that are read"
+                [(ORDER_NAMES[name], name) for name in ORDERS], value="pool", label="Order of the blocks that are read"
             ),
             gr.Dropdown(
                 _POSITION_NAMES,

@@ -275,8 +275,10 @@ def _progress(encoded: Encoded) -> Progress:
 
 
 def milestone(workspace: Workspace, session: Session) -> str:
-    """Changes when a model was loaded or a job ended: then the whole tab is shown anew."""
+    """Changes when a model was loaded, a job ended, or a setting came from elsewhere: then all of it is shown anew."""
     jobs = [workspace.job(session, "encode"), workspace.job(session, "model")]
     example = workspace.example.job if workspace.example else None
     states = [f"{job.id}:{job.state}" for job in (*jobs, example) if job is not None and not job.active]
-    return " ".join([session.model_source, str(workspace.loaded(session.model_source) is not None), *states])
+    return " ".join(
+        [session.model_source, str(session.retuned), str(workspace.loaded(session.model_source) is not None), *states]
+    )

@@ -265,6 +265,74 @@ def test_an_answer_says_when_a_setting_that_it_used_is_another(page: Page) -> No
     expect(page.locator(".dbsa-outdated")).to_have_count(0)
 
 
+def test_what_if_asks_again_at_each_move_and_changes_nothing_until_it_is_taken_up(page: Page) -> None:
+    expect(page.locator("#what-if")).to_be_hidden()
+    try_example(page, FILTER)
+    own = page.url
+    page.locator("#what-if").get_by_role("button", name="What if").click()
+    slider = page.locator("#try-ratio")
+    box = slider.bounding_box()
+    assert box is not None
+    across, down = (lambda share: box["x"] + share * box["width"]), box["y"] + box["height"] / 2
+    page.mouse.move(across(0.3), down)
+    page.mouse.down()
+    page.mouse.move(across(0.2), down, steps=5)
+    page.mouse.move(across(0.11), down, steps=5)
+    ratio = slider.input_value()
+    expect(page.locator("output[for=try-ratio]")).to_have_text(ratio)
+    expect(page.locator("#tried li")).to_have_count(0)
+    page.mouse.up()
+    line = page.locator("#tried li").first
+    said = (
+        rf"ratio {ratio}: replacement_parts \d+ %, [\d.]+ m?s \(was \d+ %, [\d.]+ m?s(, warm-up included)?\) · 3 of 29"
+    )
+    expect(line).to_contain_text(re.compile(said), timeout=ENCODED)
+    for _ in range(8):  # the newest move counts
+        page.locator("#try-similar").press("ArrowLeft")
+    expect(line).to_contain_text(f"ratio {ratio}, 0 similar rows: ", timeout=ENCODED)
+    page.locator("#try-order").select_option("Best match last")
+    expect(line).to_contain_text(f"ratio {ratio}, 0 similar rows, best match last: ", timeout=ENCODED)
+    expect(page.locator("#mask")).to_contain_text("9 of 29 blocks")
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text(WHOLE, timeout=ENCODED)
+    expect(page).to_have_url(own)
+    line.get_by_role("link", name="Look at it").click()
+    expect(page.locator("#notice")).to_contain_text("read-only")
+    expect(page.locator("#mask")).to_contain_text("3 of 29 blocks")
+    page.go_back()
+    expect(page.locator("#mask")).to_contain_text("9 of 29 blocks")
+    expect(page).to_have_url(own)
+    page.locator("#tried li").last.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#mask")).to_contain_text("3 of 29 blocks", timeout=ENCODED)
+    expect(page.locator("#dbsa-answer h2")).to_have_text("DBSA + similar rows")
+    expect(page.locator(".dbsa-outdated")).to_have_count(0)
+    expect(page.locator("#tried li")).to_have_count(0)
+    open_tab(page, "Encode")
+    expect(page.locator("#ratio input[type=number]")).to_have_value(ratio, timeout=SOON)
+
+
+def test_queries_stand_in_the_history_and_pinned_ones_side_by_side(page: Page) -> None:
+    expect(page.locator("#history summary")).to_have_count(0)
+    try_example(page, FILTER)
+    ask(page, "I forgot my password")
+    history = page.locator("#history")
+    expect(history.locator("summary")).to_have_text("History2 queries", timeout=ENCODED)
+    history.locator("summary").click()
+    expect(history.locator("li a")).to_have_text(["I forgot my password", FILTER])
+    history.get_by_role("button", name=f"Pin: {FILTER}").click()
+    expect(history.locator("thead th")).to_have_text(["Text", FILTER, "I forgot my password"])
+    expect(history).to_contain_text("The same for all: Support desk, 600 rows; SmolLM2-135M-Instruct")
+    expect(history.get_by_role("row", name="Label").locator("td")).to_have_text(["replacement_parts", "reset_password"])
+    history.get_by_role("link", name=FILTER).click()
+    expect(page.locator("#notice")).to_contain_text("read-only")
+    expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("replacement_parts")
+    expect(history.locator("thead th")).to_have_text(["Text", FILTER])
+    page.reload()
+    expect(history.locator("summary")).to_have_text("History2 queries", timeout=SOON)
+    history.locator("summary").click()
+    history.get_by_role("button", name=f"Pinned: {FILTER}").click()
+    expect(history.locator("table")).to_have_count(0)
+
+
 def test_an_example_that_no_label_fits_says_so(page: Page) -> None:
     page.get_by_role("button", name="What is the capital of France?").click()
     expect(page.locator("#dbsa-answer")).to_contain_text("May fit no label", timeout=ENCODED)
@@ -907,6 +975,13 @@ RULES = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
 def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page, url: str, scheme: str) -> None:
     page.goto(f"{url}?__theme={scheme}")
     expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    try_example(page, FILTER)
+    page.locator("#what-if").get_by_role("button", name="What if").click()
+    page.locator("#try-similar").press("ArrowLeft")
+    expect(page.locator("#tried li")).to_be_visible(timeout=ENCODED)
+    page.locator("#history summary").click()
+    page.locator("#history li button").click()
+    expect(page.locator("#history table")).to_be_visible()
     axe, found = Axe(), []
     for opened in ("Use it from a program", "classify(query, ratio=0.3, similar_examples=8)"):
         page.get_by_text(opened).click()
