@@ -52,6 +52,12 @@ def measured(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
+def shortened(text: str, most: int) -> str:
+    """The text on one line, and no longer than so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """ "1 block", "29 blocks"; `plural` where an s does not make it."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -21,6 +21,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from dbsa_core.intervals import wilson_interval  # noqa: E402  # the script runs without an installation
+
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = {
     "dbsa": "DBSA, as in the paper",
@@ -29,7 +32,9 @@ NAMES = {
     "retrieval_icl": "Retrieval ICL, from the pool",
     "nearest": "8 similar examples alone",
     "zero_shot": "Zero-shot",
+    "tfidf": "TF-IDF + logistic regression, no language model",
 }
+IN_README = ("dbsa_fresh", "dbsa", "retrieval_icl", "fixed_icl", "zero_shot", "tfidf")
 SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}
 HEAD = """# Benchmarks
 
@@ -73,6 +78,11 @@ def target_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _whole_file(methods: set[str]) -> str:
+    more = ", and what TF-IDF counts," if "tfidf" in methods else ""
+    return f"Similar examples{more} come from"
+
+
 def accuracy_section(found: dict[str, Any], kind: str) -> list[str]:
     config = found["config"]
     lines = [
@@ -82,8 +92,8 @@ def accuracy_section(found: dict[str, Any], kind: str) -> list[str]:
             f"`python benchmarks/small_accuracy.py --device {kind} --rows {config['rows']}`: {config['model']},",
             f"{found['device']}, {found['dtype']}, {versions(found)}. Pools of {config['pool_tokens']:,} tokens, ratio",
             f"0.3, {config['rows']} test rows a set, seed {config['seed']}. With so few rows a difference under about",
-            "0.1 is noise. The similar examples come from the whole training file, which the other methods here do not",
-            "read. Setup is all that is done once, encoding included.",
+            f"0.1 is noise. {_whole_file({row['method'] for row in found['rows']})} the whole training file, which the",
+            "other methods here do not read. Setup is all that is done once, encoding included.",
         ),
         "",
         "| data | method | accuracy | n | setup s | p50 s | p95 s | IQR s |",
@@ -237,30 +247,37 @@ def benchmarks() -> str:
 
 
 def readme_table() -> str:
-    """Five rows, one a method, and a sentence on cost."""
-    found, cpu = read("small-accuracy-cpu"), read("cpu")
+    """A row a method: accuracy over all sets with its interval, and time."""
+    found = read("small-accuracy-cpu")
     assert found is not None
-    assert cpu is not None
     rows = {(row["dataset"], row["method"]): row for row in found["rows"]}
-    config, ratios = found["config"], {row["name"]: row["value"] for row in cpu["rows"]}
-    lines = [
-        paragraph(
-            f"The embedded model on a CPU ({found['device'].removeprefix('CPU, ')}), pools of",
-            f"{config['pool_tokens']:,} tokens, {config['rows']} test rows a set: accuracy, and the median seconds of",
-            "a query on TREC. A difference under about 0.1 is noise. The similar examples come from the whole training",
-            "file, which the other methods here do not read.",
-        ),
-        "",
-        "| | " + " | ".join(SETS.values()) + " | s a query |",
-        "|---|" + "---|" * (len(SETS) + 1),
-    ]
-    for method, name in NAMES.items():
+    config = found["config"]
+    lines = ["| | accuracy | s a query | s set-up |", "|---|---|---|---|"]
+    for method in IN_README:
         if not all((dataset, method) in rows for dataset in SETS):
             continue
-        cells = [f"{rows[dataset, method]['accuracy']:.2f}" for dataset in SETS]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows['trec', method]['latency_p50_seconds']:.2f} |")
-    lines += [
-        "",
+        each = [rows[dataset, method] for dataset in SETS]
+        trials = sum(row["n"] for row in each)
+        hits = round(sum(row["accuracy"] * row["n"] for row in each))
+        low, high = wilson_interval(hits, trials)
+        query, setup = (rows["trec", method][f"{name}_seconds"] for name in ("latency_p50", "setup"))
+        times = f"{query:{'.2f' if query >= 0.01 else '.3f'}} | {setup:.1f}"
+        lines.append(f"| {NAMES[method]} | {hits / trials:.2f} ({low:.2f} to {high:.2f}) | {times} |")
+    about = paragraph(
+        f"The embedded model on a CPU ({found['device'].removeprefix('CPU, ')}), pools of {config['pool_tokens']:,}",
+        f"tokens, {config['rows']} test rows of each of {', '.join(SETS.values())}, with 95 % Wilson intervals; times",
+        f"on TREC. {_whole_file({method for _, method in rows})} the whole training file, which the other methods do",
+        "not read.",
+    )
+    return "\n".join([*lines, "", about])
+
+
+def readme_speed() -> str:
+    """Sentences on cost, on a CPU and on a GPU."""
+    cpu = read("cpu")
+    assert cpu is not None
+    ratios = {row["name"]: row["value"] for row in cpu["rows"]}
+    lines = [
         paragraph(
             f"Block-sparse encoding takes {ratios['block-sparse / dense']:.2f} of dense encoding's time, and a DBSA",
             f"query {ratios['DBSA / Retrieval ICL at 1,200 tokens']:.3f} of Retrieval ICL's at 1,200 selected tokens",
@@ -309,7 +326,8 @@ def main() -> None:
     arguments = parser.parse_args()
     (ROOT / "docs" / "BENCHMARKS.md").write_text(benchmarks(), encoding="utf-8")
     path = ROOT / "README.md"
-    readme = between(path.read_text(encoding="utf-8"), "tables", readme_table())
+    readme = between(path.read_text(encoding="utf-8"), "accuracy", readme_table())
+    readme = between(readme, "speed", readme_speed())
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

@@ -12,7 +12,7 @@ from html import escape
 from app.ask.label import probability
 from app.ask.shown import ShownAnswer
 from app.views import breakable, muted
-from app.words import count, measured, out_of
+from app.words import count, measured, out_of, shortened
 
 CSS = """
 .dbsa-history ol { max-height: 22rem; overflow: auto; }
@@ -36,6 +36,8 @@ CSS = """
   .dbsa-history li > :first-child { display: none; }
 }
 """
+MOST_CHARACTERS = 200
+"""Of a text: all of it stands in its run."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def history_view(lines: Sequence[Line], pinned: Collection[str], shown: str, com
 
 
 def _line(line: Line, pinned: bool, shown: bool) -> str:
-    run, text = escape(line.run), escape(line.query)
+    run, text = escape(line.run), escape(shortened(line.query, MOST_CHARACTERS))
     current = ' aria-current="true"' if shown else ""
     link = f'<a href="?run={run}" data-run-link="{run}" title="{text}&#10;{escape(line.about)}">{text}</a>'
     pin = (
@@ -95,7 +97,7 @@ def _side_by_side(answers: Sequence[ShownAnswer]) -> str:
     rows |= {name: cells for name, cells in facts.items() if name not in alike}
     one_text = len({answer.query for answer in answers}) == 1
     marked = {*facts, "Method", *(["Label"] if one_text else [])}
-    head = "".join(f'<th scope="col">{escape(answer.query)}</th>' for answer in answers)
+    head = "".join(f'<th scope="col">{escape(shortened(answer.query, MOST_CHARACTERS))}</th>' for answer in answers)
     body = "".join(_row(name, cells, name in marked) for name, cells in rows.items())
     same = f"The same for all: {'; '.join(facts[name][0] for name in alike)}." if alike else ""
     return muted(same) + (

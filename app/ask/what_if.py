@@ -11,10 +11,12 @@ from html import escape
 from app.ask.label import probability
 from app.ask.shown import ShownAnswer, ShownMethod
 from app.views import muted
-from app.words import count, measured, out_of
+from app.words import count, measured, out_of, shortened
 from dbsa_core.settings import ORDERS, QuerySettings
 
 MOST_SIMILAR = 32
+MOST_CHARACTERS = 160
+"""Of a text where it is only named."""
 ORDER_NAMES = {
     "pool": "As in the pool (the paper)",
     "least_to_most": "Best match last",
@@ -55,8 +57,8 @@ def controls_view(query: str, settings: QuerySettings) -> str:
         f"{choices}</select></label>",
     )
     about = muted(
-        f"Asks “{query}” again at each move. The answer above and the settings in force stay as they are; window and "
-        "block size are part of the encoding."
+        f"Asks “{shortened(query, MOST_CHARACTERS)}” again at each move. The answer above and the settings in force "
+        "stay as they are; window and block size are part of the encoding."
     )
     trying = '<p class="dbsa-trying"><span></span><button type="button" data-event="stop">Stop</button></p>'
     return f'<div class="dbsa">{about}<div class="dbsa-tries">{"".join(fields)}</div>{trying}</div>'

@@ -80,6 +80,16 @@ def test_a_line_for_every_query_says_what_is_pinned_and_on_the_screen() -> None:
     assert history_view([], [], "", []) == ""
 
 
+def test_long_texts_are_named_by_their_beginning() -> None:
+    long = "my parcel\n is late " * 1000
+    stamped = answer(query=long, stamp=(("Pool", "143 rows"),))
+    pages = (history_view([replace(LINE, query=long)], ["r1"], "", [stamped]), controls_view(long, QuerySettings()))
+    for page in pages:
+        assert "my parcel is late my parcel is late" in page
+        assert "…" in page
+        assert len(page) < 4000
+
+
 def table(page: str) -> dict[str, list[str]]:
     rows = re.findall(r'<tr><th scope="\w+">([^<]+)</th>(.*?)</tr>', page)
     return {name: re.findall(r"<t[dh][^>]*>([^<]*)<", cells) for name, cells in rows}
