@@ -91,9 +91,9 @@ def create_ask_tab(page: Page) -> None:
     pictures = [mask, attention, layer]
 
     def render(session: Session, unfolded: bool) -> list[Any]:
+        now = milestone(workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
         views, pictures = render_views(workspace, session), render_pictures(workspace, session, unfolded)
-        more = trying.render(session, shown_now(workspace, session))
-        return [*views, *pictures, *more, milestone(workspace, session)]
+        return [*views, *pictures, *trying.render(session, shown_now(workspace, session)), now]
 
     def classify(session: Session, text: str, unfolded: bool) -> Sequence[Any]:
         classify_text(workspace, session, text or "")
@@ -222,10 +222,10 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
 
 def _restored(workspace: Workspace, session: Session, trying: Trying) -> list[Any]:
     example = workspace.example is not None and session.data is workspace.example.data
+    now = milestone(workspace, session)
     views, pictures = render_views(workspace, session), [gr.skip(), gr.skip(), gr.skip()]
-    query = _query(workspace, session)
     more = trying.render(session, shown_now(workspace, session))
-    return [gr.Row(visible=example), query, *views, *pictures, *more, milestone(workspace, session)]
+    return [gr.Row(visible=example), _query(workspace, session), *views, *pictures, *more, now]
 
 
 def _query(workspace: Workspace, session: Session) -> Any:
