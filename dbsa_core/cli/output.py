@@ -103,7 +103,7 @@ class Answer:
         found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None}
         found |= dict.fromkeys(("probability", "probability_low", "probability_high", "margin"))
         found |= {"probabilities": {}, "probability_intervals": {}, "outside_mass": None, "may_fit_no_label": None}
-        found |= {"check": NO_ANSWER}
+        found |= {"unscored_labels": [], "check": NO_ANSWER}
         found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "taught": False, "notes": [], "seconds": {}}
         found |= {"context_tokens": 0, "example_tokens": 0, "decoding": None, "cold": None, "problem": self.problem}
         return found | place
