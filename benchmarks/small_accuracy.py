@@ -64,6 +64,9 @@ def main() -> None:
     arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     model = dbsa.LanguageModel.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    rows = []
+    for name in SETS:
+        rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
     kind = model.device.type
     device = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     found = {
@@ -71,13 +74,11 @@ def main() -> None:
         "dtype": arguments.dtype,
         "versions": versions(),
         "config": {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows},
+        "rows": rows,
     }
-    rows = []
-    for name in SETS:
-        rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
     out = arguments.out or ROOT / "benchmarks" / "results" / f"small-accuracy-{kind}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found | {"rows": rows}, indent=1) + "\n")
+    out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written: {out.name}")
 
 

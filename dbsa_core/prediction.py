@@ -20,6 +20,10 @@ NO_TEXT = "The cell is empty."
 NEED_A_LOOK = frozenset({UNSURE, NO_LABEL, NO_ANSWER})
 """Those that a person should look at."""
 
+_CHECKS = (
+    f"{UNSURE}: less than twice as probable as the runner-up; {NO_LABEL}: more than half of the model's probability "
+    f"lies outside the labels; {AS_TAUGHT}: a person gave the label"
+)
 COLUMN_MEANINGS = {
     "label": "the answer",
     "probability": "of the label, among the candidate labels",
@@ -27,8 +31,7 @@ COLUMN_MEANINGS = {
     "probability_high": "the greatest that it may be",
     "margin": "probability less that of the runner-up",
     "runner_up": "the most probable of the other labels",
-    "check": f"{UNSURE}: less than twice as probable as the runner-up; {NO_LABEL}: more than half of the model's "
-    f"probability lies outside the labels; {AS_TAUGHT}: a person gave the label; {NO_ANSWER}: see problem",
+    "check": f"{_CHECKS}; {NO_ANSWER}: see problem",
     "problem": "why there is no answer",
 }
 FIELD_MEANINGS = {
@@ -42,7 +45,7 @@ FIELD_MEANINGS = {
     "unscored_labels": "labels that were not scored one by one, since they cannot be the answer",
     "outside_mass": "[least, greatest] probability of all that is no candidate label",
     "may_fit_no_label": "whether more than half of the model's probability lies outside the labels",
-    "check": COLUMN_MEANINGS["check"].rpartition("; ")[0] + '; or "" where there is nothing to be said',
+    "check": f'{_CHECKS}; or "" where there is nothing to be said',
     "block_ids": "the blocks that were read, from 0, in the order of the context",
     "fresh_rows": "rows encoded with the query: indices into the encoded rows, from 0",
     "equal_rows": "rows of the same text, but for case: indices into the encoded rows, from 0",

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.ask.label import probability
+from app.ask.label import probability, share_of, time_of
 from app.ask.shown import ShownAnswer
-from app.views import breakable, muted
+from app.views import breakable, muted, view
 from app.words import count, measured, out_of, shortened
 
 CSS = """
@@ -63,7 +63,7 @@ def history_view(lines: Sequence[Line], pinned: Collection[str], shown: str, com
     items = "".join(_line(line, line.run in pinned, line.run == shown) for line in lines)
     title = f'<summary>History<span class="dbsa-hint">{count(len(lines), "query", "queries")}</span></summary>'
     body = f"{_side_by_side(compared)}<ol>{items}</ol>"
-    return f'<div class="dbsa dbsa-history"><details data-keep="history">{title}{body}</details></div>'
+    return view("history", f'<details data-keep="history">{title}{body}</details>')
 
 
 def _line(line: Line, pinned: bool, shown: bool) -> str:
@@ -123,16 +123,12 @@ def _next(answer: ShownAnswer) -> str:
     return f"{others[0].name} {probability(others[0])}" if others else ""
 
 
-def _share(answer: ShownAnswer) -> str:
-    return next((probability(each) for each in answer.method.best if each.name == answer.method.label), "")
-
-
 _ROWS: dict[str, Callable[[ShownAnswer], str]] = {
     "Asked": lambda answer: _of_stamp("Asked")(answer)[:16],
     "Label": lambda answer: answer.method.label,
-    "Probability": _share,
+    "Probability": lambda answer: share_of(answer.method),
     "Next": _next,
-    "Time": lambda answer: measured(answer.method.total) + (", warm-up included" if answer.method.warming_up else ""),
+    "Time": lambda answer: time_of(answer.method),
     "Method": lambda answer: answer.method.title,
     "Similar rows": lambda answer: f"{answer.method.rows_anew:,}",
     "Blocks read": lambda answer: out_of(len(answer.read), answer.pool.blocks, "block"),

@@ -6,7 +6,7 @@ from html import escape
 
 from app.ask.shown import ShownLabel, ShownMethod
 from app.views import breakable
-from app.words import whole_percent
+from app.words import measured, whole_percent
 from dbsa_core.prediction import NEED_A_LOOK
 
 LONG_LABEL = 22
@@ -41,6 +41,16 @@ def next_view(method: ShownMethod) -> str:
         if len(method.best) > 1:
             text += f" · next: {method.best[1].name} {probability(method.best[1])}"
     return f'<p class="dbsa-next">{escape(text)}</p>'
+
+
+def share_of(method: ShownMethod) -> str:
+    """The probability of its label; "" where it is none of the best, or there is none."""
+    return next((probability(label) for label in method.best if label.name == method.label), "")
+
+
+def time_of(method: ShownMethod) -> str:
+    """ "1.3 s"; and whether a warm-up is part of it."""
+    return measured(method.total) + (", warm-up included" if method.warming_up else "")
 
 
 def probability(label: ShownLabel) -> str:

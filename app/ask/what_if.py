@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from app.ask.label import probability
+from app.ask.label import share_of, time_of
 from app.ask.shown import ShownAnswer, ShownMethod
-from app.views import muted
-from app.words import count, measured, out_of, shortened
+from app.views import muted, view
+from app.words import count, out_of, shortened
 from dbsa_core.settings import ORDERS, QuerySettings
 
 MOST_SIMILAR = 32
@@ -74,7 +74,7 @@ def _slider(name: str, title: str, value: float, least: str, most: float, step: 
 def tried_view(answer: ShownAnswer, trials: Sequence[tuple[str, str, ShownAnswer]]) -> str:
     """A line for every trial (id of its run, changed settings in words, what it answered), the newest first."""
     lines = "".join(_line(answer, *trial) for trial in trials)
-    return f'<div class="dbsa dbsa-tried"><ul>{lines}</ul></div>' if lines else ""
+    return view("tried", f"<ul>{lines}</ul>") if lines else ""
 
 
 def _line(answer: ShownAnswer, run: str, changed: str, trial: ShownAnswer) -> str:
@@ -95,7 +95,4 @@ def _line(answer: ShownAnswer, run: str, changed: str, trial: ShownAnswer) -> st
 
 def _how(method: ShownMethod) -> str:
     """ "71 %, 0.6 s"; greedy decoding has no probability."""
-    shares = {label.name: label for label in method.best}
-    share = f"{probability(shares[method.label])}, " if method.label in shares else ""
-    warm = ", warm-up included" if method.warming_up else ""
-    return f"{share}{measured(method.total)}{warm}"
+    return ", ".join(filter(None, [share_of(method), time_of(method)]))

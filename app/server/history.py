@@ -46,6 +46,5 @@ def side_by_side(workspace: Workspace, session: Session, shown: ShownAnswer | No
     """What is pinned and still kept, in the order of pinning, and behind it what the page shows; empty where nothing
     is pinned."""
     found = {run: workspace.runs.get(run) for run in session.pinned}
-    on_screen = session.viewing or (session.answer.id if session.answer is not None else "")
     pinned = [answer for answer in found.values() if answer is not None]
-    return [*pinned, *([shown] if shown is not None and on_screen not in found and pinned else [])]
+    return [*pinned, *([shown] if shown is not None and session.on_screen not in found and pinned else [])]

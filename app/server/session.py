@@ -218,6 +218,11 @@ class Session:
         own = answer is not None and run in (answer.id, answer.instead_of)
         self.viewing, self.looked = "" if own else run, time.time()
 
+    @property
+    def on_screen(self) -> str:
+        """Id of the run that its page shows; "" for none."""
+        return self.viewing or (self.answer.id if self.answer is not None else "")
+
     def copy(self, id: str) -> Session:
         """A session of another id with the same data, settings, pool and answer; nothing is under way in it."""
         with self.lock:

@@ -19,6 +19,8 @@ from dbsa_core.interrupt import interruptible, stop_if_cancelled
 if TYPE_CHECKING:
     from dbsa_core.settings import Order, QuerySettings
 
+TRIED = ("ratio", "fresh_demonstrations", "order")
+"""Query settings that a trial differs in."""
 AT_MOST = 8
 """Trials that are kept, the newest first."""
 ALONE_SECONDS = 5.0
@@ -104,11 +106,6 @@ def take_up(session: Session, run: str) -> None:
     found = next((trial for trial in trials(session) if trial.run == run), None)
     if found is None:
         raise DataError("These settings were tried with an answer that is no longer the last one; try them again.")
-    kept = found.settings
-    session.query_settings = replace(
-        session.query_settings,
-        ratio=kept.ratio,
-        fresh_demonstrations=kept.fresh_demonstrations,
-        order=kept.order,
-    )
+    kept = {name: getattr(found.settings, name) for name in TRIED}
+    session.query_settings = replace(session.query_settings, **kept)
     session.retuned += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from app.ask.what_if import MOST_SIMILAR
 from app.plots import mask_figure, mask_words
 from app.server.encoding import PoolState, begin_encoding, drop_part, pool_state, use_part
 from app.server.session import Encoded, Session
@@ -64,7 +65,8 @@ def create_encode_tab(page: Page) -> None:
                 0.01, 1, 0.3, step=0.01, label="Retrieval ratio (share of blocks read per query)", elem_id="ratio"
             )
             ratio_note = gr.HTML(elem_id="ratio-note")
-            fresh = gr.Slider(0, 32, 8, step=1, label="Similar examples added (0: the paper's method)", elem_id="fresh")
+            similar = "Similar examples added (0: the paper's method)"
+            fresh = gr.Slider(0, MOST_SIMILAR, 8, step=1, label=similar, elem_id="fresh")
             further = further_controls()
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("## Plan")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, get_args
 
+from app.server.jobs import State
 from app.views import muted, view
 from dbsa_core.prediction import FIELD_MEANINGS
 
@@ -72,7 +73,7 @@ class Endpoint:
 
 
 _STATUS = {
-    "state": "of the encoding: none, queued, running, done, cancelled or failed",
+    "state": f"of the encoding: none, {', '.join(get_args(State))}",
     "message": "what went wrong, or empty",
     "blocks_done": "blocks that are encoded",
     "blocks_total": "blocks of the plan",

@@ -14,17 +14,17 @@ from app.ask.history import Line, history_view
 from app.ask.shown import ShownAnswer
 from app.ask.what_if import ORDER_NAMES, controls_view, tried_view
 from app.server.history import pin, side_by_side
-from app.server.session import Answer, Past, Session
+from app.server.session import Past, Session
 from app.server.stamps import in_order, setting_words
-from app.server.what_if import may_try, take_up, trials, tried, try_settings
+from app.server.what_if import TRIED, may_try, take_up, trials, tried, try_settings
 from app.server.workspace import Workspace
+from app.tabs.answer import shown_now
 from app.tabs.behaviour import BEHAVIOUR, PRESSED
 from app.tabs.page import Page, kept_by_page
 from app.words import whole_percent
 from dbsa_core.errors import SettingsError
-from dbsa_core.settings import ORDERS, QuerySettings
+from dbsa_core.settings import QuerySettings
 
-_CHANGED = ("ratio", "fresh_demonstrations", "order")
 # The number beside a slider follows it.
 _FOLLOW = """
 element.addEventListener('input', event => {
@@ -66,21 +66,21 @@ class Trying:
 
     def render(self, session: Session, shown: ShownAnswer | None) -> list[Any]:
         """The values of `outputs`; `shown` is what the page shows."""
-        history, answer = _history(self.workspace, session, shown), session.answer
-        if answer is None or not may_try(session):
+        history = _history(self.workspace, session, shown)
+        if shown is None or not may_try(session):
             return [gr.Accordion(visible=False), "", "", history]
-        controls = controls_view(answer.prediction.query, tried(session))
-        return [gr.Accordion(visible=True), controls, _tried(self.workspace, session, answer), history]
+        lines = _tried(self.workspace, session, shown)
+        return [gr.Accordion(visible=True), controls_view(shown.query, tried(session)), lines, history]
 
     def bind(self, page: Page, ask: Callable[..., Any], classify: Callable[..., Any], unfolded: Any) -> None:
         """`ask` binds what asks the query that `classify` answers."""
         ratio, similar, order, pressed = (kept_by_page() for _ in range(4))
         workspace = self.workspace
 
-        def move(session: Session, ratio: str, similar: str, order: str) -> Sequence[Any]:
-            try_settings(workspace, session, _number(ratio), round(_number(similar)), _order(order))
-            answer = session.answer
-            return [_tried(workspace, session, answer) if answer is not None else ""]
+        def move(session: Session, ratio: str, similar: str, order: Any) -> Sequence[Any]:
+            try_settings(workspace, session, _number(ratio), round(_number(similar)), order)
+            shown = shown_now(workspace, session)
+            return [_tried(workspace, session, shown) if shown is not None else ""]
 
         def stop(session: Session) -> Sequence[Any]:
             workspace.stop(session, "what_if")
@@ -93,7 +93,7 @@ class Trying:
 
         def turn_pin(session: Session, run: str) -> Sequence[Any]:
             pin(workspace, session, run)
-            return [_history(workspace, session, _shown(workspace, session))]
+            return [_history(workspace, session, shown_now(workspace, session))]
 
         moved = page.on(
             self.controls.input,
@@ -120,19 +120,13 @@ def _number(text: str) -> float:
         raise SettingsError(f"{text!r} is no number.") from None
 
 
-def _order(text: str) -> Any:
-    if text not in ORDERS:
-        raise SettingsError(f"There is no order {text!r}; there are {', '.join(ORDERS)}.")
-    return text
-
-
-def _tried(workspace: Workspace, session: Session, answer: Answer) -> str:
-    shown = workspace.runs.of(answer)
-    lines = []
+def _tried(workspace: Workspace, session: Session, shown: ShownAnswer) -> str:
+    """What was tried beside the session's last answer, which is what the page shows."""
+    lines, answer = [], session.answer
     for trial in trials(session):
         found = workspace.runs.get(trial.run)
-        if found is not None:
-            names = [name for name in _CHANGED if getattr(trial.settings, name) != getattr(answer.settings, name)]
+        if found is not None and answer is not None:
+            names = [name for name in TRIED if getattr(trial.settings, name) != getattr(answer.settings, name)]
             lines.append((trial.run, ", ".join(_words(name, trial.settings) for name in names), found))
     return tried_view(shown, lines)
 
@@ -142,22 +136,15 @@ def _words(name: str, settings: QuerySettings) -> str:
     return ORDER_NAMES[settings.order].lower() if name == "order" else setting_words(name, settings)
 
 
-def _shown(workspace: Workspace, session: Session) -> ShownAnswer | None:
-    if session.viewing:
-        return workspace.runs.get(session.viewing)
-    return workspace.runs.of(session.answer) if session.answer is not None else None
-
-
 def _history(workspace: Workspace, session: Session, shown: ShownAnswer | None) -> str:
     if not session.history:
         return ""
-    on_screen = session.viewing or (session.answer.id if session.answer is not None else "")
     lines = [_line(past) for past in session.history]
-    return history_view(lines, session.pinned, on_screen, side_by_side(workspace, session, shown))
+    return history_view(lines, session.pinned, session.on_screen, side_by_side(workspace, session, shown))
 
 
 def _line(past: Past) -> Line:
-    settings = ", ".join(setting_words(name, past.settings) for name in in_order(_CHANGED))
+    settings = ", ".join(setting_words(name, past.settings) for name in in_order(TRIED))
     share = whole_percent(past.probability) if past.probability is not None else ""
     return Line(
         past.run, f"{past.asked:%H:%M}", past.query, past.label, share, past.seconds, f"{past.data}; {settings}"

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation import Evaluation
-from dbsa_core.prediction import ANSWER_COLUMNS, NO_ANSWER, Prediction, no_answer
+from dbsa_core.prediction import ANSWER_COLUMNS, FIELD_MEANINGS, NO_ANSWER, Prediction, no_answer
 from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
@@ -100,13 +100,11 @@ class Answer:
         place = {} if self.row is None else {"row": self.row}
         if self.prediction is not None:
             return self.prediction.as_json() | place
-        found: dict[str, Any] = {"query": self.query, "method": self.method, "label": None}
-        found |= dict.fromkeys(("probability", "probability_low", "probability_high", "margin"))
-        found |= {"probabilities": {}, "probability_intervals": {}, "outside_mass": None, "may_fit_no_label": None}
-        found |= {"unscored_labels": [], "check": NO_ANSWER}
-        found |= {"block_ids": [], "fresh_rows": [], "equal_rows": [], "taught": False, "notes": [], "seconds": {}}
-        found |= {"context_tokens": 0, "example_tokens": 0, "decoding": None, "cold": None, "problem": self.problem}
-        return found | place
+        found: dict[str, Any] = dict.fromkeys(FIELD_MEANINGS)
+        found |= {"query": self.query, "method": self.method, "check": NO_ANSWER, "problem": self.problem}
+        found |= {name: [] for name in ("unscored_labels", "block_ids", "fresh_rows", "equal_rows", "notes")}
+        found |= {name: {} for name in ("probabilities", "probability_intervals", "seconds")}
+        return found | {"taught": False, "context_tokens": 0, "example_tokens": 0} | place
 
     def as_text(self) -> str:
         """One line for a terminal."""

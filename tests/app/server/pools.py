@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from app.server.asking import ask_again
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
-from app.server.session import Session
+from app.server.session import Answer, Session
 from app.server.workspace import Workspace
 
 SOON = 60.0
@@ -24,6 +25,17 @@ def encoded(workspace: Workspace, session: Session) -> Session:
     assert job.wait(SOON)
     assert (job.state, job.message) == ("done", "")
     return session
+
+
+def answered_by_the_pool(workspace: Workspace, session: Session) -> Answer:
+    """The last answer, asked again by itself now that there is a pool."""
+    encoded(workspace, session)
+    ask_again(workspace, session)
+    job = workspace.job(session, "query")
+    assert job is not None
+    assert job.wait(SOON)
+    assert session.answer is not None
+    return session.answer
 
 
 def held_halfway(workspace: Workspace, session: Session) -> tuple[threading.Event, threading.Event]:

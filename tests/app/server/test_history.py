@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from app.server import history
-from app.server.asking import ask_again, classify_text
+from app.server.asking import classify_text
 from app.server.history import AT_ONCE, LAST, pin, remember, side_by_side
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.answer import shown_now
 from dbsa_core.errors import DataError
-from tests.app.server.pools import SOON, encoded
+from tests.app.server.pools import answered_by_the_pool, encoded
 
 
 def asked(workspace: Workspace, session: Session, *queries: str) -> list[str]:
@@ -55,14 +55,9 @@ def test_the_oldest_goes_unless_it_is_pinned(workspace: Workspace, session: Sess
 def test_the_pools_answer_takes_the_place_of_the_rows_alone(workspace: Workspace, session: Session) -> None:
     (provisional,) = asked(workspace, session, "about water")
     pin(workspace, session, provisional)
-    encoded(workspace, session)
-    ask_again(workspace, session)
-    job = workspace.job(session, "query")
-    assert job is not None
-    assert job.wait(SOON)
-    assert session.answer is not None
-    assert [past.run for past in session.history] == [session.answer.id]
-    assert session.pinned == (session.answer.id,)
+    answer = answered_by_the_pool(workspace, session)
+    assert [past.run for past in session.history] == [answer.id]
+    assert session.pinned == (answer.id,)
 
 
 def test_what_is_pinned_stands_beside_what_is_on_the_screen(workspace: Workspace, session: Session) -> None:

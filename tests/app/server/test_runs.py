@@ -6,7 +6,7 @@ import gc
 import weakref
 
 from app.ask.shown import as_json
-from app.server.asking import ask_again, classify_text
+from app.server.asking import classify_text
 from app.server.comparing import compare_with
 from app.server.runs import Runs
 from app.server.session import Session
@@ -15,7 +15,7 @@ from app.tabs.answer import milestone, notice_of, render_views, shown_now
 from dbsa_core import EncodeSettings, QuerySettings
 from dbsa_core.files.tables import Table
 from tests.app.pages import text_of
-from tests.app.server.pools import SOON, encoded
+from tests.app.server.pools import SOON, answered_by_the_pool, encoded
 
 QUERY = "text about water"
 
@@ -63,14 +63,9 @@ def test_the_sessions_own_answer_is_no_run_to_look_back_at(workspace: Workspace,
 
 def test_the_pools_answer_takes_the_place_of_the_rows_alone(workspace: Workspace, session: Session) -> None:
     provisional = asked(workspace, session)
-    encoded(workspace, session)
-    ask_again(workspace, session)
-    job = workspace.job(session, "query")
-    assert job is not None
-    assert job.wait(SOON)
-    assert session.answer is not None
-    assert session.answer.id != provisional
-    assert session.answer.instead_of == provisional
+    answer = answered_by_the_pool(workspace, session)
+    assert answer.id != provisional
+    assert answer.instead_of == provisional
     session.look_at(provisional)
     assert session.viewing == "", "a page that was opened anew shows what took its place"
 
