@@ -24,12 +24,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
-from transformers import CONFIG_MAPPING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.cpu import Sample  # noqa: E402  # the script runs without an installation
+from benchmarks.gpu_encoding import encoding_rows  # noqa: E402
+from benchmarks.on_gpu import (  # noqa: E402
+    BANDWIDTH,
+    BLOCK_TOKENS,
+    FLOPS,
+    REPEATS,
+    SHAPES,
+    SMALL,
+    Shape,
+    rms,
+    row,
+    settled,
+    timed,
+)
 from benchmarks.random_model import random_ids, random_model  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.blocks import Block, BlockPattern  # noqa: E402
@@ -47,16 +60,11 @@ from dbsa_core.stage2.scoring import score_labels  # noqa: E402
 from dbsa_core.stage2.steps import captured, size_for, steps_of  # noqa: E402
 from dbsa_core.stage2.trie import LabelTrie  # noqa: E402
 from dbsa_core.task import Task  # noqa: E402
-from dbsa_core.timing import now  # noqa: E402
 
-BANDWIDTH, FLOPS = 3.0e12, 790e12
-"""Bytes and operations a second, as measured on an H100."""
-BLOCK_TOKENS = 1280
 POOLS = {24: 7, 72: 22}
 """Blocks of a pool, and how many of them are chosen: 8,960 and 28,160 tokens."""
 POOL_SHARE = 0.5
 """Of the memory that the model leaves, what a pool may take."""
-REPEATS = 15
 PROFILED = 5
 """Queries under the profiler."""
 KINDS = {"matrix products": ("nvjet", "gemm", "splitK"), "attention": ("_attention", "_merge", "flash", "fmha")}
@@ -65,50 +73,6 @@ LARGEST = 5
 """Kernels that are named."""
 TEXTS, TEXT_TOKENS = 10_000, 9_000
 """Rows of a file, and the tokens of the pool that is encoded of it, for what is measured from a text."""
-
-
-def rope(theta: float, kind: str = "default", **more: Any) -> dict[str, Any]:
-    return {"rope_type": kind, "rope_theta": theta, **more}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A model's shape under its family's name."""
-
-    family: str
-    hidden: int
-    mlp: int
-    layers: int
-    heads: int
-    kv_heads: int
-    vocabulary: int
-    rope: dict[str, Any]
-    tied: bool = False
-
-    def config(self) -> Any:
-        return CONFIG_MAPPING[self.family](
-            hidden_size=self.hidden,
-            intermediate_size=self.mlp,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.kv_heads,
-            vocab_size=self.vocabulary,
-            rope_parameters=self.rope,
-            tie_word_embeddings=self.tied,
-            max_position_embeddings=131_072,
-        )
-
-
-_LLAMA3 = rope(
-    5e5, "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=8192
-)
-SHAPES = {
-    "llama-3.1-8b": Shape("llama", 4096, 14_336, 32, 32, 8, 128_256, _LLAMA3),
-    "llama-2-7b": Shape("llama", 4096, 11_008, 32, 32, 32, 32_000, rope(1e4)),
-    "qwen2.5-1.5b": Shape("qwen2", 1536, 8960, 28, 12, 2, 151_936, rope(1e6), tied=True),
-    "smollm2-135m": Shape("llama", 576, 1536, 30, 9, 3, 49_152, rope(1e5), tied=True),
-}
-SMALL = {"hidden": 256, "mlp": 512, "layers": 3, "heads": 4, "kv_heads": 2, "vocabulary": 512}
 
 
 @dataclass(frozen=True)
@@ -194,20 +158,6 @@ def stock_scores(model: LanguageModel, before: Sequence[int], labels: Sequence[t
     return np.array(scores)
 
 
-def rms(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-    return float(np.sqrt(np.mean((np.array(ours) - np.array(theirs)) ** 2)))
-
-
-def timed(function: Callable[[], Any], repeats: int = REPEATS, warm: int = 3) -> Sample:
-    """Milliseconds."""
-    times = []
-    for _ in range(warm + repeats):
-        begun = now(torch.device("cuda"))
-        function()
-        times.append((now(torch.device("cuda")) - begun) * 1e3)
-    return Sample.of(times[warm:])
-
-
 def profiled(query: str, ask: Callable[[], Any], wall_ms: float, replay_ms: float) -> dict[str, Any]:
     """Milliseconds of a query in kernels, by kind, between them (the rest of `replay_ms`, which the graph takes alone)
     and around it: the host's work, and inputs and outputs on their way (the rest of `wall_ms`)."""
@@ -238,15 +188,6 @@ def floor_ms(model: LanguageModel, shape: Shape, rows: int, keys: int) -> float:
     attention = 4 * rows * keys * shape.layers * shape.heads * model.shape.head_dim
     seconds = max(2 * layers / BANDWIDTH, 2 * layers * rows / FLOPS)
     return 1e3 * (seconds + 2 * head / BANDWIDTH + max(read / BANDWIDTH, attention / FLOPS))
-
-
-def row(name: str, sample: Sample, unit: str, **bounds: float | None) -> dict[str, Any]:
-    """`bounds`: target, stretch and floor."""
-    told = ", ".join(f"{kind} {bound:.4g}" for kind, bound in bounds.items() if bound is not None)
-    spread = "" if sample.iqr is None else f" (n {sample.n}, IQR {sample.iqr:.3g})"
-    print(f"{name:32s} {sample.value:10.4f} {unit}{spread}   {told}", flush=True)
-    found = {"name": name, "value": sample.value, "n": sample.n, "iqr": sample.iqr, "unit": unit}
-    return {**found, **{kind: bounds.get(kind) for kind in ("target", "stretch", "floor")}}
 
 
 def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -289,7 +230,7 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
             if name == "6":
                 rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
         del pool
-    rows += from_text(model, targets=targets)
+    rows += [*encoding_rows(model, shape, targets=targets), *from_text(model, targets=targets)]
     memory = MEMORY_MB if targets else None
     rows.append(row("query_memory_mb", Sample(max(kept)), "MB", target=memory))
     rows.append(row("first_query_memory_mb", Sample(max(first)), "MB"))
@@ -342,14 +283,6 @@ def queries(
         return score_labels(assemble(model, pool, chosen), prompt, trie)
 
     return ask
-
-
-def settled() -> int:
-    """Bytes that PyTorch holds when all that is free is given back; the peak is counted from here."""
-    gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    return torch.cuda.memory_reserved()
 
 
 def main() -> None:

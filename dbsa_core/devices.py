@@ -44,6 +44,11 @@ class DevicePolicy:
     encode_tokens: int
     """Blocks go through the model together up to so many tokens: enough to fill the device, few enough to bound
     memory."""
+    encode_products: float
+    """Up to more tokens, where a layer has so few weights that it would multiply less than this: the device would wait
+    for the host to launch it."""
+    most_encode_tokens: int
+    """But never more."""
     step_tokens: int
     """Tokens that are encoded between two looks at waiting queries."""
     whole_prompt_tokens: int
@@ -62,11 +67,28 @@ class DevicePolicy:
     """Whether encoding takes so long that the default budget is bounded by time."""
     wait: Callable[[torch.device], None]
     """Returns when the device has done all work given to it."""
+    mark: Callable[[torch.device], Callable[[], None]]
+    """Of the work given to the device until now; what it returns waits until that is done."""
+    chunks_ahead: int
+    """Chunks of blocks that the device is given before the one that it works on is done: the host prepares the next
+    meanwhile."""
     free_bytes: Callable[[torch.device], int]
 
 
 def _nothing(_: torch.device) -> None:
     """Work was done when its call returned."""
+
+
+def _done(_: torch.device) -> Callable[[], None]:
+    return lambda: None
+
+
+def _event(device: torch.device) -> Callable[[], None]:
+    with torch.cuda.device(device):
+        event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+    wait: Callable[[], None] = event.synchronize
+    return wait
 
 
 def _synchronize(device: torch.device) -> None:
@@ -109,6 +131,8 @@ CPU = DevicePolicy(
     kernels=Kernels.CPU,
     dtype=torch.float32,
     encode_tokens=1024,
+    encode_products=0.0,
+    most_encode_tokens=1024,
     step_tokens=512,
     whole_prompt_tokens=0,
     nodes_at_once=8,
@@ -118,12 +142,16 @@ CPU = DevicePolicy(
     capture=_as_it_is,
     bounds_time=True,
     wait=_nothing,
+    mark=_done,
+    chunks_ahead=0,
     free_bytes=_free_ram,
 )
 CUDA = DevicePolicy(
     kernels=Kernels.CUDA,
     dtype=torch.bfloat16,
     encode_tokens=8192,
+    encode_products=1e12,
+    most_encode_tokens=32_768,
     step_tokens=32_768,
     # SDPA's kernel for a causal square is almost twice as fast as that for queries behind earlier keys.
     whole_prompt_tokens=32_768,
@@ -133,6 +161,8 @@ CUDA = DevicePolicy(
     capture=_graph_of,
     bounds_time=False,
     wait=_synchronize,
+    mark=_event,
+    chunks_ahead=1,
     free_bytes=_free_on_gpu,
 )
 OTHER = replace(CPU, kernels=Kernels.NONE, bounds_time=False)
@@ -157,13 +187,19 @@ class GPU:
     processors: int
     shared_bytes: int
     """Shared memory that one program may take."""
+    copies_tiles: bool
+    """Whether it has the tensor memory accelerator, which copies tiles of a memory to a program (since Hopper)."""
+
+
+HOPPER = 9
+"""Major number of the compute capability."""
 
 
 @cache
 def gpu_of(device: torch.device) -> GPU:
     """Raises `RuntimeError` where the device is none of CUDA's interface."""
     found: Any = torch.cuda.get_device_properties(device)
-    return GPU(found.multi_processor_count, found.shared_memory_per_block_optin)
+    return GPU(found.multi_processor_count, found.shared_memory_per_block_optin, found.major >= HOPPER)
 
 
 def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:

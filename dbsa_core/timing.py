@@ -6,7 +6,7 @@ Knows nothing about what is timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,17 @@ def now(device: torch.device) -> float:
     """Seconds of a clock that only differences of mean something, read after all work given to `device` is done."""
     policy_for(device).wait(device)
     return time.perf_counter()
+
+
+def marked(device: torch.device) -> Callable[[], float]:
+    """What waits for the work given to `device` until now, whatever it is given later, and reads that clock then."""
+    wait = policy_for(device).mark(device)
+
+    def read() -> float:
+        wait()
+        return time.perf_counter()
+
+    return read
 
 
 @dataclass

@@ -48,6 +48,13 @@ def require_chromium() -> Path:
     pytest.skip("No Chromium or Google Chrome was found: the browser tests are skipped. Install one to run them.")
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_compiled_in_the_background(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a second encoding on a GPU: beside the next test, whose filter of warnings is made meanwhile."""
+    if request.node.get_closest_marker("gpu") and not request.node.get_closest_marker("compiles"):
+        monkeypatch.setattr("dbsa_core.stage1.layers.Layers.encoded", lambda layers: None)
+
+
 def unlike_the_lock() -> list[str]:
     """Packages of this environment in other versions than those that constraints.txt says were tested."""
     found = []

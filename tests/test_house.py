@@ -69,10 +69,10 @@ MAY_IMPORT = {
     "model.memory": "errors",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
-    "model.compiled": "errors",
     "model.embedded": "errors",
     "model.loading": "errors model.embedded",
     "model.language_model": "errors devices attention model.hook model.rope model.loading",
+    "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "errors",
     "store": "errors folders",
@@ -80,10 +80,12 @@ MAY_IMPORT = {
     "timing": "devices",
     "stage1.memory": "errors devices once model.language_model store",
     "stage1.windows": "attention blocks model.rope model.language_model store",
+    "stage1.packed": "attention blocks interrupt model.hook model.language_model model.rope store",
+    "stage1.layers": "background blocks model.compiled model.language_model stage1.memory stage1.packed",
     "stage1.progress": "",
     "stage1.encoding": (
         "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory "
-        "stage1.progress stage1.windows"
+        "stage1.layers stage1.packed stage1.progress stage1.windows"
     ),
     "stage2.prefix": "attention store model.language_model stage1.encoding",
     "stage2.rotation": "model.rope stage2.prefix",

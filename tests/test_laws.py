@@ -19,8 +19,9 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
 from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1 import memory
+from dbsa_core.stage1 import memory, packed
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
+from dbsa_core.stage1.layers import Layers
 from dbsa_core.stage2 import dense_prefill, tail
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.prefix import Prefix, assemble
@@ -45,6 +46,14 @@ NEVER_IN_PLACE = {"mistral", "phi3", "mixtral", "gemma2", *LENGTH_DEPENDENT}
 IN_PLACE_IN_TURN = {"qwen2", "gemma3"}
 """Every second layer has a sliding window."""
 
+
+def ways_of(family: str) -> tuple[str, ...]:
+    """Of encoding; "" keeps keys before RoPE."""
+    if family in NEVER_IN_PLACE:
+        return ("",)
+    return ("", "in-place") if family in IN_PLACE_IN_TURN else ("", "in-place", "packed")
+
+
 assert min(LENGTHS) < WINDOW < max(LENGTHS) < TOKENS
 
 
@@ -61,10 +70,11 @@ _models: dict[tuple[str, str], LanguageModel] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every family; where blocks are encoded, read in place too if the family has layers that may be."""
+    """Every family; where blocks are encoded, read in place too if the family has layers that may be, and encoded by
+    one operator if all are."""
     if "in_place" in metafunc.fixturenames:
-        pairs = [(family, kept) for family in ALL for kept in (False, True) if not (kept and family in NEVER_IN_PLACE)]
-        ids = [f"{family}{'-in-place' if kept else ''}" for family, kept in pairs]
+        pairs = [(family, way) for family in ALL for way in ("", "in-place", "packed") if way in ways_of(family)]
+        ids = ["-".join(filter(None, pair)) for pair in pairs]
         metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
     elif "model" in metafunc.fixturenames:
         metafunc.parametrize("model", ALL, indirect=True)
@@ -78,7 +88,9 @@ def device(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def in_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether keys are kept rotated from their block's start, wherever a layer allows it."""
-    monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=request.param))
+    monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=bool(request.param)))
+    monkeypatch.setattr(packed, "has_kernel", lambda states: request.param == "packed")
+    monkeypatch.setattr(Layers, "encoded", lambda layers: None)  # nothing is compiled here
     return bool(request.param)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,6 +96,7 @@ def test_encoding_and_its_progress_are_timed_by_that_clock(monkeypatch: pytest.M
     task = Task(tiny_model("llama"), pool)
     made = plan(task, EncodeSettings(block_size=4))
     monkeypatch.setattr(encoding, "now", tick)
+    monkeypatch.setattr(encoding, "marked", lambda device: partial(tick, device))
     said: list[Progress] = []
     encoded: Any = encode(task, made, on_progress=said.append)
     chunks = len(said)

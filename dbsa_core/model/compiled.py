@@ -7,14 +7,54 @@ else and every weight is shared.
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from dbsa_core.errors import ModelError
+from dbsa_core.model.language_model import LanguageModel
 
 _Module = TypeVar("_Module", bound=nn.Module)
+RECOMPILE_LIMIT = 64
+"""How often layers may be compiled anew in one process, for other models and types; beyond, they run as they are."""
+SWITCH_INTERVAL = 2e-4
+"""Seconds until a thread that computes in Python lets another one go on: each operator of a forward asks for that, and
+the usual 5 ms made a forward take five times as long beside the compiler."""
+ONE_AT_A_TIME = threading.RLock()
+"""Held by whoever compiles layers or captures a graph: the compiler waits for the whole device, which no graph may be
+captured meanwhile."""
+_twins: weakref.WeakKeyDictionary[LanguageModel, PreTrainedModel] = weakref.WeakKeyDictionary()
+
+
+def twin_of(model: LanguageModel) -> PreTrainedModel:
+    """The one compiled twin of a model; call it within `recompiling`."""
+    with ONE_AT_A_TIME:
+        if model not in _twins:
+            _twins[model] = compiled_twin(model.model)
+        return _twins[model]
+
+
+@contextmanager
+def recompiling() -> Iterator[None]:
+    """Within it, layers are compiled as often as it takes, sizes that are equal by chance count as different ones, and
+    other threads are not held up by the compiler."""
+    from torch import _dynamo  # takes a second, which only those who compile should pay
+    from torch.fx.experimental import _config
+
+    shapes: Any = _config
+    interval = sys.getswitchinterval()
+    with ONE_AT_A_TIME, _dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT), shapes.patch(use_duck_shape=False):
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(interval)
 
 
 def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:

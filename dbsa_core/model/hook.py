@@ -8,7 +8,7 @@ registered that passes on what brings no stage, with the mask function of the im
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -44,6 +44,11 @@ class Stage(Protocol):
         """Queries [1, heads, tokens, head_dim], keys and values [1, kv_heads, keys, head_dim]; returns the query's
         shape."""
         ...
+
+
+NUMBER, ROTATES = "dbsa_number", "dbsa_rotates"
+"""Attributes of every attention module: its layer's number, as an integer tensor [] on the host, and whether it
+rotates."""
 
 
 class ModuleStage:
@@ -83,7 +88,8 @@ class Hook:
 
     def __init__(self, model: PreTrainedModel):
         decoder: Any = model.get_decoder()
-        self._decoder = decoder
+        self._model, self._decoder = model, decoder
+        self._rotates: tuple[bool, ...] = ()
         self._configs = list({id(c): c for m in decoder.modules() if (c := getattr(m, "config", None))}.values())
         rotary = decoder.rotary_emb
         self.rotary: nn.Module = rotary.stock if isinstance(rotary, HookedRotary) else rotary
@@ -104,6 +110,8 @@ class Hook:
             config._attn_implementation = _registered(name)
         if not isinstance(self._decoder.rotary_emb, HookedRotary):
             self._decoder.rotary_emb, self._owner = HookedRotary(self.rotary), True
+        if self._rotates:
+            self.number(self._rotates)
 
     def _in_place(self) -> bool:
         hooked = isinstance(self._decoder.rotary_emb, HookedRotary)
@@ -134,12 +142,22 @@ class Hook:
             for config, name in zip(self._configs, chosen, strict=True):
                 config._attn_implementation = name
 
+    def number(self, rotates: Sequence[bool]) -> None:
+        """Give attention modules the attributes that a `ModuleStage` finds on them; `rotates` by layer."""
+        self._rotates = tuple(rotates)
+        for layer, module in attention_modules(self._model).items():
+            module.__dict__[NUMBER] = torch.tensor(layer)
+            module.__dict__[ROTATES] = rotates[layer]
+
     def close(self) -> None:
         """Leave the model as it was found; a second call does nothing."""
         if not self.closed and self._owner:
             self._decoder.rotary_emb = self.rotary
             for config in self._configs:
                 config._attn_implementation = _stock_name(config._attn_implementation)
+            for module in attention_modules(self._model).values():
+                for name in (NUMBER, ROTATES):
+                    module.__dict__.pop(name, None)
         self.closed = True
 
 

@@ -62,6 +62,8 @@ class LanguageModel:
     name: str
     rope: Rope
     shape: KVShape
+    heads: int
+    """Query heads of a layer."""
     max_positions: int
     signature: str
     """Hash of the configuration, of a sample of every weight and of the vocabulary's size."""
@@ -110,7 +112,8 @@ class LanguageModel:
             shape = KVShape(len(survey.rotates), survey.kv_heads, survey.head_dim, model.dtype)
             movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
             name = name or config.model_type
-            made = cls(model, tokenizer, name, rope, shape, max_positions, signature, movable, hook)
+            hook.number(survey.rotates)
+            made = cls(model, tokenizer, name, rope, shape, survey.heads, max_positions, signature, movable, hook)
             made.probe()
         except BaseException:
             hook.close()
@@ -231,6 +234,7 @@ class _Survey:
     rotates: tuple[bool, ...] = ()
     plain: tuple[bool, ...] = ()
     """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
+    heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
 
@@ -326,7 +330,7 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     if first.key_dim != first.value_dim:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
     rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.options.plain for seen in found)
-    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.kv_heads, first.key_dim)
+    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.heads, first.kv_heads, first.key_dim)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

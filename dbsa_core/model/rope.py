@@ -116,6 +116,10 @@ class Rope:
         size = (1, states.shape[2], self.rotary_dim)
         return self.rotate(states, (states.new_zeros(size), states.new_ones(size)))
 
+    def partner_matrix(self, head_dim: int, dtype: torch.dtype) -> torch.Tensor:
+        """`partner` as a matrix [head_dim, head_dim]: it is `states @ matrix`."""
+        return self.partner(torch.eye(head_dim, device=_device_of(self.embedding))[None, None])[0, 0].to(dtype)
+
     def elementwise(self, tables: Tables, head_dim: int) -> Tables:
         """cos and sin [tokens, head_dim], float32, with which `rotate` is `states * cos + partner(states) * sin`: as
         the family's own function lays them out, and 1 and 0 for what of a head it leaves alone."""

@@ -7,6 +7,7 @@ beside the stored keys and values, which are written where they stay; no n x n m
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,11 +18,13 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prompt import PromptTemplate
+from dbsa_core.stage1.layers import layers_of
 from dbsa_core.stage1.memory import arena_for
+from dbsa_core.stage1.packed import PackedStage, packs
 from dbsa_core.stage1.progress import OnProgress, Progress
 from dbsa_core.stage1.windows import BlockStage
 from dbsa_core.store import Arena
-from dbsa_core.timing import now
+from dbsa_core.timing import marked, now
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,19 @@ def _continue(
     cancelled: Callable[[], bool],
     chunk_tokens: int | None,
 ) -> EncodedPool:
-    budget = chunk_tokens or policy_for(model.device).encode_tokens
-    begun, done, tokens, store = now(model.device), first, 0, encoded.store
+    policy, begun, done, tokens, store = policy_for(model.device), now(model.device), first, 0, encoded.store
+    waiting: deque[tuple[Callable[[], float], int, int]] = deque()
     before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
-    for chunk in _chunks(blocks[first:], budget):
+
+    def report() -> None:
+        """Of the oldest chunk that was given to the device, when the device has done it."""
+        clock, blocks_done, tokens_done = waiting.popleft()
+        seconds = clock() - begun
+        if on_progress:
+            on_progress(Progress(blocks_done - first, len(blocks) - first, tokens_done, total, seconds))
+
+    for chunk in _chunks(blocks[first:], chunk_tokens or tokens_at_once(model)):
         if cancelled():
             break
         reached = (
@@ -143,9 +154,21 @@ def _continue(
             store = store.extended(chunk[0].id, [len(block) for block in chunk], before + total)
             _encode_chunk(model, replace(encoded, store=store), blocks, chunk)
         done, tokens = chunk[-1].id + 1, tokens + sum(len(block) for block in chunk)
-        if on_progress:
-            on_progress(Progress(done - first, len(blocks) - first, tokens, total, now(model.device) - begun))
+        waiting.append((marked(model.device), done, tokens))
+        if len(waiting) > policy.chunks_ahead:
+            report()
+    while waiting:
+        report()
+    if packs(model, store):
+        layers_of(model).encoded()
     return replace(encoded, blocks=tuple(blocks[:done]), store=store)
+
+
+def tokens_at_once(model: LanguageModel) -> int:
+    """Of blocks that go through the model together."""
+    policy = policy_for(model.device)
+    wanted = policy.encode_products * model.shape.layers / model.model.num_parameters()
+    return max(policy.encode_tokens, min(policy.most_encode_tokens, int(wanted)))
 
 
 def _check_positions(
@@ -185,10 +208,14 @@ def _chunks(blocks: Sequence[Block], budget: int) -> Iterator[list[Block]]:
 
 
 def _encode_chunk(model: LanguageModel, encoded: EncodedPool, blocks: Sequence[Block], chunk: list[Block]) -> None:
-    stage = BlockStage.of(model, encoded.store, encoded.rope_length, encoded.pattern, blocks, chunk)
-    token_ids = model.ids([token for block in chunk for token in block.token_ids])
     try:
-        model.run(token_ids, stage.positions, stage, deferred=True, rope_length=encoded.rope_length)
+        if packs(model, encoded.store):
+            stage = PackedStage(model, encoded.store, encoded.pattern, blocks, chunk)
+            stage.run(layers_of(model).runner())
+        else:
+            windows = BlockStage.of(model, encoded.store, encoded.rope_length, encoded.pattern, blocks, chunk)
+            token_ids = model.ids([token for block in chunk for token in block.token_ids])
+            model.run(token_ids, windows.positions, windows, deferred=True, rope_length=encoded.rope_length)
     except BaseException:
         encoded.store.drop_from(chunk[0].id)
         raise

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from dbsa_core.attention.query_attention import query_attention_op
 from dbsa_core.devices import policy_for
-from dbsa_core.model.hook import KEYWORD, ModuleStage, attention_modules, no_mask
+from dbsa_core.model.hook import KEYWORD, ROTATES, ModuleStage, attention_modules, no_mask
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral
 from dbsa_core.prompt import Ids
@@ -32,9 +32,8 @@ from dbsa_core.store import Arena
 
 ASKED = 2048
 """Log-probabilities that any step has room for: a node has its children."""
-KEYS, VALUES, ROTATES = "dbsa_keys", "dbsa_values", "dbsa_rotates"
-"""Attributes of an attention module while a step runs its layers: the arena's part for the layer, and whether it
-rotates."""
+KEYS, VALUES = "dbsa_keys", "dbsa_values"
+"""Attributes of an attention module while a step runs its layers: the arena's part for the layer."""
 
 
 @dataclass(frozen=True)
@@ -170,12 +169,11 @@ class QueryStep(ModuleStage):
         for layer, module in modules.items():
             for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
                 setattr(module, name, part)
-            setattr(module, ROTATES, self.rope.rotates[layer])
         try:
             yield
         finally:
             for module in modules.values():
-                for name in (KEYS, VALUES, ROTATES):
+                for name in (KEYS, VALUES):
                     delattr(module, name)
 
     def attend_in(

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from bisect import bisect_left
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from dbsa_core import background
 from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.devices import policy_for
-from dbsa_core.model.compiled import compiled_twin
+from dbsa_core.model.compiled import ONE_AT_A_TIME, recompiling, twin_of
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.prefix import Prefix
@@ -34,8 +34,6 @@ PROMPTS = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 NODES = (32, 64, 96, 128, 192, 256, 320, 384, 512)
 BLOCKS = (4, 8, 12, 16, 24, 32, 48, 64)
 """Rooms of a step: a query takes the smallest that holds it, and the plain way where none does."""
-RECOMPILE_LIMIT = 64
-"""How often layers may be compiled anew in one process, for other models and types; beyond, they run as they are."""
 KEPT_PER_POOL = 12
 """Steps that are kept, the longest unused goes first: each holds its activations."""
 
@@ -182,17 +180,10 @@ def captured(model: LanguageModel, arena: Arena, size: Size, *, compiled: bool =
     """The step of a size, captured as a graph of kernels on a device that has such."""
     step = QueryStep(model, arena, size)
     runner, score = _compiled_of(model) if compiled else (step.stock, log_probs_of)
-    with _recompiling() if compiled else nullcontext():
+    with ONE_AT_A_TIME, recompiling() if compiled else nullcontext():
         capture = policy_for(model.device).capture
         step.run = capture(lambda: step.forward(runner, score), model.device, model.lock)
     return step
-
-
-def _recompiling() -> AbstractContextManager[object]:
-    from torch import _dynamo  # takes a second, which only those who compile should pay
-
-    limit: AbstractContextManager[object] = _dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT)
-    return limit
 
 
 def can_capture(model: LanguageModel) -> bool:
@@ -203,15 +194,15 @@ def can_capture(model: LanguageModel) -> bool:
     return alike and policy_for(model.device).captures and has_kernel(heads)
 
 
-_twins: weakref.WeakKeyDictionary[LanguageModel, tuple[PreTrainedModel, Score]] = weakref.WeakKeyDictionary()
+_scores: list[Score] = []
 _steps: weakref.WeakKeyDictionary[LanguageModel, Steps] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def _compiled_of(model: LanguageModel) -> tuple[PreTrainedModel, Score]:
-    if model not in _twins:
-        _twins[model] = compiled_twin(model.model), torch.compile(log_probs_of, dynamic=True)
-    return _twins[model]
+    if not _scores:
+        _scores.append(torch.compile(log_probs_of, dynamic=True))
+    return twin_of(model), _scores[0]
 
 
 def steps_of(model: LanguageModel) -> Steps:

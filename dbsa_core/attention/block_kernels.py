@@ -1,0 +1,299 @@
+"""The attention of a chunk of blocks as one kernel for CUDA.
+
+Knows nothing about models. The operator of `attention.block_attention` says what is computed, and holds the plain twin.
+The query heads of a key head are rows of one tile, so that keys are read once for all of them. Tiles of keys that are
+seen whole come by the tensor memory accelerator where the device has one: addresses would take the registers of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+from dbsa_core.attention.block_attention import far_apart
+from dbsa_core.attention.query_kernels import LOG2_E, SHARED_MARGIN, WIDEST_OF_MANY_ROWS, Launch
+from dbsa_core.devices import gpu_of
+
+
+@triton.jit
+def _turned(x, swapped, cos, sin, angle, there):
+    """RoPE of rows in float32; `swapped` are their partners."""
+    return x.to(tl.float32) * tl.load(cos + angle, there, other=0.0) + swapped * tl.load(sin + angle, there, other=0.0)
+
+
+@triton.jit(do_not_specialize=["begin", "tokens", "earlier", "last"])
+def _prepare(
+    query, key, value, keys, values, near, far, bank, before, partner,
+    kept_cos, kept_sin, near_cos, near_sin, moved_cos, moved_sin, far_cos, far_sin,
+    begin, tokens, earlier, last, heads, kv_heads, head_dim,
+    query_tokens, query_heads, key_tokens, key_heads, value_tokens, value_heads,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, TURNS: tl.constexpr, APART: tl.constexpr,
+):  # fmt: skip
+    """Three parts in one launch: queries, the chunk's keys and values, keys before them."""
+    program, place = tl.program_id(0), tl.arange(0, WIDTH)
+    inside = place < head_dim
+    of_keys, of_queries = (tokens * kv_heads + ROWS - 1) // ROWS, (tokens * heads + ROWS - 1) // ROWS
+    if TURNS:
+        both = inside[:, None] & inside[None, :]
+        matrix = tl.load(partner + place[:, None] * head_dim + place[None, :], both, other=0.0)
+    if program < of_keys:
+        row = program * ROWS + tl.arange(0, ROWS)
+        token, head = (row // kv_heads).to(tl.int64), row % kv_heads
+        there = (row < tokens * kv_heads)[:, None] & inside[None, :]
+        angle = (token * head_dim)[:, None] + place[None, :]
+        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
+        x = tl.load(key + (token * key_tokens + head * key_heads)[:, None] + place[None, :], there, other=0.0)
+        v = tl.load(value + (token * value_tokens + head * value_heads)[:, None] + place[None, :], there, other=0.0)
+        kept, own = x, x
+        if TURNS:
+            swapped = tl.dot(x, matrix)
+            kept = _turned(x, swapped, kept_cos, kept_sin, angle, there).to(x.dtype)
+            own = _turned(x, swapped, near_cos, near_sin, angle, there).to(x.dtype)
+        written = packed + tl.cast(begin, tl.int64) * kv_heads * head_dim
+        tl.store(keys + written, kept, there)
+        tl.store(values + written, v, there)
+        if last == 0:
+            tl.store(bank + packed + tl.cast(earlier, tl.int64) * kv_heads * head_dim, own, there)
+    elif program < of_keys + of_queries:
+        row = (program - of_keys) * ROWS + tl.arange(0, ROWS)
+        token, head = (row // heads).to(tl.int64), row % heads
+        there = (row < tokens * heads)[:, None] & inside[None, :]
+        angle = (token * head_dim)[:, None] + place[None, :]
+        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
+        x = tl.load(query + (token * query_tokens + head * query_heads)[:, None] + place[None, :], there, other=0.0)
+        own = x
+        if TURNS:
+            swapped = tl.dot(x, matrix)
+            own = _turned(x, swapped, near_cos, near_sin, angle, there).to(x.dtype)
+            if APART:
+                tl.store(far + packed, _turned(x, swapped, far_cos, far_sin, angle, there).to(x.dtype), there)
+        tl.store(near + packed, own, there)
+    else:
+        row = (program - of_keys - of_queries) * ROWS + tl.arange(0, ROWS)
+        token, head = (row // kv_heads).to(tl.int64), row % kv_heads
+        there = (row < earlier * kv_heads)[:, None] & inside[None, :]
+        angle = (token * head_dim)[:, None] + place[None, :]
+        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
+        at = tl.load(before + token, row < earlier * kv_heads, other=0)
+        x = tl.load(keys + ((at * kv_heads + head) * head_dim)[:, None] + place[None, :], there, other=0.0)
+        if TURNS:
+            x = _turned(x, tl.dot(x, matrix), moved_cos, moved_sin, angle, there).to(x.dtype)
+        tl.store(bank + packed, x, there)
+
+
+PREPARED_ROWS = 64
+"""Of one program."""
+
+
+def prepare(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    written: slice,
+    before: torch.Tensor,
+    turns: Sequence[torch.Tensor],
+    partner: torch.Tensor,
+    *,
+    last: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As the plain twin of `block_attention`, rotated in float32 and rounded once."""
+    query, key, value = (part if part.stride(2) == 1 else part.contiguous() for part in (query, key, value))
+    (tokens, heads, head_dim), kv_heads, earlier = query.shape, key.shape[1], len(before)
+    apart = far_apart(turns, tokens)
+    near = query.new_empty(query.shape)
+    far = query.new_empty(query.shape) if apart else near
+    bank = key.new_empty(earlier + tokens, kv_heads, head_dim)
+    rows = [tokens * kv_heads] if last else [tokens * kv_heads, tokens * heads, earlier * kv_heads]
+    _prepare[(sum(triton.cdiv(count, PREPARED_ROWS) for count in rows),)](
+        query,
+        key,
+        value,
+        keys,
+        values,
+        near,
+        far,
+        bank,
+        before,
+        partner,
+        *(turns or [partner] * 8),
+        written.start,
+        tokens,
+        earlier,
+        int(last),
+        heads,
+        kv_heads,
+        head_dim,
+        query.stride(0),
+        query.stride(1),
+        key.stride(0),
+        key.stride(1),
+        value.stride(0),
+        value.stride(1),
+        ROWS=PREPARED_ROWS,
+        WIDTH=width_of(head_dim),
+        TURNS=bool(turns),
+        APART=apart,
+        num_warps=4,
+    )
+    return near, far, bank
+
+
+@triton.jit
+def _more(q, acc, highest, total, k, v, sees, scale, WHOLE: tl.constexpr):
+    """The softmax of `q` over one tile of keys [keys, head_dim] more. WHOLE: all of them are seen by all rows."""
+    scores = tl.dot(q, k.T)
+    if not WHOLE:
+        scores = tl.where(sees, scores, float("-inf"))
+    now = tl.maximum(highest, tl.max(scores, 1) * scale)
+    base = now
+    if not WHOLE:
+        base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
+    weights = tl.exp2(scores * scale - base[:, None])
+    before = tl.exp2(highest - base)
+    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
+    return acc, now, total * before + tl.sum(weights, 1)
+
+
+@triton.jit
+def _over(
+    q, acc, highest, total, bank, values, bank_tiles, value_tiles, in_bank, in_memory, length, last, scale,
+    kv_head, kv_heads, head_dim, KEYS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """The softmax over a run of keys more: of a row those up to number `last` [rows] of the run's `length`."""
+    place, column = tl.arange(0, WIDTH), tl.arange(0, KEYS)
+    inside = place < head_dim
+    width = kv_heads * head_dim
+    full = (tl.minimum(tl.min(last) + 1, length)) // KEYS
+    seen = tl.minimum(tl.max(last) + 1, length)
+    keys_at = bank + in_bank.to(tl.int64) * width + kv_head * head_dim
+    values_at = values + in_memory.to(tl.int64) * width + kv_head * head_dim
+    for tile in tl.range(0, full, num_stages=STAGES):
+        if TILES:
+            k = bank_tiles.load([in_bank + tile * KEYS, kv_head * WIDTH])
+            v = value_tiles.load([in_memory + tile * KEYS, kv_head * WIDTH])
+        else:
+            at = (tile * KEYS + column).to(tl.int64)[:, None] * width + place[None, :]
+            k, v = (
+                tl.load(keys_at + at, inside[None, :], other=0.0),
+                tl.load(values_at + at, inside[None, :], other=0.0),
+            )
+        acc, highest, total = _more(q, acc, highest, total, k, v, True, scale, True)
+    for tile in tl.range(full, (seen + KEYS - 1) // KEYS, num_stages=STAGES):
+        number = tile * KEYS + column
+        there = (number < length)[:, None] & inside[None, :]
+        at = number.to(tl.int64)[:, None] * width + place[None, :]
+        k, v = tl.load(keys_at + at, there, other=0.0), tl.load(values_at + at, there, other=0.0)
+        sees = (number < length)[None, :] & (number[None, :] <= last[:, None])
+        acc, highest, total = _more(q, acc, highest, total, k, v, sees, scale, False)
+    return acc, highest, total
+
+
+@triton.jit
+def _attention(
+    near, far, bank, values, bank_tiles, value_tiles, blocks, tiles, output, head_dim, kv_heads, scale,
+    GROUP: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr, WIDTH: tl.constexpr,
+    TILES: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    kv_head = tl.program_id(1)
+    tile = tiles + 2 * tl.program_id(0)
+    block = blocks + 8 * tl.load(tile)
+    first, tokens = tl.load(block), tl.load(block + 1)
+    row, place = tl.arange(0, ROWS), tl.arange(0, WIDTH)
+    own, head = tl.load(tile + 1) + row // GROUP, kv_head * GROUP + row % GROUP
+    filled = ((own < tokens) & (row < TOKENS * GROUP))[:, None] & (place < head_dim)[None, :]
+    token = (first + own).to(tl.int64)
+    at = (token * kv_heads * GROUP + head)[:, None] * head_dim + place[None, :]
+
+    highest = tl.full([ROWS], float("-inf"), tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    acc = tl.zeros([ROWS, WIDTH], tl.float32)
+    length = tl.load(block + 4)
+    if length > 0:
+        q = tl.load(far + at, filled, other=0.0)
+        acc, highest, total = _over(
+            q, acc, highest, total, bank, values, bank_tiles, value_tiles, tl.load(block + 2), tl.load(block + 3),
+            length, length + row, scale, kv_head, kv_heads, head_dim, KEYS, WIDTH, TILES, STAGES,
+        )  # fmt: skip
+    length = tl.load(block + 7)
+    q = tl.load(near + at, filled, other=0.0)
+    acc, highest, total = _over(
+        q, acc, highest, total, bank, values, bank_tiles, value_tiles, tl.load(block + 5), tl.load(block + 6),
+        length, length - tokens + own, scale, kv_head, kv_heads, head_dim, KEYS, WIDTH, TILES, STAGES,
+    )  # fmt: skip
+    tl.store(output + at, (acc / total[:, None]).to(output.dtype.element_ty), filled)
+
+
+LAUNCHES = (Launch(128, 128, 8, 3), Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2))
+"""The fastest first, as measured on an H100 with heads of 128."""
+
+
+@cache
+def launch_for(head_dim: int, device: torch.device) -> Launch:
+    """The fastest that fits the device's shared memory."""
+    gpu, width = gpu_of(device), width_of(head_dim)
+    # What the accelerator copies takes no more than the tiles; else the compiler takes more.
+    margin = 1.0 if gpu.copies_tiles and width == head_dim else SHARED_MARGIN
+    fit = [one for one in LAUNCHES if margin * one.shared_bytes(width) <= gpu.shared_bytes]
+    narrow = width <= WIDEST_OF_MANY_ROWS
+    return next((one for one in fit if narrow or one.rows < LAUNCHES[0].rows), LAUNCHES[-1])
+
+
+def width_of(head_dim: int) -> int:
+    """Numbers of a head in a tile."""
+    return max(16, int(triton.next_power_of_2(head_dim)))
+
+
+def run_attention(
+    near: torch.Tensor,
+    far: torch.Tensor,
+    bank: torch.Tensor,
+    values: torch.Tensor,
+    blocks: torch.Tensor,
+    tiles: torch.Tensor,
+    scaling: float,
+    launch: Launch | None = None,
+    by_tiles: bool | None = None,
+) -> torch.Tensor:
+    """Of queries [tokens, heads, head_dim] for near and far keys over the bank [keys, kv_heads, head_dim], with the
+    values of one layer [memory, kv_heads, head_dim]; the rest, and what comes back, as the operator says. `launch`, for
+    whose rows the tiles are, and whether keys come `by_tiles` of the accelerator, are chosen for the device where they
+    are left out."""
+    heads, head_dim = near.shape[1:]
+    kv_heads, width = bank.shape[1], width_of(head_dim)
+    group, launch = heads // kv_heads, launch or launch_for(head_dim, near.device)
+    if by_tiles is None:
+        by_tiles = gpu_of(near.device).copies_tiles
+    by_tiles = by_tiles and width == head_dim
+    output = torch.empty_like(near)
+    copied = [memory.view(-1, kv_heads * head_dim) for memory in (bank, values)]
+    copies = [TensorDescriptor.from_tensor(memory, [launch.keys, width]) if by_tiles else memory for memory in copied]
+    _attention[(len(tiles), kv_heads)](
+        near,
+        far,
+        bank,
+        values,
+        *copies,
+        blocks,
+        tiles,
+        output,
+        head_dim,
+        kv_heads,
+        scaling * LOG2_E,
+        GROUP=group,
+        TOKENS=max(1, launch.rows // group),
+        ROWS=launch.rows,
+        KEYS=launch.keys,
+        WIDTH=width,
+        TILES=by_tiles,
+        STAGES=launch.stages,
+        num_warps=launch.warps,
+        num_stages=launch.stages,
+    )
+    return output[None]

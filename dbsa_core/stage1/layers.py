@@ -1,0 +1,90 @@
+"""By which layers chunks of blocks go: the model's, or those of its compiled twin once that is ready.
+
+Knows nothing about pools. Compiling takes seconds, which one encoding rarely takes, and slows down what is done beside
+it: it is begun in the background behind a model's second encoding.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from dbsa_core import background
+from dbsa_core.blocks import Block, BlockPattern
+from dbsa_core.model.compiled import recompiling, twin_of
+from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.stage1.memory import arena_for
+from dbsa_core.stage1.packed import PackedStage
+
+log = logging.getLogger(__name__)
+
+TRIED_TOKENS = 96
+"""Of each of the blocks that the layers are compiled with."""
+
+
+@dataclass(eq=False)
+class Layers:
+    """Of one model; get them by `layers_of`."""
+
+    model: weakref.ref[LanguageModel]
+    encodings: int = 0
+    ready: bool = False
+    """Whether the twin's layers are compiled."""
+    compile_seconds: float = 0.0
+    _thread: threading.Thread | None = None
+
+    def encoded(self) -> None:
+        """Say that an encoding is done."""
+        self.encodings += 1
+        if self.encodings > 1 and self._thread is None:
+            self._thread = background.start("dbsa-layers", self._compile, lambda: None)
+
+    def runner(self) -> PreTrainedModel:
+        """What the next chunk goes by."""
+        model = self.model()
+        assert model is not None, "whoever encodes holds it"
+        return twin_of(model) if self.ready else model.model
+
+    def wait(self) -> None:
+        """Return when the layers are compiled, or could not be; at once where it was not begun."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _compile(self) -> None:
+        model = self.model()
+        if model is None:
+            return
+        begun = time.perf_counter()
+        try:
+            with recompiling():
+                try_out(model, twin_of(model))
+        except Exception as error:  # whatever the compiler lacks: encoding goes on by the model's own layers
+            log.warning(f"Layers are not compiled for encoding: {type(error).__name__}: {error}")
+            return
+        self.compile_seconds, self.ready = time.perf_counter() - begun, True
+        log.info(f"Layers compiled for encoding in {self.compile_seconds:.1f} s.")
+
+
+def try_out(model: LanguageModel, runner: PreTrainedModel) -> None:
+    """Encode two small blocks: whatever sizes come later, they are no others to a compiler."""
+    blocks = [Block(i, (i,), (1,) * (TRIED_TOKENS + i)) for i in range(2)]
+    lengths = [len(block) for block in blocks]
+    store = arena_for(model, sum(lengths)).extended(0, lengths)
+    PackedStage(model, store, BlockPattern(1), blocks, blocks).run(runner, locked=False)
+
+
+_layers: weakref.WeakKeyDictionary[LanguageModel, Layers] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def layers_of(model: LanguageModel) -> Layers:
+    """The layers of a model."""
+    with _lock:
+        if model not in _layers:
+            _layers[model] = Layers(weakref.ref(model))
+        return _layers[model]
