@@ -79,7 +79,7 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
                 model.model(ids, use_cache=False, logits_to_keep=1)
             now(model.device)
 
-        if not layers.ready:
+        if layers.twin is None:
             rows += first_rows(model, shape, held, targets=targets)
         before = settled()
         pool = encoded(model, held)

@@ -7,7 +7,6 @@ else and every weight is shared.
 from __future__ import annotations
 
 import copy
-import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -23,9 +22,6 @@ from dbsa_core.model.language_model import LanguageModel
 _Module = TypeVar("_Module", bound=nn.Module)
 RECOMPILE_LIMIT = 64
 """How often layers may be compiled anew in one process, for other models and types; beyond, they run as they are."""
-SWITCH_INTERVAL = 2e-4
-"""Seconds until a thread that computes in Python lets another one go on: each operator of a forward asks for that, and
-the usual 5 ms made a forward take five times as long beside the compiler."""
 ONE_AT_A_TIME = threading.RLock()
 """Held by whoever compiles layers or captures a graph: the compiler waits for the whole device, which no graph may be
 captured meanwhile."""
@@ -42,19 +38,14 @@ def twin_of(model: LanguageModel) -> PreTrainedModel:
 
 @contextmanager
 def recompiling() -> Iterator[None]:
-    """Within it, layers are compiled as often as it takes, sizes that are equal by chance count as different ones, and
-    other threads are not held up by the compiler."""
+    """Within it, layers are compiled as often as it takes, and sizes that are equal by chance count as different
+    ones."""
     from torch import _dynamo  # takes a second, which only those who compile should pay
     from torch.fx.experimental import _config
 
     shapes: Any = _config
-    interval = sys.getswitchinterval()
     with ONE_AT_A_TIME, _dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT), shapes.patch(use_duck_shape=False):
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        try:
-            yield
-        finally:
-            sys.setswitchinterval(interval)
+        yield
 
 
 def compiled_twin(model: PreTrainedModel) -> PreTrainedModel:

@@ -211,7 +211,7 @@ def _encode_chunk(model: LanguageModel, encoded: EncodedPool, blocks: Sequence[B
     try:
         if packs(model, encoded.store):
             stage = PackedStage(model, encoded.store, encoded.pattern, blocks, chunk)
-            stage.run(layers_of(model).runner())
+            stage.run(model, layers_of(model).twin or model.model)
         else:
             windows = BlockStage.of(model, encoded.store, encoded.rope_length, encoded.pattern, blocks, chunk)
             token_ids = model.ids([token for block in chunk for token in block.token_ids])

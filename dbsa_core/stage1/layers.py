@@ -33,8 +33,8 @@ class Layers:
 
     model: weakref.ref[LanguageModel]
     encodings: int = 0
-    ready: bool = False
-    """Whether the twin's layers are compiled."""
+    twin: PreTrainedModel | None = None
+    """Once its layers are compiled."""
     compile_seconds: float = 0.0
     _thread: threading.Thread | None = None
 
@@ -43,12 +43,6 @@ class Layers:
         self.encodings += 1
         if self.encodings > 1 and self._thread is None:
             self._thread = background.start("dbsa-layers", self._compile, lambda: None)
-
-    def runner(self) -> PreTrainedModel:
-        """What the next chunk goes by."""
-        model = self.model()
-        assert model is not None, "whoever encodes holds it"
-        return twin_of(model) if self.ready else model.model
 
     def wait(self) -> None:
         """Return when the layers are compiled, or could not be; at once where it was not begun."""
@@ -62,11 +56,12 @@ class Layers:
         begun = time.perf_counter()
         try:
             with recompiling():
-                try_out(model, twin_of(model))
+                twin = twin_of(model)
+                try_out(model, twin)
         except Exception as error:  # whatever the compiler lacks: encoding goes on by the model's own layers
             log.warning(f"Layers are not compiled for encoding: {type(error).__name__}: {error}")
             return
-        self.compile_seconds, self.ready = time.perf_counter() - begun, True
+        self.compile_seconds, self.twin = time.perf_counter() - begun, twin
         log.info(f"Layers compiled for encoding in {self.compile_seconds:.1f} s.")
 
 
@@ -75,7 +70,7 @@ def try_out(model: LanguageModel, runner: PreTrainedModel) -> None:
     blocks = [Block(i, (i,), (1,) * (TRIED_TOKENS + i)) for i in range(2)]
     lengths = [len(block) for block in blocks]
     store = arena_for(model, sum(lengths)).extended(0, lengths)
-    PackedStage(model, store, BlockPattern(1), blocks, blocks).run(runner, locked=False)
+    PackedStage(model, store, BlockPattern(1), blocks, blocks).run(model, runner, locked=False)
 
 
 _layers: weakref.WeakKeyDictionary[LanguageModel, Layers] = weakref.WeakKeyDictionary()

@@ -43,7 +43,7 @@ class PackedStage(ModuleStage):
         self, model: LanguageModel, store: Arena, pattern: BlockPattern, blocks: Sequence[Block], chunk: Sequence[Block]
     ):
         """For `chunk`, consecutive ones of `blocks` with places in the store."""
-        self.model = model
+        # Not the model itself: a compiler's guards may keep what it saw.
         self.keys, self.values = store.keys, store.values
         self.begin = torch.tensor(store.span(chunk[0].id)[0])
         """On the host."""
@@ -65,11 +65,10 @@ class PackedStage(ModuleStage):
         self.partner = rope.partner_matrix(head_dim, model.shape.dtype)
         self.positions = _parted(places, stands)[1]
 
-    def run(self, runner: PreTrainedModel, *, locked: bool = True) -> None:
-        """Write the chunk's keys and values of all layers, by the model or its compiled twin; with the model's lock
-        held, unless somebody else's thread is not to wait for this."""
+    def run(self, model: LanguageModel, runner: PreTrainedModel, *, locked: bool = True) -> None:
+        """Write the chunk's keys and values of all layers, by the model's own layers or those of its compiled twin;
+        with the model's lock held, unless nobody is to wait for this."""
         stop_if_cancelled()
-        model = self.model
         arguments: dict[str, Any] = {
             "input_ids": self.token_ids[None],
             "position_ids": self.positions[None],

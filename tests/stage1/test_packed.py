@@ -23,7 +23,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1 import encoding, layers, memory, packed
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
-from dbsa_core.stage1.layers import Layers, layers_of, try_out
+from dbsa_core.stage1.layers import layers_of, try_out
 from tests.stage2.test_step import WHOLLY, random_ids
 from tests.tiny import tiny_model
 
@@ -80,8 +80,7 @@ def test_layers_are_compiled_behind_the_second_encoding_and_then_taken(
     encoded(model)
     layers_of(model).wait()
     assert ran == [twin]
-    assert layers_of(model).ready
-    assert layers_of(model).runner() is twin
+    assert layers_of(model).twin is twin
     assert same(encoded(model), first)
     encoded(model)
     assert len(ran) == 1
@@ -100,7 +99,7 @@ def test_where_layers_cannot_be_compiled_the_models_own_go_on(
         assert same(encoded(model), first)
         layers_of(model).wait()
     assert "Layers are not compiled for encoding: RuntimeError: no compiler" in caplog.text
-    assert layers_of(model).runner() is model.model
+    assert layers_of(model).twin is None
     assert same(encoded(model), first)
 
 
@@ -201,7 +200,7 @@ def test_as_near_to_float32_as_the_path_that_rotates_keys_for_each_window(
         by_windows = rms(encoded(half, pattern), wanted)
     assert packed.packs(half, wanted.store) is False, "float32 has no kernel"
     if compiled:
-        monkeypatch.setattr(Layers, "runner", lambda layers: twin_of(half))
+        monkeypatch.setattr(layers_of(half), "twin", twin_of(half))
     for chunk_tokens in (60, 10_000):
         with recompiling():
             pool = encoded(half, pattern, chunk_tokens=chunk_tokens)
@@ -219,7 +218,7 @@ def test_compiled_layers_serve_any_sizes_without_being_compiled_again() -> None:
     for _ in range(2):
         encoded(model)
     found.wait()
-    assert found.ready
+    assert found.twin is not None
     compiles = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     pool = encoded(model, chunk_tokens=20_000)
     encoded(model, BlockPattern(1, 1, 1, "local"), chunk_tokens=60)
