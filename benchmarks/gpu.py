@@ -1,4 +1,5 @@
-"""How long does a query over chosen blocks take on one GPU, beside Retrieval ICL and beside what the hardware allows?
+"""How long does a query over chosen blocks take on one GPU, beside Retrieval ICL and beside what the hardware allows,
+and how long does encoding a pool (`gpu_encoding.py`)?
 
     python benchmarks/gpu.py [--shapes llama-3.1-8b,...] [--out FOLDER]
 
@@ -38,6 +39,7 @@ from benchmarks.on_gpu import (  # noqa: E402
     SHAPES,
     SMALL,
     Shape,
+    layer_weights,
     rms,
     row,
     settled,
@@ -183,7 +185,7 @@ def profiled(query: str, ask: Callable[[], Any], wall_ms: float, replay_ms: floa
 def floor_ms(model: LanguageModel, shape: Shape, rows: int, keys: int) -> float:
     """Layers, head and selected keys read once, or multiplied."""
     head = model.model.get_output_embeddings().weight.numel()
-    layers = sum(p.numel() for name, p in model.model.named_parameters() if ".layers." in name)
+    layers = layer_weights(model)
     read = keys * model.shape.bytes_per_token
     attention = 4 * rows * keys * shape.layers * shape.heads * model.shape.head_dim
     seconds = max(2 * layers / BANDWIDTH, 2 * layers * rows / FLOPS)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.cpu import Sample, in_turn
-from benchmarks.on_gpu import BLOCK_TOKENS, FLOPS, Shape, row, settled
+from benchmarks.on_gpu import BLOCK_TOKENS, FLOPS, Shape, layer_weights, row, settled
 from benchmarks.random_model import random_ids
 from dbsa_core.blocks import Block, BlockPattern, mask_area
 from dbsa_core.data import Pool
@@ -51,9 +51,8 @@ def encoded(model: LanguageModel, blocks: Sequence[Block]) -> EncodedPool:
 
 def floor_ms(model: LanguageModel, shape: Shape, lengths: Sequence[int]) -> float:
     """Layers, but the last one's for its keys and values, and attention within the mask, multiplied at FLOPS."""
-    weights = [p.numel() for name, p in model.model.named_parameters() if ".layers." in name]
     kept = 2 * shape.hidden * shape.kv_heads * model.shape.head_dim
-    layer = sum(weights) / shape.layers
+    layer = layer_weights(model) / shape.layers
     products = 2 * sum(lengths) * (layer * (shape.layers - 1) + kept)
     attention = 4 * mask_area(lengths, PATTERN) * (shape.layers - 1) * shape.heads * model.shape.head_dim
     return 1e3 * (products + attention) / FLOPS
@@ -84,11 +83,7 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
         before = settled()
         pool = encoded(model, held)
         memory.append((torch.cuda.max_memory_reserved() - before - pool.num_bytes) / 1e9)
-        appended = []
-        for block in later:
-            begun = now(model.device)
-            pool = append_blocks(model, pool, NOTHING, [block])
-            appended.append(now(model.device) - begun)
+        appended = appending_seconds(model, pool, later)
         del pool
         taken = in_turn({"sparse": sparse, "dense": dense}, repeats + 1)
         ours, theirs = taken["sparse"][1:], taken["dense"][1:]
@@ -103,6 +98,16 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
         rows.append(row(f"append_{sum(lengths)}_ms", ms(appended[1:]), "ms", target=target, floor=floor))
     rows.append(row("encode_without_word_s", longest_without_word(model, shape), "s", target=WITHOUT_WORD_S))
     return [*rows, row("encode_memory_gb", Sample(max(memory)), "GB", target=MEMORY_GB if targets else None)]
+
+
+def appending_seconds(model: LanguageModel, pool: EncodedPool, blocks: Sequence[Block]) -> list[float]:
+    """Of each block, one behind the other."""
+    seconds = []
+    for block in blocks:
+        begun = now(model.device)
+        pool = append_blocks(model, pool, NOTHING, [block])
+        seconds.append(now(model.device) - begun)
+    return seconds
 
 
 def first_rows(model: LanguageModel, shape: Shape, blocks: Sequence[Block], *, targets: bool) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import torch
 from transformers import CONFIG_MAPPING
 
 from benchmarks.cpu import Sample
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.timing import now
 
 BANDWIDTH, FLOPS = 3.0e12, 790e12
@@ -88,6 +89,11 @@ def row(name: str, sample: Sample, unit: str, **bounds: float | None) -> dict[st
     print(f"{name:32s} {sample.value:10.4f} {unit}{spread}   {told}", flush=True)
     found = {"name": name, "value": sample.value, "n": sample.n, "iqr": sample.iqr, "unit": unit}
     return {**found, **{kind: bounds.get(kind) for kind in ("target", "stretch", "floor")}}
+
+
+def layer_weights(model: LanguageModel) -> int:
+    """Of all layers."""
+    return sum(p.numel() for name, p in model.model.named_parameters() if ".layers." in name)
 
 
 def settled() -> int:

@@ -57,11 +57,20 @@ class BlockPattern:
         if self.positions not in ("sequential", "local"):
             raise SettingsError(f"Positions are {self.positions!r}; accepted are 'sequential' and 'local'.")
 
-    def window(self, block: int) -> tuple[int, ...]:
-        """The blocks that `block` sees, itself last: {sink} + previous + itself in pool order, without repeats."""
+    def runs(self, block: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The blocks that `block` sees: the sinks before it, and those right before it that are none, itself last."""
         sinks = range(min(self.sink_blocks, block))
         previous = range(max(len(sinks), block - self.previous_blocks), block)
-        return (*sinks, *previous, block)
+        return tuple(sinks), (*previous, block)
+
+    def window(self, block: int) -> tuple[int, ...]:
+        """The blocks that `block` sees, itself last: {sink} + previous + itself in pool order, without repeats."""
+        sinks, near = self.runs(block)
+        return sinks + near
+
+    def seen_before(self, blocks: Sequence[int]) -> list[int]:
+        """What consecutive blocks see of those before them, in pool order."""
+        return sorted({other for block in blocks for other in self.window(block)} - set(blocks))
 
     def sees(self, block: int, other: int) -> bool:
         """Whether the tokens of `block` attend to those of `other` (causally, where they are the same block)."""

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
-from dbsa_core.devices import policy_for
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1.encoding import encode_blocks
+from dbsa_core.stage1.encoding import encode_blocks, tokens_at_once
 
 PROBE_BLOCK = 128
 """Tokens of a block of the probe; the first one warms the model up."""
@@ -36,7 +35,7 @@ def _key(model: LanguageModel) -> tuple[str, str, str]:
 
 def _chunk(model: LanguageModel) -> int:
     """Tokens of one forward of encoding; where a model has fewer positions, those."""
-    return min(policy_for(model.device).encode_tokens, model.max_positions)
+    return min(tokens_at_once(model), model.max_positions)
 
 
 def measured_speed(model: LanguageModel, pool_tokens: int | None = None) -> float:

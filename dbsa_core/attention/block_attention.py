@@ -32,7 +32,12 @@ def tile_tokens(heads: int, kv_heads: int, keys: torch.Tensor) -> int:
         from dbsa_core.attention import block_kernels
 
         rows = block_kernels.launch_for(keys.shape[-1], keys.device).rows
-    return max(1, rows // (heads // kv_heads))
+    return tokens_of(rows, heads // kv_heads)
+
+
+def tokens_of(rows: int, group: int) -> int:
+    """Tokens of a tile of so many rows, where a key head has `group` query heads."""
+    return max(1, rows // group)
 
 
 def attend_blocks(

@@ -15,8 +15,16 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from dbsa_core.attention.block_attention import far_apart
-from dbsa_core.attention.query_kernels import LOG2_E, SHARED_MARGIN, WIDEST_OF_MANY_ROWS, Launch
+from dbsa_core.attention.block_attention import far_apart, tokens_of
+from dbsa_core.attention.query_kernels import (
+    LOG2_E,
+    SHARED_MARGIN,
+    WIDEST_OF_MANY_ROWS,
+    Launch,
+    launches_that_fit,
+    softmax_more,
+    width_of,
+)
 from dbsa_core.devices import gpu_of
 
 
@@ -24,6 +32,16 @@ from dbsa_core.devices import gpu_of
 def _turned(x, swapped, cos, sin, angle, there):
     """RoPE of rows in float32; `swapped` are their partners."""
     return x.to(tl.float32) * tl.load(cos + angle, there, other=0.0) + swapped * tl.load(sin + angle, there, other=0.0)
+
+
+@triton.jit
+def _rows(program, tokens, heads, head_dim, place, ROWS: tl.constexpr):
+    """Of a program: token and head of each row, whether it exists, and where it stands in [tokens, head_dim] and in
+    [tokens, heads, head_dim]."""
+    row = program * ROWS + tl.arange(0, ROWS)
+    token, head = (row // heads).to(tl.int64), row % heads
+    angle = (token * head_dim)[:, None] + place[None, :]
+    return token, head, row < tokens * heads, angle, (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
 
 
 @triton.jit(do_not_specialize=["begin", "tokens", "earlier", "last"])
@@ -42,11 +60,8 @@ def _prepare(
         both = inside[:, None] & inside[None, :]
         matrix = tl.load(partner + place[:, None] * head_dim + place[None, :], both, other=0.0)
     if program < of_keys:
-        row = program * ROWS + tl.arange(0, ROWS)
-        token, head = (row // kv_heads).to(tl.int64), row % kv_heads
-        there = (row < tokens * kv_heads)[:, None] & inside[None, :]
-        angle = (token * head_dim)[:, None] + place[None, :]
-        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
+        token, head, exists, angle, packed = _rows(program, tokens, kv_heads, head_dim, place, ROWS)
+        there = exists[:, None] & inside[None, :]
         x = tl.load(key + (token * key_tokens + head * key_heads)[:, None] + place[None, :], there, other=0.0)
         v = tl.load(value + (token * value_tokens + head * value_heads)[:, None] + place[None, :], there, other=0.0)
         kept, own = x, x
@@ -60,11 +75,8 @@ def _prepare(
         if last == 0:
             tl.store(bank + packed + tl.cast(earlier, tl.int64) * kv_heads * head_dim, own, there)
     elif program < of_keys + of_queries:
-        row = (program - of_keys) * ROWS + tl.arange(0, ROWS)
-        token, head = (row // heads).to(tl.int64), row % heads
-        there = (row < tokens * heads)[:, None] & inside[None, :]
-        angle = (token * head_dim)[:, None] + place[None, :]
-        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
+        token, head, exists, angle, packed = _rows(program - of_keys, tokens, heads, head_dim, place, ROWS)
+        there = exists[:, None] & inside[None, :]
         x = tl.load(query + (token * query_tokens + head * query_heads)[:, None] + place[None, :], there, other=0.0)
         own = x
         if TURNS:
@@ -74,12 +86,11 @@ def _prepare(
                 tl.store(far + packed, _turned(x, swapped, far_cos, far_sin, angle, there).to(x.dtype), there)
         tl.store(near + packed, own, there)
     else:
-        row = (program - of_keys - of_queries) * ROWS + tl.arange(0, ROWS)
-        token, head = (row // kv_heads).to(tl.int64), row % kv_heads
-        there = (row < earlier * kv_heads)[:, None] & inside[None, :]
-        angle = (token * head_dim)[:, None] + place[None, :]
-        packed = (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
-        at = tl.load(before + token, row < earlier * kv_heads, other=0)
+        token, head, exists, angle, packed = _rows(
+            program - of_keys - of_queries, earlier, kv_heads, head_dim, place, ROWS
+        )
+        there = exists[:, None] & inside[None, :]
+        at = tl.load(before + token, exists, other=0)
         x = tl.load(keys + ((at * kv_heads + head) * head_dim)[:, None] + place[None, :], there, other=0.0)
         if TURNS:
             x = _turned(x, tl.dot(x, matrix), moved_cos, moved_sin, angle, there).to(x.dtype)
@@ -146,22 +157,6 @@ def prepare(
 
 
 @triton.jit
-def _more(q, acc, highest, total, k, v, sees, scale, WHOLE: tl.constexpr):
-    """The softmax of `q` over one tile of keys [keys, head_dim] more. WHOLE: all of them are seen by all rows."""
-    scores = tl.dot(q, k.T)
-    if not WHOLE:
-        scores = tl.where(sees, scores, float("-inf"))
-    now = tl.maximum(highest, tl.max(scores, 1) * scale)
-    base = now
-    if not WHOLE:
-        base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
-    weights = tl.exp2(scores * scale - base[:, None])
-    before = tl.exp2(highest - base)
-    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
-    return acc, now, total * before + tl.sum(weights, 1)
-
-
-@triton.jit
 def _over(
     q, acc, highest, total, bank, values, bank_tiles, value_tiles, in_bank, in_memory, length, last, scale,
     kv_head, kv_heads, head_dim, KEYS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr, STAGES: tl.constexpr,
@@ -180,18 +175,16 @@ def _over(
             v = value_tiles.load([in_memory + tile * KEYS, kv_head * WIDTH])
         else:
             at = (tile * KEYS + column).to(tl.int64)[:, None] * width + place[None, :]
-            k, v = (
-                tl.load(keys_at + at, inside[None, :], other=0.0),
-                tl.load(values_at + at, inside[None, :], other=0.0),
-            )
-        acc, highest, total = _more(q, acc, highest, total, k, v, True, scale, True)
+            k = tl.load(keys_at + at, inside[None, :], other=0.0)
+            v = tl.load(values_at + at, inside[None, :], other=0.0)
+        acc, highest, total = softmax_more(tl.dot(q, k.T), v, acc, highest, total, True, scale, True)
     for tile in tl.range(full, (seen + KEYS - 1) // KEYS, num_stages=STAGES):
         number = tile * KEYS + column
         there = (number < length)[:, None] & inside[None, :]
         at = number.to(tl.int64)[:, None] * width + place[None, :]
         k, v = tl.load(keys_at + at, there, other=0.0), tl.load(values_at + at, there, other=0.0)
         sees = (number < length)[None, :] & (number[None, :] <= last[:, None])
-        acc, highest, total = _more(q, acc, highest, total, k, v, sees, scale, False)
+        acc, highest, total = softmax_more(tl.dot(q, k.T), v, acc, highest, total, sees, scale, False)
     return acc, highest, total
 
 
@@ -234,20 +227,20 @@ LAUNCHES = (Launch(128, 128, 8, 3), Launch(128, 64, 8, 3), Launch(64, 64, 4, 2),
 """The fastest first, as measured on an H100 with heads of 128."""
 
 
+def copies_tiles(head_dim: int, device: torch.device) -> bool:
+    """Whether tiles of keys come by the accelerator: the device has one, and heads fill them."""
+    return gpu_of(device).copies_tiles and width_of(head_dim) == head_dim
+
+
 @cache
 def launch_for(head_dim: int, device: torch.device) -> Launch:
     """The fastest that fits the device's shared memory."""
-    gpu, width = gpu_of(device), width_of(head_dim)
+    width = width_of(head_dim)
     # What the accelerator copies takes no more than the tiles; else the compiler takes more.
-    margin = 1.0 if gpu.copies_tiles and width == head_dim else SHARED_MARGIN
-    fit = [one for one in LAUNCHES if margin * one.shared_bytes(width) <= gpu.shared_bytes]
+    margin = 1.0 if copies_tiles(head_dim, device) else SHARED_MARGIN
     narrow = width <= WIDEST_OF_MANY_ROWS
+    fit = launches_that_fit(width, device, LAUNCHES, margin)
     return next((one for one in fit if narrow or one.rows < LAUNCHES[0].rows), LAUNCHES[-1])
-
-
-def width_of(head_dim: int) -> int:
-    """Numbers of a head in a tile."""
-    return max(16, int(triton.next_power_of_2(head_dim)))
 
 
 def run_attention(
@@ -259,18 +252,16 @@ def run_attention(
     tiles: torch.Tensor,
     scaling: float,
     launch: Launch | None = None,
-    by_tiles: bool | None = None,
+    by_tiles: bool = True,
 ) -> torch.Tensor:
     """Of queries [tokens, heads, head_dim] for near and far keys over the bank [keys, kv_heads, head_dim], with the
     values of one layer [memory, kv_heads, head_dim]; the rest, and what comes back, as the operator says. `launch`, for
-    whose rows the tiles are, and whether keys come `by_tiles` of the accelerator, are chosen for the device where they
-    are left out."""
+    whose rows the tiles are, is chosen for the device where it is left out. Without `by_tiles` the accelerator rests.
+    """
     heads, head_dim = near.shape[1:]
     kv_heads, width = bank.shape[1], width_of(head_dim)
     group, launch = heads // kv_heads, launch or launch_for(head_dim, near.device)
-    if by_tiles is None:
-        by_tiles = gpu_of(near.device).copies_tiles
-    by_tiles = by_tiles and width == head_dim
+    by_tiles = by_tiles and copies_tiles(head_dim, near.device)
     output = torch.empty_like(near)
     copied = [memory.view(-1, kv_heads * head_dim) for memory in (bank, values)]
     copies = [TensorDescriptor.from_tensor(memory, [launch.keys, width]) if by_tiles else memory for memory in copied]
@@ -287,7 +278,7 @@ def run_attention(
         kv_heads,
         scaling * LOG2_E,
         GROUP=group,
-        TOKENS=max(1, launch.rows // group),
+        TOKENS=tokens_of(launch.rows, group),
         ROWS=launch.rows,
         KEYS=launch.keys,
         WIDTH=width,

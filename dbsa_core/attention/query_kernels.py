@@ -9,6 +9,7 @@ device, so that a captured graph does no work for those that a query does not ha
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,24 +27,28 @@ SPLIT_COST = 0.02
 
 
 @triton.jit
+def softmax_more(scores, v, acc, highest, total, sees, scale, WHOLE: tl.constexpr):
+    """The softmax over one tile of keys more, by their scores [rows, keys]. WHOLE: all of them are seen by all rows."""
+    if not WHOLE:
+        scores = tl.where(sees, scores, float("-inf"))
+    now = tl.maximum(highest, tl.max(scores, 1) * scale)
+    base = now
+    if not WHOLE:
+        base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
+    weights = tl.exp2(scores * scale - base[:, None])
+    before = tl.exp2(highest - base)
+    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
+    return acc, now, total * before + tl.sum(weights, 1)
+
+
+@triton.jit
 def _read(q, acc, highest, total, key, value, there, sees, scale, WHOLE: tl.constexpr):
     """The softmax of `q` over one tile of keys more. WHOLE: every key is there and seen, and heads fill the tile."""
     if WHOLE:
         k, v = tl.load(key), tl.load(value)
     else:
         k, v = tl.load(key, tl.trans(there), other=0.0), tl.load(value, there, other=0.0)
-    scores = tl.dot(q, k)
-    if WHOLE:
-        now = tl.maximum(highest, tl.max(scores, 1) * scale)
-        base = now
-    else:
-        scores = tl.where(sees, scores, float("-inf"))
-        now = tl.maximum(highest, tl.max(scores, 1) * scale)
-        base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
-    weights = tl.exp2(scores * scale - base[:, None])
-    before = tl.exp2(highest - base)
-    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
-    return acc, now, total * before + tl.sum(weights, 1)
+    return softmax_more(tl.dot(q, k), v, acc, highest, total, sees, scale, WHOLE)
 
 
 @triton.jit
@@ -200,10 +205,17 @@ WIDEST_OF_MANY_ROWS = 128
 """Numbers of a head whose sums fit the registers beside 128 rows."""
 
 
-def launches_that_fit(width: int, device: torch.device) -> list[Launch]:
+def width_of(head_dim: int) -> int:
+    """Numbers of a head in a tile."""
+    return max(16, int(triton.next_power_of_2(head_dim)))
+
+
+def launches_that_fit(
+    width: int, device: torch.device, launches: Sequence[Launch] = LAUNCHES, margin: float = SHARED_MARGIN
+) -> list[Launch]:
     """Those that the device has the shared memory for, with heads of `width` numbers."""
     limit = gpu_of(device).shared_bytes
-    return [one for one in LAUNCHES if SHARED_MARGIN * one.shared_bytes(width) <= limit]
+    return [one for one in launches if margin * one.shared_bytes(width) <= limit]
 
 
 @cache
@@ -243,7 +255,7 @@ def run_attention(
 ) -> torch.Tensor:
     """As the operator says; `launch` and `splits` are chosen for the device where they are left out."""
     _, heads, tokens, head_dim = query.shape
-    kv_heads, width = keys.shape[1], max(16, triton.next_power_of_2(head_dim))
+    kv_heads, width = keys.shape[1], width_of(head_dim)
     group, device = heads // kv_heads, query.device
     launch = launch or launch_for(group * tokens, width, device)
     row_tiles = triton.cdiv(group * tokens, launch.rows)

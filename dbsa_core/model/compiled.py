@@ -29,7 +29,7 @@ _twins: weakref.WeakKeyDictionary[LanguageModel, PreTrainedModel] = weakref.Weak
 
 
 def twin_of(model: LanguageModel) -> PreTrainedModel:
-    """The one compiled twin of a model; call it within `recompiling`."""
+    """The one compiled twin of a model; run it within `recompiling` until it is compiled."""
     with ONE_AT_A_TIME:
         if model not in _twins:
             _twins[model] = compiled_twin(model.model)

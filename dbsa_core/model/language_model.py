@@ -133,6 +133,11 @@ class LanguageModel:
     def family(self) -> str:
         return str(self.model.config.get_text_config().model_type)
 
+    @property
+    def moves_alike(self) -> bool:
+        """Whether the keys of all layers may be moved, and by the same tables."""
+        return all(self.movable) and len(set(self.rope.layer_types)) == 1
+
     def ids(self, token_ids: Sequence[int]) -> torch.Tensor:
         """Token ids as a tensor [tokens] on the model's device."""
         return torch.tensor(list(token_ids), dtype=torch.long, device=self.device)

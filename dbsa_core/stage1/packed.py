@@ -32,8 +32,9 @@ SPARE = 2
 def packs(model: LanguageModel, store: Arena) -> bool:
     """Whether chunks go this way: every layer's keys are kept rotated, by one kind of RoPE tables, and there is a
     kernel for them."""
-    alike = len(set(model.rope.layer_types)) == 1
-    return alike and all(form is KeyForm.FROM_BLOCK_START for form in store.forms) and has_kernel(store.keys)
+    return (
+        model.moves_alike and all(form is KeyForm.FROM_BLOCK_START for form in store.forms) and has_kernel(store.keys)
+    )
 
 
 class PackedStage(ModuleStage):
@@ -127,16 +128,15 @@ class _Layout:
     """Where everything of a chunk stands, as integers on the host."""
 
     def __init__(self, store: Arena, pattern: BlockPattern, blocks: Sequence[Block], chunk: Sequence[Block]):
-        in_pool, seen = starts(blocks), {block.id: pattern.window(block.id) for block in chunk}
-        sinks = {block: min(pattern.sink_blocks, block) for block in seen}
-        earlier = sorted({other for window in seen.values() for other in window} - set(seen))
+        in_pool, seen = starts(blocks), {block.id: pattern.runs(block.id) for block in chunk}
+        earlier = pattern.seen_before([block.id for block in chunk])
         spare = max(0, SPARE - sum(len(blocks[other]) for other in earlier))
         banked = [*earlier, *seen]
         bank = dict(zip(banked, accumulate((len(blocks[other]) for other in banked), initial=spare), strict=False))
         # Sinks stand where they stand in the pool. With local positions, near keys stand wherever they are few steps
         # from the near queries, for distances alone count, and far queries at their places in their own windows.
         sequential = pattern.positions == "sequential" or chunk[0].id < pattern.sink_blocks
-        base = 0 if sequential else in_pool[seen[chunk[0].id][sinks[chunk[0].id]]]
+        base = 0 if sequential else in_pool[seen[chunk[0].id][1][0]]
 
         def moved(block: int) -> int:
             return in_pool[block] - (0 if block < pattern.sink_blocks else base)
@@ -151,7 +151,7 @@ class _Layout:
         """[tokens], of each token in its own block."""
         self.near = self.in_block + np.repeat([moved(block) for block in seen], lengths)
         """[tokens], positions of the chunk's tokens among near keys, their own included."""
-        firsts = [sum(len(blocks[w]) for w in seen[block] if w != block) for block in seen]
+        firsts = [sum(len(blocks[w]) for w in pattern.window(block)[:-1]) for block in seen]
         self.far = self.in_block + np.repeat(firsts, lengths) if pattern.positions == "local" else self.near
         """[tokens], their positions among far keys: with local positions, in their own windows."""
         spans = [(0, spare), *(store.span(other) for other in earlier)]
@@ -161,7 +161,7 @@ class _Layout:
         self.moves = np.repeat(moves, [end - start for start, end in spans])
         """[keys], how far those are turned on."""
         first = [int(end - length) for end, length in zip(np.cumsum(lengths), lengths, strict=True)]
-        runs = [(*run(seen[b][: sinks[b]]), *run(seen[b][sinks[b] :])) for b in seen]
+        runs = [(*run(sinks), *run(near)) for sinks, near in seen.values()]
         rows = [(at, n, *run) for at, n, run in zip(first, lengths.tolist(), runs, strict=True)]
         self.table = np.array([*rows, _NOTHING])
         """[blocks + 1, 8], as the operator takes it."""

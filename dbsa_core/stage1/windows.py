@@ -99,7 +99,7 @@ class BlockStage:
     ) -> BlockStage:
         """For `chunk`, consecutive ones of `blocks` with places in the store."""
         in_pool, in_chunk = starts(blocks), starts(chunk)
-        earlier = sorted({w for block in chunk for w in pattern.window(block.id)} - {block.id for block in chunk})
+        earlier = pattern.seen_before([block.id for block in chunk])
         banked = [*earlier, *(block.id for block in chunk)]
         bank = dict(zip(banked, pairwise(starts([blocks[b] for b in banked])), strict=True))
         sequential = pattern.positions == "sequential"

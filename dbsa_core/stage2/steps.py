@@ -14,9 +14,9 @@ import weakref
 from bisect import bisect_left
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
-from transformers import PreTrainedModel
 
 from dbsa_core import background
 from dbsa_core.attention.query_attention import has_kernel
@@ -179,7 +179,7 @@ class Steps:
 def captured(model: LanguageModel, arena: Arena, size: Size, *, compiled: bool = False) -> QueryStep:
     """The step of a size, captured as a graph of kernels on a device that has such."""
     step = QueryStep(model, arena, size)
-    runner, score = _compiled_of(model) if compiled else (step.stock, log_probs_of)
+    runner, score = (twin_of(model), _compiled_score()) if compiled else (step.stock, log_probs_of)
     with ONE_AT_A_TIME, recompiling() if compiled else nullcontext():
         capture = policy_for(model.device).capture
         step.run = capture(lambda: step.forward(runner, score), model.device, model.lock)
@@ -190,19 +190,16 @@ def can_capture(model: LanguageModel) -> bool:
     """Whether the model's queries can be steps: all layers read in place with one kind of RoPE tables, on a device that
     captures and has a kernel for them."""
     heads = torch.empty(1, model.shape.head_dim, dtype=model.shape.dtype, device=model.device)
-    alike = all(model.movable) and len(set(model.rope.layer_types)) == 1
-    return alike and policy_for(model.device).captures and has_kernel(heads)
+    return model.moves_alike and policy_for(model.device).captures and has_kernel(heads)
 
 
-_scores: list[Score] = []
 _steps: weakref.WeakKeyDictionary[LanguageModel, Steps] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def _compiled_of(model: LanguageModel) -> tuple[PreTrainedModel, Score]:
-    if not _scores:
-        _scores.append(torch.compile(log_probs_of, dynamic=True))
-    return twin_of(model), _scores[0]
+@cache
+def _compiled_score() -> Score:
+    return torch.compile(log_probs_of, dynamic=True)
 
 
 def steps_of(model: LanguageModel) -> Steps:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core.attention.block_attention import AllWrittenError, block_attention_op, tile_tokens
+from dbsa_core.attention.block_attention import AllWrittenError, block_attention_op, tile_tokens, tokens_of
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
@@ -184,11 +184,10 @@ def test_every_launch_computes_the_same(shape: Shape, by_tiles: bool) -> None:
     wanted = block_attention_op(**given)
     query, key = (given[name][0].transpose(0, 1).contiguous() for name in ("query", "key"))
     bank = torch.cat([given["keys"][1][given["before"]], key])
-    gpu = kernels.gpu_of(bank.device)
-    fit = [one for one in kernels.LAUNCHES if one.shared_bytes(kernels.width_of(head_dim)) * 1.3 <= gpu.shared_bytes]
+    fit = kernels.launches_that_fit(kernels.width_of(head_dim), bank.device, kernels.LAUNCHES)
     assert len(fit) > 1
     for launch in fit:
-        tokens = max(1, launch.rows // (heads // kv_heads))
+        tokens = tokens_of(launch.rows, heads // kv_heads)
         cut = [(i, start) for i, n in enumerate(OWN) for start in range(0, n, tokens)]
         tiles = torch.tensor(cut, dtype=torch.int32, device="cuda")
         values, blocks = given["values"][1], given["blocks"]
