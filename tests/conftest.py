@@ -18,6 +18,11 @@ from tools.try_versions import LOCK, requirements
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # each process has a core
+
+MOST_PROCESSES = 4
+"""Of the fast tests: each imports what the app needs, half a gigabyte."""
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_PATHS = (
@@ -26,6 +31,14 @@ CHROMIUM_PATHS = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Several processes for all fast tests together; one for tests that are named, and for real models and browsers,
+    which use all cores by themselves."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword
+    asked_for = config.option.markexpr != "not slow and not browser and not gpu"
+    return 0 if named or asked_for else min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 def find_chromium() -> Path | None:

@@ -139,8 +139,9 @@ def test_closing_stops_what_runs() -> None:
 
 
 def test_lanes_do_not_wait_for_each_other(registry: JobRegistry) -> None:
-    release = threading.Event()
-    slow = registry.submit("me", "a", lambda job: release.wait(SOON), Lane("slow"))
+    release, started = threading.Event(), threading.Event()
+    slow = registry.submit("me", "a", lambda job: (started.set(), release.wait(SOON)), Lane("slow"))
+    assert started.wait(SOON)
     behind = registry.submit("me", "a", lambda job: 1, Lane("slow"))
     assert ended(registry.submit("me", "b", lambda job: 1, Lane("quick"))).state == "done"
     assert slow.state == "running"
