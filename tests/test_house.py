@@ -95,13 +95,13 @@ MAY_IMPORT = {
     ),
     "stage2.label_scores": "",
     "stage2.trie": "prompt",
-    "stage2.step": (
-        "attention devices prompt store model.hook model.language_model model.rope stage2.prefix stage2.trie"
-    ),
+    "stage2.in_place": "attention store model.hook model.language_model model.rope",
+    "stage2.step": "devices prompt store model.language_model stage2.in_place stage2.prefix stage2.trie",
+    "stage2.query_batch": "prompt model.language_model stage2.in_place stage2.prefix stage2.trie",
     "stage2.steps": (
         "attention background devices prompt store model.compiled model.language_model stage2.prefix stage2.step"
     ),
-    "stage2.walks": "prompt stage2.prefix stage2.step stage2.tail stage2.trie",
+    "stage2.walks": ("prompt model.hook stage2.prefix stage2.query_batch stage2.step stage2.tail stage2.trie"),
     "stage2.scoring": (
         "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps "
         "stage2.walks"

@@ -22,10 +22,10 @@ from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1 import memory, packed
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage1.layers import Layers
-from dbsa_core.stage2 import dense_prefill, tail
+from dbsa_core.stage2 import dense_prefill, scoring, tail
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.prefix import Prefix, assemble
-from dbsa_core.stage2.scoring import score_labels
+from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.store import KeyForm
 from tests.oracle import dense_arguments, named_cache, pinned_logits
@@ -90,6 +90,7 @@ def in_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Whether keys are kept rotated from their block's start, wherever a layer allows it."""
     monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=bool(request.param)))
     monkeypatch.setattr(packed, "has_kernel", lambda states: request.param == "packed")
+    monkeypatch.setattr(scoring, "can_capture", lambda model: request.param == "packed")
     monkeypatch.setattr(Layers, "encoded", lambda layers: None)  # nothing is compiled here
     return bool(request.param)
 
@@ -342,6 +343,29 @@ def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int
     close(torch.tensor(best_first.log_probs)[known], torch.tensor(tree.log_probs)[known])
     left = float(torch.tensor(tree.log_probs)[~known].exp().sum())
     assert left <= best_first.open_mass + 1e-9
+
+
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("how", [{"way": "one_pass"}, {"way": "best_first"}, {"decode": "greedy"}], ids=str)
+def test_queries_together_are_each_alone(model: LanguageModel, how: dict[str, Any]) -> None:
+    """In any grouping: of other blocks in any order, of none, of the same ones; of prompts of one token and of many."""
+    pool, length = encoded(model), model.rope.pinned_length(TOKENS + 60, model.max_positions)
+    chosen = ((0, 2, 5), (0,), (0, 4, 1), (0, 2, 5), (0, 1, 2, 3, 4, 5))
+    queries = [
+        (assemble(model, pool, each), random_ids(n, n)) for each, n in zip(chosen, (6, 1, 30, 6, 17), strict=True)
+    ]
+    alone = [score_labels(prefix, prompt, TRIE, **how) for prefix, prompt in queries]
+    groups = [queries, queries[::-1], queries[:2], queries[2:3], [queries[0], queries[0]]]
+    wanted = [alone, alone[::-1], alone[:2], alone[2:3], [alone[0], alone[0]]]
+    nothing = [(Prefix.empty(model, length), random_ids(n, n)) for n in (3, 20)]
+    groups.append(nothing)
+    wanted.append([score_labels(prefix, prompt, TRIE, **how) for prefix, prompt in nothing])
+    for group, each in zip(groups, wanted, strict=True):
+        for ours, theirs in zip(score_together(group, TRIE, **how), each, strict=True):
+            assert (ours.label, ours.way, ours.unscored) == (theirs.label, theirs.way, theirs.unscored)
+            known = torch.tensor(theirs.log_probs).isfinite()
+            close(torch.tensor(ours.log_probs)[known], torch.tensor(theirs.log_probs)[known])
+            assert [left.labels for left in ours.open] == [left.labels for left in theirs.open]
 
 
 def test_an_empty_prefix_is_a_plain_prompt(model: LanguageModel) -> None:

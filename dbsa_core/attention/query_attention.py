@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ def query_attention_op(
     partner: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
+    edges: torch.Tensor,
     seen: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
@@ -36,13 +38,16 @@ def query_attention_op(
     count: torch.Tensor,
     scaling: float,
 ) -> torch.Tensor:
-    """One softmax of new tokens over one another, and over stretches of a memory that all of them see whole.
+    """One softmax of new tokens over one another, and over stretches of a memory that all of them see whole; for one or
+    more queries, side by side, each by itself.
 
     `query` and `partner` [1, heads, tokens, head_dim], float32 or wider, are rotated for what the tokens see of one
-    another; stretch i is asked by `query * cos[i] + partner * sin[i]`, cos and sin [stretches, head_dim]. `key` and
-    `value` [1, kv_heads, tokens, head_dim] are the tokens' own, bool `seen` [tokens, tokens] says which of them a token
-    sees. `keys` and `values` [memory, kv_heads, head_dim] are read from begins[i] on, lengths[i] of them, for the first
-    `count` [1] stretches, all int32. Queries are rounded to the keys' type when they are turned.
+    another; `key` and `value` [1, kv_heads, tokens, head_dim] are the tokens' own. Those of query q are the tokens
+    edges[q]..edges[q + 1], edges [queries + 1]; bool `seen` [queries, most, most] says which of its tokens each of them
+    sees, `most` being the most that a query has. `keys` and `values` [memory, kv_heads, head_dim] are read from
+    begins[q, i] on, lengths[q, i] of them, for the first count[q] stretches, [queries, stretches] and [queries]; they
+    are asked by `query * cos[q, i] + partner * sin[q, i]`, both [queries, stretches, head_dim]. Integers are int32.
+    Queries are rounded to the keys' type when they are turned.
 
     Returns [1, tokens, heads, head_dim] in the keys' type. What no stretch names may hold anything.
     """
@@ -50,16 +55,21 @@ def query_attention_op(
         from dbsa_core.attention import query_kernels
 
         return query_kernels.run_attention(
-            query, partner, key, value, seen, keys, values, cos, sin, begins, lengths, count, scaling
+            query, partner, key, value, edges, seen, keys, values, cos, sin, begins, lengths, count, scaling
         )
-    options, parts = LayerOptions(scaling), []
-    for stretch in range(int(count)):
-        turned = (query * cos[stretch] + partner * sin[stretch]).to(key.dtype)
-        first, tokens = int(begins[stretch]), int(lengths[stretch])
-        read, found = (memory[None, first : first + tokens].transpose(1, 2) for memory in (keys, values))
-        parts.append(reference_attention(turned, read, found, ALL, options, log_sum_exp=True))
-    parts.append(reference_attention(query.to(key.dtype), key, value, Sees(seen), options, log_sum_exp=True))
-    return merge(parts).transpose(1, 2).contiguous()
+    options, found = LayerOptions(scaling), []
+    for one, (start, end) in enumerate(pairwise(edges.tolist())):
+        asks, swapped, own, held = (states[:, :, start:end] for states in (query, partner, key, value))
+        parts = []
+        for stretch in range(int(count[one])):
+            turned = (asks * cos[one, stretch] + swapped * sin[one, stretch]).to(key.dtype)
+            first, tokens = int(begins[one, stretch]), int(lengths[one, stretch])
+            read, holds = (memory[None, first : first + tokens].transpose(1, 2) for memory in (keys, values))
+            parts.append(reference_attention(turned, read, holds, ALL, options, log_sum_exp=True))
+        sees = Sees(seen[one, : end - start, : end - start])
+        parts.append(reference_attention(asks.to(key.dtype), own, held, sees, options, log_sum_exp=True))
+        found.append(merge(parts))
+    return torch.cat(found, dim=2).transpose(1, 2).contiguous()
 
 
 @query_attention_op.register_fake

@@ -52,11 +52,10 @@ def _read(q, acc, highest, total, key, value, there, sees, scale, WHOLE: tl.cons
 
 
 @triton.jit
-def _share(lengths, count, tokens, KEYS: tl.constexpr, STRETCHES: tl.constexpr):
-    """Which tiles are this split's: how many stretches there are, and of how many tiles all of them are, the first tile
-    and the one behind the last, the stretch in which the first is, and how many tiles come before that."""
+def _share(lengths, stretches, tokens, KEYS: tl.constexpr, STRETCHES: tl.constexpr):
+    """Which tiles are this split's: of how many tiles all stretches are, the first tile and the one behind the last,
+    the stretch in which the first is, and how many tiles come before that."""
     split, splits = tl.program_id(2), tl.num_programs(2)
-    stretches = tl.load(count)
     each = tl.arange(0, STRETCHES)
     tiles = (tl.load(lengths + each, each < stretches, other=0) + KEYS - 1) // KEYS
     before_own = tl.sum(tiles)
@@ -64,7 +63,7 @@ def _share(lengths, count, tokens, KEYS: tl.constexpr, STRETCHES: tl.constexpr):
     begin, end = split * all_tiles // splits, (split + 1) * all_tiles // splits
     stretch = tl.sum(((tl.cumsum(tiles, 0) <= begin) & (each < stretches)).to(tl.int32))
     passed = tl.sum(tl.where(each < stretch, tiles, 0))
-    return stretches, before_own, begin, end, stretch, passed
+    return before_own, begin, end, stretch, passed
 
 
 @triton.jit
@@ -73,6 +72,7 @@ def _attention(
     partner,
     key,
     value,
+    edges,
     seen,
     keys,
     values,
@@ -83,7 +83,10 @@ def _attention(
     count,
     output,
     sums,
-    tokens,
+    all_tokens,
+    most,
+    room,
+    row_tiles,
     group,
     head_dim,
     scale,
@@ -101,15 +104,27 @@ def _attention(
 ):
     kv_head, kv_heads = tl.program_id(1), tl.num_programs(1)
     split, splits = tl.program_id(2), tl.num_programs(2)
+    # Queries one behind the other under each key head: blocks that several of them chose are still in the cache.
+    one, row_tile = tl.program_id(0) // row_tiles, tl.program_id(0) % row_tiles
+    first = tl.load(edges + one)
+    tokens = tl.load(edges + one + 1) - first
+    if row_tile * ROWS >= group * tokens:
+        return
+    stretches = tl.load(count + one)
+    seen += tl.cast(one, tl.int64) * most * most
+    begins += one * room
+    lengths += one * room
+    cos += one * room * head_dim
+    sin += one * room * head_dim
     # The query heads of a key head are further rows.
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = row_tile * ROWS + tl.arange(0, ROWS)
     head, token = kv_head * group + row // tokens, row % tokens
     place, column = tl.arange(0, WIDTH), tl.arange(0, KEYS)
     exists, inside = row < group * tokens, place < head_dim
     filled = exists[:, None] & inside[None, :]
-    states = (head * query_heads + token * query_tokens)[:, None] + place[None, :]
+    states = (head * query_heads + (first + token) * query_tokens)[:, None] + place[None, :]
 
-    stretches, before_own, begin, end, stretch, passed = _share(lengths, count, tokens, KEYS, STRETCHES)
+    before_own, begin, end, stretch, passed = _share(lengths, stretches, tokens, KEYS, STRETCHES)
     highest = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     acc = tl.zeros([ROWS, WIDTH], tl.float32)
@@ -148,14 +163,14 @@ def _attention(
         for tile in range(tl.maximum(begin - before_own, 0), end - before_own):
             own = tile * KEYS + column
             real = own < tokens
-            allowed = tl.load(seen + token[:, None] * tokens + own[None, :], exists[:, None] & real[None, :], other=0)
-            key_tile = key + kv_head * key_heads + own[None, :] * key_tokens + place[:, None]
-            value_tile = value + kv_head * value_heads + own[:, None] * value_tokens + place[None, :]
+            allowed = tl.load(seen + token[:, None] * most + own[None, :], exists[:, None] & real[None, :], other=0)
+            key_tile = key + kv_head * key_heads + (first + own)[None, :] * key_tokens + place[:, None]
+            value_tile = value + kv_head * value_heads + (first + own)[:, None] * value_tokens + place[None, :]
             there = real[:, None] & inside[None, :]
             acc, highest, total = _read(q, acc, highest, total, key_tile, value_tile, there, allowed != 0, scale, False)
 
     divisor = tl.where(total > 0, total, 1.0)
-    at_row = (split * tokens + token) * kv_heads * group + head
+    at_row = (split * all_tokens + first + token) * kv_heads * group + head
     target = output + at_row.to(tl.int64)[:, None] * head_dim + place[None, :]
     tl.store(target, (acc / divisor[:, None]).to(output.dtype.element_ty), filled)
     if splits > 1:
@@ -201,6 +216,8 @@ LAUNCHES = (Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2), L
 """The fastest first, as measured on an H100 with heads of 128."""
 SHARED_MARGIN = 1.3
 """The compiler takes more than the tiles."""
+FASTER_BY_MANY_ROWS = 1.19
+"""Rows a second of the first of `LAUNCHES`, in those of the second, where products bound both; on an H100."""
 WIDEST_OF_MANY_ROWS = 128
 """Numbers of a head whose sums fit the registers beside 128 rows."""
 
@@ -219,9 +236,13 @@ def launches_that_fit(
 
 
 @cache
-def launch_for(rows: int, width: int, device: torch.device) -> Launch:
-    """The fastest for so many query rows of a key head that fits the device."""
+def launch_for(rows: int, width: int, device: torch.device, *, batch: bool = False) -> Launch:
+    """The fastest for so many query rows of a key head that fits the device. `batch`: of several queries, which keep
+    the device busy with products; one alone waits for its keys to be read."""
     small = rows <= LAUNCHES[1].rows or width > WIDEST_OF_MANY_ROWS
+    if batch and not small:
+        many, few = (math.ceil(rows / launch.rows) * launch.rows for launch in LAUNCHES[:2])
+        small = few * FASTER_BY_MANY_ROWS < many
     fit = launches_that_fit(width, device)
     return next((one for one in fit if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
 
@@ -241,6 +262,7 @@ def run_attention(
     partner: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
+    edges: torch.Tensor,
     seen: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
@@ -257,31 +279,36 @@ def run_attention(
     _, heads, tokens, head_dim = query.shape
     kv_heads, width = keys.shape[1], width_of(head_dim)
     group, device = heads // kv_heads, query.device
-    launch = launch or launch_for(group * tokens, width, device)
-    row_tiles = triton.cdiv(group * tokens, launch.rows)
+    queries, most, room = len(count), seen.shape[1], lengths.shape[1]
+    launch = launch or launch_for(group * most, width, device, batch=queries > 1)
+    row_tiles = triton.cdiv(group * most, launch.rows)
     if splits is None:
-        splits = splits_for(row_tiles * kv_heads, gpu_of(device).processors)
+        splits = splits_for(queries * row_tiles * kv_heads, gpu_of(device).processors)
     if query.stride() != partner.stride() or query.stride(3) != 1:
         query, partner = query.contiguous(), partner.contiguous()
     key, value = (states if states.stride(3) == 1 else states.contiguous() for states in (key, value))
     output = key.new_empty(splits, tokens, heads, head_dim)
     sums = query.new_empty(splits, tokens, heads)
-    _attention[(row_tiles, kv_heads, splits)](
+    _attention[(queries * row_tiles, kv_heads, splits)](
         query,
         partner,
         key,
         value,
+        edges,
         seen.contiguous(),
         keys,
         values,
         cos.contiguous(),
         sin.contiguous(),
-        begins,
-        lengths,
+        begins.contiguous(),
+        lengths.contiguous(),
         count,
         output,
         sums,
         tokens,
+        most,
+        room,
+        row_tiles,
         group,
         head_dim,
         scaling * LOG2_E,
@@ -294,7 +321,7 @@ def run_attention(
         ROWS=launch.rows,
         KEYS=launch.keys,
         WIDTH=width,
-        STRETCHES=triton.next_power_of_2(len(lengths)),
+        STRETCHES=triton.next_power_of_2(max(1, room)),
         WHOLE=width == head_dim,
         num_warps=launch.warps,
         num_stages=launch.stages,

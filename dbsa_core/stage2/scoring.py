@@ -7,8 +7,8 @@ Knows nothing about where the context came from: every method is scored here, by
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,20 @@ from dbsa_core.prompt import Ids
 from dbsa_core.stage2.dense_prefill import prefill, tokens_at_once
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels, Way
 from dbsa_core.stage2.prefix import Prefix
-from dbsa_core.stage2.steps import Found, steps_of
+from dbsa_core.stage2.steps import Found, can_capture, steps_of
 from dbsa_core.stage2.tail import AttentionMass
 from dbsa_core.stage2.trie import LabelTrie
-from dbsa_core.stage2.walks import StepWalk, TailWalk, Walk, step_nodes
+from dbsa_core.stage2.walks import (
+    WHOLE,
+    PassWalk,
+    Request,
+    StepWalk,
+    TailWalk,
+    Walk,
+    passes_together,
+    step_nodes,
+    tails_together,
+)
 
 Decode = Literal["exact", "greedy"]
 
@@ -59,16 +69,77 @@ def score_labels(
         found = _step_for(prefix, prompt, trie, chosen) if mass is None else Found()
         walk: Walk
         if found.step is not None:
-            walk, before = StepWalk(prefix, prompt, trie, found.step), 0
+            walk, before = StepWalk(prefix, prompt, trie, step=found.step), 0
         else:
             before = max(0, len(prompt) - tokens_at_once(prefix, len(prompt)))
             walk = TailWalk(prefill(prefix, prompt[:before]) if before else prefix, prompt[before:], trie, mass)
-        log_probs, best, left = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}[chosen](walk)
+        log_probs, best, left = _scored(WAYS[chosen](walk), walk)
     stacked = mass.stacked() if mass is not None else None
     tokens = before + walk.tokens
     return LabelScores(
         trie.labels, log_probs, chosen, best, walk.forwards, tokens, tuple(left), stacked, found.warming_up
     )
+
+
+def score_together(
+    queries: Sequence[tuple[Prefix, Ids]], trie: LabelTrie, *, decode: Decode = "exact", way: Way | None = None
+) -> list[LabelScores]:
+    """The same as `score_labels` of each (prefix, prompt), with as many forwards as one of them takes.
+
+    All prefixes are of one model and of one pool or none, so that they were rotated alike. How many there are is for
+    the caller to bound: memory grows with their tokens.
+    """
+    chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
+    with queries[0][0].model.lock:
+        if reads_together([prefix for prefix, _ in queries]):
+            passes = [PassWalk(prefix, prompt, trie) for prefix, prompt in queries]
+            found = _scored_together(passes, chosen, passes_together)
+            walks: Sequence[Walk] = passes
+        else:
+            tails = [TailWalk(prefix, prompt, trie) for prefix, prompt in queries]
+            found = _scored_together(tails, chosen, tails_together)
+            walks = tails
+    return [
+        LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, walk.tokens, tuple(left))
+        for (log_probs, best, left), walk in zip(found, walks, strict=True)
+    ]
+
+
+def reads_together(prefixes: Sequence[Prefix]) -> bool:
+    """Whether queries behind them may be a batch that reads blocks where they stand."""
+    arenas = {id(prefix.blocks.arena) if prefix.blocks is not None else None for prefix in prefixes}
+    whole = all(prefix.length == prefix.blocks_end for prefix in prefixes)
+    return whole and len(arenas) == 1 and None not in arenas and can_capture(prefixes[0].model)
+
+
+_AnyWalk = TypeVar("_AnyWalk", bound=Walk)
+
+
+def _scored_together(
+    walks: Sequence[_AnyWalk], way: Way, learn: Callable[[Sequence[tuple[_AnyWalk, Request]]], None]
+) -> list[_Found]:
+    """Each walk asks what it needs next, and all that still ask learn it together."""
+    running = {place: WAYS[way](walk) for place, walk in enumerate(walks)}
+    requests = {place: next(scoring) for place, scoring in running.items()}
+    found: dict[int, _Found] = {}
+    while requests:
+        learn([(walks[place], request) for place, request in requests.items()])
+        for place in list(requests):
+            try:
+                requests[place] = next(running[place])
+            except StopIteration as end:
+                found[place] = end.value
+                del requests[place]
+    return [found[place] for place in range(len(walks))]
+
+
+def _scored(scoring: _Scoring, walk: Walk) -> _Found:
+    while True:
+        try:
+            walk.learn(next(scoring))
+        except StopIteration as end:
+            found: _Found = end.value
+            return found
 
 
 def _step_for(prefix: Prefix, prompt: Ids, trie: LabelTrie, way: Way) -> Found:
@@ -79,19 +150,22 @@ def _step_for(prefix: Prefix, prompt: Ids, trie: LabelTrie, way: Way) -> Found:
 
 _Found = tuple[np.ndarray, int, list[OpenLabels]]
 """Log-probabilities [labels], the best label, and what was left open."""
+_Scoring = Generator[Request, None, _Found]
+"""What the walk is to learn next, until that is enough."""
 
 
-def _one_pass(walk: Walk) -> _Found:
+def _one_pass(walk: Walk) -> _Scoring:
+    yield WHOLE
     log_probs = walk.trie.label_log_probs(walk.every())
     return log_probs, int(log_probs.argmax()), []
 
 
-def _best_first(walk: Walk) -> _Found:
+def _best_first(walk: Walk) -> _Scoring:
     """Expand the likeliest beginnings until the best labels are proven and what is left open weighs next to nothing."""
     trie = walk.trie
     at_once = policy_for(walk.prefix.model.device).nodes_at_once
     log_probs = np.full(len(trie.labels), -np.inf)
-    walk.forward([])
+    yield []
     frontier = [(-walk.after(-1, child), child) for child in trie.children[-1]]
     heapq.heapify(frontier)
     proven = min(PROVEN_LABELS, len(trie.labels))
@@ -100,7 +174,7 @@ def _best_first(walk: Walk) -> _Found:
         if threshold > -frontier[0][0] and _next_to_nothing(frontier, log_probs):
             break
         batch = [heapq.heappop(frontier) for _ in range(min(at_once, len(frontier)))]
-        walk.forward([node for _, node in batch])
+        yield [node for _, node in batch]
         for cost, node in batch:
             for child in trie.children[node]:
                 heapq.heappush(frontier, (cost - walk.after(node, child), child))
@@ -116,12 +190,12 @@ def _next_to_nothing(frontier: Sequence[tuple[float, int]], log_probs: np.ndarra
     return bool(left <= np.log(OPEN_SHARE) + np.logaddexp(left, np.logaddexp.reduce(log_probs)))
 
 
-def _greedy(walk: Walk) -> _Found:
+def _greedy(walk: Walk) -> _Scoring:
     """The paper's constrained greedy decoding: at each step the most probable token among those that the trie
     allows."""
     trie, node, total = walk.trie, -1, 0.0
     left: list[OpenLabels] = []
-    walk.forward([])
+    yield []
     while True:
         options: list[tuple[float, int | None]] = [(walk.after(node, child), child) for child in trie.children[node]]
         if node in trie.label_of:
@@ -134,9 +208,12 @@ def _greedy(walk: Walk) -> _Found:
         total += step
         if taken is None:
             break
-        walk.forward([taken])
+        yield [taken]
         node = taken
     log_probs = np.full(len(trie.labels), -np.inf)
     best = trie.label_of[node]
     log_probs[best] = total
     return log_probs, best, left
+
+
+WAYS: Mapping[Way, Callable[[Walk], _Scoring]] = {"greedy": _greedy, "one_pass": _one_pass, "best_first": _best_first}

@@ -8,32 +8,24 @@ blocks, another prompt or other nodes are other numbers in the same memory. Ever
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from itertools import accumulate, pairwise
-from math import gcd
-from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
-from dbsa_core.attention.query_attention import query_attention_op
 from dbsa_core.devices import policy_for
-from dbsa_core.model.hook import KEYWORD, ROTATES, ModuleStage, attention_modules, no_mask
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.model.rope import Neutral
 from dbsa_core.prompt import Ids
+from dbsa_core.stage2.in_place import ReadsInPlace, normalizers
 from dbsa_core.stage2.prefix import BlocksInPlace
 from dbsa_core.stage2.trie import Nodes
 from dbsa_core.store import Arena
 
 ASKED = 2048
 """Log-probabilities that any step has room for: a node has its children."""
-KEYS, VALUES = "dbsa_keys", "dbsa_values"
-"""Attributes of an attention module while a step runs its layers: the arena's part for the layer."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +52,14 @@ class Size:
         return self.tokens > 1.25 * other.tokens or self.blocks * self.tokens > 4 * other.blocks * other.tokens
 
 
-class QueryStep(ModuleStage):
+class QueryStep(ReadsInPlace):
     """Inputs, and the forward that turns them into log-probabilities.
 
     `forward` reads and writes device memory alone, so it can be captured. Its caller holds the model's lock.
     """
 
     def __init__(self, model: LanguageModel, arena: Arena, size: Size):
-        # Not the model itself: it would live as long as the arena.
-        self.stock, self.hook, self.rope, self.shape = model.model, model.hook, model.rope, model.shape
+        super().__init__(model)
         self.size = size
         self.arena = weakref.ref(arena)
         """Whose memory is read; whoever asks holds it."""
@@ -94,11 +85,7 @@ class QueryStep(ModuleStage):
         self._causal = torch.ones(size.prompt, size.prompt, dtype=torch.bool, device=device).tril()
         self._eye = torch.eye(tokens, dtype=torch.bool, device=device)
         self._row = torch.arange(tokens, device=device)
-        self._kind = model.rope.layer_types[0]
-        self._neutral, self._no_mask = Neutral(model.rope.rotary_dim), no_mask(device)
-        ones = torch.ones(size.blocks, model.shape.head_dim, device=device)
-        self.unturned = ones, torch.zeros_like(ones)
-        """What turns queries for each block in a layer that does not rotate."""
+        self.edges = torch.tensor([0, tokens], dtype=torch.int32, device=device)
         self.run: Callable[[], torch.Tensor] = lambda: self.forward(self.stock, log_probs_of)
         """What a captured graph takes the place of: float32 [asked], log-probabilities of what the nodes ask for."""
 
@@ -131,24 +118,14 @@ class QueryStep(ModuleStage):
         field = {name: self._fields[span] for name, span in self._spans.items()}
         prompt, context, count = field["numbers"].unbind()
         self.count = count[None].int()
-        # Positions count from the prompt's first token for what new tokens see of one another. Blocks stand before it,
-        # each counted from its own first token: scores depend on distances alone.
         behind = torch.where(self._row < self.size.prompt, self._row, prompt + field["depths"])
-        self.own = self.rope.tables(behind, self._kind)
-        self.turned = self.rope.elementwise(self.rope.moves(context - field["firsts"], self._kind), self.shape.head_dim)
-        self.begins, self.lengths = field["begins"].int(), field["lengths"].int()
-        self.seen = self._seen(prompt)
-        first_node = self._row[self.size.prompt :]
-        arguments: dict[str, Any] = {
-            "input_ids": field["ids"][None],
-            "position_ids": behind[None],
-            "attention_mask": self._no_mask,
-            "use_cache": False,
-            "logits_to_keep": torch.cat([prompt[None] - 1, first_node]),
-            KEYWORD: self,
-        }
-        with self.hook.staged(self._neutral), self._attached():
-            logits = cast(Any, runner)(**arguments).logits[0]
+        self.place(behind, (context - field["firsts"])[None])
+        self.begins, self.lengths = field["begins"][None].int(), field["lengths"][None].int()
+        self.seen = self._seen(prompt)[None]
+        arena = self.arena()
+        assert arena is not None
+        rows = torch.cat([prompt[None] - 1, self._row[self.size.prompt :]])
+        logits = self.run_layers(runner, arena, field["ids"], behind, rows)
         return score(logits, field["rows"], field["asked"])
 
     def _seen(self, prompt: torch.Tensor) -> torch.Tensor:
@@ -161,55 +138,11 @@ class QueryStep(ModuleStage):
         sees[room:, room:] |= self._tree
         return sees
 
-    @contextmanager
-    def _attached(self) -> Iterator[None]:
-        """Within it, attention modules know their layer's part of the arena."""
-        arena, modules = self.arena(), attention_modules(self.stock)
-        assert arena is not None
-        for layer, module in modules.items():
-            for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
-                setattr(module, name, part)
-        try:
-            yield
-        finally:
-            for module in modules.values():
-                for name in (KEYS, VALUES):
-                    delattr(module, name)
 
-    def attend_in(
-        self, module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
-    ) -> torch.Tensor:
-        rotates = getattr(module, ROTATES)
-        query = query.to(torch.promote_types(query.dtype, torch.float32))
-        if rotates:
-            query, key = self.rope.rotate(query, self.own), self.rope.rotate_wide(key, self.own)
-        found: torch.Tensor = query_attention_op(
-            query,
-            self.rope.partner(query) if rotates else query,
-            key,
-            value,
-            self.seen,
-            getattr(module, KEYS),
-            getattr(module, VALUES),
-            *(self.turned if rotates else self.unturned),
-            self.begins,
-            self.lengths,
-            self.count,
-            scaling,
-        )
-        return found
-
-
-VOCABULARY_PARTS = 64
-"""Into so many parts, where it divides, a row of logits is summed."""
 Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def log_probs_of(logits: torch.Tensor, rows: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
     """The log-probability of token asked[i] by the logits [rows, vocabulary] of row rows[i]: float32 [asked]."""
-    wide = logits.float()
-    # In parts: a compiler gives each row to one program, and a vocabulary is long for one.
-    parts = gcd(wide.shape[1], VOCABULARY_PARTS)
-    sums = wide.reshape(len(wide), parts, -1).logsumexp(2).logsumexp(1)
-    found: torch.Tensor = wide[rows, asked] - sums[rows]
+    found: torch.Tensor = logits.float()[rows, asked] - normalizers(logits)[rows]
     return found

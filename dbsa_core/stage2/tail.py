@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 
@@ -161,6 +162,23 @@ class TailStage:
         weights = probabilities_of(scores[..., first:], options)[0, :, 0].float()
         spans = [(max(a - first, 0), max(b - first, 0)) for a, b in mass.spans]
         mass.by_layer[layer] = torch.stack([weights[:, a:b].sum(-1) for a, b in spans], dim=-1)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several tails in one forward; the tokens edges[i]..edges[i + 1] are those of the i-th, and attend by it alone."""
+
+    stages: Sequence[TailStage]
+    edges: Sequence[int]
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
+    ) -> torch.Tensor:
+        found = [
+            stage.attend(layer, query[:, :, start:end], key[:, :, start:end], value[:, :, start:end], options)
+            for stage, (start, end) in zip(self.stages, pairwise(self.edges), strict=True)
+        ]
+        return torch.cat(found, dim=2)
 
 
 def groups_behind(prompt: int, tree: torch.Tensor, device: torch.device) -> tuple[Group, ...]:

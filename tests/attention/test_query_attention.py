@@ -3,7 +3,7 @@ nothing that is not told to be there."""
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 import pytest
@@ -45,10 +45,10 @@ def case(shape: Shape, dtype: torch.dtype, device: str, used: int, tokens: int =
     angles[used:] = torch.nan
     seen = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
     seen[tokens // 2 :, 1 : tokens // 3] = False
-    whole = {"begins": BEGINS, "lengths": LENGTHS, "count": (used,)}
+    whole = {"begins": [BEGINS], "lengths": [LENGTHS], "count": [used], "edges": [0, tokens]}
     ints = {name: torch.tensor(numbers, dtype=torch.int32, device=device) for name, numbers in whole.items()}
-    tables = {"cos": angles.cos(), "sin": angles.sin()}
-    given = {"query": query, "partner": partner, "key": key, "value": value, "seen": seen}
+    tables = {"cos": angles.cos()[None], "sin": angles.sin()[None]}
+    given = {"query": query, "partner": partner, "key": key, "value": value, "seen": seen[None]}
     return {**given, "keys": memory[0], "values": memory[1], **tables, **ints, "scaling": SCALING}
 
 
@@ -56,14 +56,14 @@ def exact(given: dict[str, Any]) -> torch.Tensor:
     """float64: all keys side by side, one softmax."""
     query, partner, key, value = (given[name][0].double() for name in ("query", "partner", "key", "value"))
     group = query.shape[0] // key.shape[0]
-    scores = [(query @ key.repeat_interleave(group, 0).mT).masked_fill(~given["seen"], -torch.inf)]
+    scores = [(query @ key.repeat_interleave(group, 0).mT).masked_fill(~given["seen"][0], -torch.inf)]
     held = [value.repeat_interleave(group, 0)]
     for stretch in range(int(given["count"])):
         part = slice(BEGINS[stretch], BEGINS[stretch] + LENGTHS[stretch])
         keys, values = (
             given[name][part].double().transpose(0, 1).repeat_interleave(group, 0) for name in ("keys", "values")
         )
-        turned = query * given["cos"][stretch].double() + partner * given["sin"][stretch].double()
+        turned = query * given["cos"][0, stretch].double() + partner * given["sin"][0, stretch].double()
         scores.append(turned @ keys.mT)
         held.append(values)
     return (SCALING * torch.cat(scores, -1)).softmax(-1) @ torch.cat(held, 1)
@@ -106,6 +106,50 @@ def test_a_gpu_has_a_kernel_for_half_precision(shape: Shape, dtype: torch.dtype,
     assert not has_kernel(torch.empty(1, 512, dtype=dtype, device=device)), "wider than any kernel takes"
 
 
+def side_by_side(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """One call for several queries of one memory: what a query does not have is NaN, or what must not be read."""
+    most, device = max(one["seen"].shape[1] for one in cases), cases[0]["key"].device
+    sizes = [one["key"].shape[2] for one in cases]
+    seen = torch.ones(len(cases), most, most, dtype=torch.bool, device=device)
+    for place, one in enumerate(cases):
+        seen[place, : sizes[place], : sizes[place]] = one["seen"][0]
+    states = {name: torch.cat([one[name] for one in cases], dim=2) for name in ("query", "partner", "key", "value")}
+    rows = {name: torch.cat([one[name] for one in cases]) for name in ("cos", "sin", "begins", "lengths", "count")}
+    edges = torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=device)
+    held = {
+        name: max((one[name] for one in cases), key=lambda memory: int(memory.isfinite().sum()))
+        for name in ("keys", "values")
+    }
+    return {**states, **rows, **held, "edges": edges, "seen": seen, "scaling": SCALING}
+
+
+@parametrized
+def test_each_of_several_queries_is_by_itself(shape: Shape, dtype: torch.dtype, device: str) -> None:
+    """Of other lengths, of one token, with no stretch and with all."""
+    cases = [case(shape, dtype, device, used, tokens) for used, tokens in ((3, 21), (0, 1), (5, 40), (1, 7))]
+    found, at = query_attention_op(**side_by_side(cases)), 0
+    for one in cases:
+        tokens = one["key"].shape[2]
+        assert error(found[:, at : at + tokens], exact(one)) < ALLOWED[dtype]
+        at += tokens
+    assert at == found.shape[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("splits", [1, 3])
+def test_every_launch_serves_several_queries(shape: Shape, splits: int) -> None:
+    from dbsa_core.attention import query_kernels as kernels
+
+    cases = [case(shape, torch.bfloat16, "cuda", used, tokens) for used, tokens in ((3, 130), (0, 1), (5, 40))]
+    for launch in kernels.launches_that_fit(max(16, shape[2]), torch.device("cuda", 0)):
+        found, at = kernels.run_attention(**side_by_side(cases), launch=launch, splits=splits), 0
+        for one in cases:
+            tokens = one["key"].shape[2]
+            assert error(found[:, at : at + tokens], exact(one)) < ALLOWED[torch.bfloat16], launch
+            at += tokens
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("tokens", [1, TOKENS, 130])
@@ -143,3 +187,6 @@ def test_a_launch_fits_the_device() -> None:
         assert launch_for(rows, width, device).shared_bytes(width) <= limit
     assert launch_for(64, 128, device).rows <= 64
     assert launch_for(4000, 64, device) == LAUNCHES[0]
+    # Three whole tiles of 64 rows beat two of 128, one of them half empty.
+    assert (launch_for(192, 128, device).rows, launch_for(192, 128, device, batch=True).rows) == (128, 64)
+    assert launch_for(256, 128, device, batch=True) == LAUNCHES[0]

@@ -24,12 +24,13 @@ from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage1 import memory
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
-from dbsa_core.stage2 import step as step_module
+from dbsa_core.stage2 import in_place as in_place_module
 from dbsa_core.stage2 import steps, walks
 from dbsa_core.stage2.dense_prefill import prefill, prefill_block
+from dbsa_core.stage2.in_place import KEYS
 from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import score_labels
-from dbsa_core.stage2.step import KEYS, QueryStep, Size
+from dbsa_core.stage2.step import QueryStep, Size
 from dbsa_core.stage2.steps import BLOCKS, NODES, PROMPTS, Steps, size_for, steps_of
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
@@ -124,7 +125,7 @@ def test_a_step_leaves_no_trace_in_the_model_even_where_it_fails(monkeypatch: py
     def fails(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(step_module, "query_attention_op", fails)
+    monkeypatch.setattr(in_place_module, "query_attention_op", fails)
     with pytest.raises(ZeroDivisionError):
         asked(step, prefix, random_ids(5, 0), TRIES[0])
     assert {name: vars(module) for name, module in model.model.named_modules()} == before
