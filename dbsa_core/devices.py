@@ -53,6 +53,8 @@ class DevicePolicy:
     """Tokens that are encoded between two looks at waiting queries."""
     whole_prompt_tokens: int
     """A prompt of up to so many tokens with nothing before it goes in one forward where memory allows it."""
+    batch_tokens: int
+    """Tokens of queries that are asked together: enough to fill the device."""
     nodes_at_once: int
     """Trie nodes that best-first scoring expands in one forward."""
     reads_in_place: bool
@@ -135,6 +137,7 @@ CPU = DevicePolicy(
     most_encode_tokens=1024,
     step_tokens=512,
     whole_prompt_tokens=0,
+    batch_tokens=512,
     nodes_at_once=8,
     # Gathering is no slower here (benchmarks/cpu.py), so keys stay as the paper keeps them.
     reads_in_place=False,
@@ -155,6 +158,7 @@ CUDA = DevicePolicy(
     step_tokens=32_768,
     # SDPA's kernel for a causal square is almost twice as fast as that for queries behind earlier keys.
     whole_prompt_tokens=32_768,
+    batch_tokens=4096,
     nodes_at_once=64,
     reads_in_place=True,
     captures=True,

@@ -103,8 +103,8 @@ MAY_IMPORT = {
     ),
     "stage2.walks": ("prompt model.hook stage2.prefix stage2.query_batch stage2.step stage2.tail stage2.trie"),
     "stage2.scoring": (
-        "devices prompt stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores stage2.trie stage2.steps "
-        "stage2.walks"
+        "devices prompt model.language_model stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores "
+        "stage2.trie stage2.steps stage2.walks"
     ),
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
@@ -118,8 +118,8 @@ MAY_IMPORT = {
     ),
     "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (
-        "errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix stage2.dense_prefill "
-        "stage2.label_scores stage2.scoring settings prediction task planning setup"
+        "devices errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix "
+        "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "evaluation": "errors data stage1.progress stage2.steps methods",
 }

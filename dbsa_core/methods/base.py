@@ -5,6 +5,7 @@ Knows nothing about any one method.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -79,6 +80,14 @@ class Method(Protocol):
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """Classify; `attention` asks for `Prediction.attention` where the method has it."""
+        ...
+
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+        """Classify all, in order, as many at a time as go through the model well together; each answer is the one of
+        `predict`. A query that cannot be answered has its `QueryError` in its place.
+
+        Queries are taken, and answers made, as they are asked for. The `seconds` of an answer are its share.
+        """
         ...
 
 

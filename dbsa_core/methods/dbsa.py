@@ -13,6 +13,7 @@ import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
+from dbsa_core.methods.answering import Answers, Question, Spans
 from dbsa_core.methods.base import (
     CACHED_CONTEXT,
     Cost,
@@ -21,16 +22,13 @@ from dbsa_core.methods.base import (
     cost_of_rows,
     fit_rows,
     fitted,
-    query_memory,
 )
-from dbsa_core.prediction import Prediction, QueryAttention, Selection
+from dbsa_core.prediction import Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
-from dbsa_core.stage2.label_scores import LabelScores
-from dbsa_core.stage2.prefix import assemble
-from dbsa_core.stage2.scoring import score_labels
+from dbsa_core.stage2.prefix import assemble, gathered_bytes
 from dbsa_core.timing import Stopwatch
 
 TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
@@ -38,7 +36,7 @@ TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
 
 
 @dataclass
-class Dbsa:
+class Dbsa(Answers):
     """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
@@ -78,40 +76,40 @@ class Dbsa:
         """See `Method.teach`. Once what was taught fills a block, it is encoded as one."""
         return self.fit(fitted(self._setup, self.name).teach(text, label).settled())
 
-    def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Classify by the chosen blocks, the fresh demonstrations and the query, scored in one go."""
+    def question(self, query: str) -> Question:
+        """The chosen blocks, the fresh demonstrations and the query, to be scored in one go."""
         setup = fitted(self._setup, self.name)
         task, encoded = setup.task, setup.encoded_pool()
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
         with watch.phase("retrieve"):
             selection, fresh, notes = self._select(setup, text, query_ids)
-        fresh_ids = [setup.row_ids(row) for row in fresh]
-        prompt = (*(token for ids in fresh_ids for token in ids), *query_ids)
-        tokens = sum(len(encoded.blocks[b]) for b in selection.block_ids) + len(prompt)
-        with query_memory(task, tokens, "choose a lower ratio or fewer similar examples"):
-            with watch.phase("assemble"):
-                prefix = assemble(task.model, encoded, selection.block_ids)
-            names, spans = _spans(prefix.block_spans, list(map(len, fresh_ids)), len(query_ids))
-            with watch.phase("forward"):
-                scores = score_labels(
-                    prefix, prompt, task.trie, decode=self.settings.decode, spans=spans if attention else None
-                )
-        return Prediction(
+        before = [token for row in fresh for token in setup.row_ids(row)]
+        tokens = sum(len(encoded.blocks[b]) for b in selection.block_ids)
+        seconds = watch.finish()
+        return Question(
             method=self.name,
-            query=text,
-            scores=scores,
-            context_tokens=prefix.length + len(prompt),
-            example_tokens=len(prompt) - len(query_ids),
-            seconds=watch.finish(),
-            cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
+            task=task,
+            decode=self.settings.decode,
+            text=text,
+            prompt=(*before, *query_ids),
+            example_tokens=len(before),
+            prefix=lambda: assemble(task.model, encoded, selection.block_ids),
+            prefix_tokens=tokens,
+            gathered_bytes=gathered_bytes(task.model, encoded, tokens),
+            advice="choose a lower ratio or fewer similar examples",
+            kind=CACHED_CONTEXT,
+            retrieve_seconds=seconds["retrieve"],
+            seconds=seconds["total"],
             selection=selection,
-            demonstration_rows=tuple(fresh),
-            equal_rows=task.rows_equal_to(text),
-            taught=task.taught_label(text),
+            rows=tuple(fresh),
             notes=tuple(notes),
-            attention=_attention(names, scores),
         )
+
+    def spans(self, question: Question) -> Spans:
+        """Each block, each fresh demonstration, and the query."""
+        lengths = [len(fitted(self._setup, self.name).row_ids(row)) for row in question.rows]
+        return lambda prefix: _spans(prefix.block_spans, lengths, len(question.prompt) - question.example_tokens)
 
     def _select(self, setup: Setup, text: str, query_ids: Ids) -> tuple[Selection, list[int], list[str]]:
         """Blocks and fresh rows that fit: the lowest-ranked blocks go first, then the farthest fresh rows."""
@@ -184,7 +182,3 @@ def _spans(
         spans.append((at, at + length))
         at += length
     return [*names, "query"], [*spans, (at, at + query_tokens)]
-
-
-def _attention(names: Sequence[str], scores: LabelScores) -> QueryAttention | None:
-    return None if scores.mass is None else QueryAttention(tuple(names), scores.mass.numpy())

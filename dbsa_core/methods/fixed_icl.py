@@ -8,19 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dbsa_core.errors import CapacityError
-from dbsa_core.methods.base import CACHED_CONTEXT, Cost, MayRead, check_query_fits, fit_rows, fitted, query_memory
+from dbsa_core.methods.answering import Answers, Question
+from dbsa_core.methods.base import CACHED_CONTEXT, Cost, MayRead, check_query_fits, fit_rows, fitted
 from dbsa_core.model.memory import memory_told
-from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.dense_prefill import prefill_block
 from dbsa_core.stage2.prefix import Prefix
-from dbsa_core.stage2.scoring import score_labels
 from dbsa_core.timing import Stopwatch
 
 
 @dataclass
-class FixedIcl:
+class FixedIcl(Answers):
     """The upper end in accuracy of plain many-shot ICL, and in setup cost."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
@@ -57,32 +56,32 @@ class FixedIcl:
         self._setup = fitted(self._setup, self.name).teach(text, label)
         return self
 
-    def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Classify behind the cached pool, and the rows that were taught since."""
-        setup = fitted(self._setup, self.name)
-        assert self._prefix is not None
+    def question(self, query: str) -> Question:
+        """The cached pool, the rows that were taught since, and the query."""
+        setup, prefix = fitted(self._setup, self.name), self._prefix
+        assert prefix is not None
         task = setup.task
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
         positions = setup.plan.rope_length or task.model.max_positions
-        check_query_fits(query_ids, self._prefix.length, task, positions)
+        check_query_fits(query_ids, prefix.length, task, positions)
         free = positions - len(query_ids) - task.longest_label
-        rows, left_out = fit_rows([*setup.loose], setup, free, self._prefix.length)
-        prompt = (*(token for row in rows for token in setup.row_ids(row)), *query_ids)
-        tokens = self._prefix.length + len(prompt)
-        with query_memory(task, tokens, "choose fewer pool tokens"), watch.phase("forward"):
-            scores = score_labels(self._prefix, prompt, task.trie, decode=self.settings.decode)
+        rows, left_out = fit_rows([*setup.loose], setup, free, prefix.length)
+        before = [token for row in rows for token in setup.row_ids(row)]
         note = f"{left_out} rows that were taught did not fit the model's {positions:,} positions."
-        return Prediction(
+        return Question(
             method=self.name,
-            query=text,
-            scores=scores,
-            context_tokens=tokens,
-            example_tokens=len(prompt) - len(query_ids),
-            seconds=watch.finish(),
-            cold=task.model.first_of(CACHED_CONTEXT) or scores.warming_up,
-            demonstration_rows=tuple(rows),
-            equal_rows=task.rows_equal_to(text),
-            taught=task.taught_label(text),
+            task=task,
+            decode=self.settings.decode,
+            text=text,
+            prompt=(*before, *query_ids),
+            example_tokens=len(before),
+            prefix=lambda: prefix,
+            prefix_tokens=prefix.length,
+            advice="choose fewer pool tokens",
+            kind=CACHED_CONTEXT,
+            retrieve_seconds=0.0,
+            seconds=watch.finish()["total"],
+            rows=tuple(rows),
             notes=(note,) if left_out else (),
         )

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dbsa_core.methods.answering import Answers, Question
 from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
-from dbsa_core.methods.dense import answer_densely
-from dbsa_core.prediction import Prediction
+from dbsa_core.methods.dense import dense_question
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.dense_prefill import prefill_block
@@ -19,7 +19,7 @@ from dbsa_core.stage2.prefix import Prefix
 
 
 @dataclass
-class Nearest:
+class Nearest(Answers):
     """`fresh_demonstrations` rows of the file and the query, in one dense forward."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
@@ -47,8 +47,8 @@ class Nearest:
         """See `Method.teach`."""
         return self.fit(fitted(self._setup, self.name).teach(text, label))
 
-    def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Encode the nearest rows, nearest last, then the query and the labels. Rows that the plan leaves out for their
+    def question(self, query: str) -> Question:
+        """The nearest rows, nearest last, and the query. Rows that the plan leaves out for their
         length are left out here too."""
         setup = fitted(self._setup, self.name)
         assert self._nothing is not None
@@ -60,4 +60,4 @@ class Nearest:
             return list(ranking.best(self.settings.fresh_demonstrations, read))[::-1]
 
         fewer = "choose fewer similar examples"
-        return answer_densely(self.name, setup, self.settings, query, self._nothing, find=find, fewer=fewer)
+        return dense_question(self.name, setup, self.settings, query, self._nothing, find=find, fewer=fewer)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
+from dbsa_core.methods.answering import Answers, Question
 from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
-from dbsa_core.methods.dense import answer_densely
-from dbsa_core.prediction import Prediction
+from dbsa_core.methods.dense import dense_question
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.prefix import Prefix
@@ -25,7 +25,7 @@ def matched_budget(setup: Setup, ratio: float) -> int:
 
 
 @dataclass
-class RetrievalIcl:
+class RetrievalIcl(Answers):
     """The paper's strongest baseline in accuracy, and the slowest per query."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
@@ -50,9 +50,8 @@ class RetrievalIcl:
         """See `Method.teach`."""
         return self.fit(fitted(self._setup, self.name).teach(text, label))
 
-    def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Encode the nearest demonstrations of the pool and of what was taught since, nearest last, then the query and
-        the labels."""
+    def question(self, query: str) -> Question:
+        """The nearest demonstrations of the pool and of what was taught since, nearest last, and the query."""
         setup = fitted(self._setup, self.name)
 
         def find(text: str) -> list[int]:
@@ -63,4 +62,4 @@ class RetrievalIcl:
             return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]
 
         nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)
-        return answer_densely(self.name, setup, self.settings, query, nothing, find=find)
+        return dense_question(self.name, setup, self.settings, query, nothing, find=find)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dbsa_core.methods.answering import Answers, Question
 from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
-from dbsa_core.methods.dense import answer_densely
-from dbsa_core.prediction import Prediction
+from dbsa_core.methods.dense import dense_question
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.dense_prefill import prefill_block
@@ -17,7 +17,7 @@ from dbsa_core.stage2.prefix import Prefix
 
 
 @dataclass
-class ZeroShot:
+class ZeroShot(Answers):
     """What the model knows by itself."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
@@ -44,8 +44,8 @@ class ZeroShot:
         """See `Method.teach`; only a new label changes what it answers."""
         return self.fit(fitted(self._setup, self.name).teach(text, label))
 
-    def predict(self, query: str, *, attention: bool = False) -> Prediction:
-        """Score the labels behind the query."""
+    def question(self, query: str) -> Question:
+        """The query."""
         setup = fitted(self._setup, self.name)
         assert self._nothing is not None
-        return answer_densely(self.name, setup, self.settings, query, self._nothing, find=lambda _: [])
+        return dense_question(self.name, setup, self.settings, query, self._nothing, find=lambda _: [])

@@ -91,6 +91,12 @@ def assemble(model: LanguageModel, encoded: EncodedPool, block_ids: Sequence[int
     return Prefix(model, ends[-1], keys, values, spans, encoded.rope_length, blocks)
 
 
+def gathered_bytes(model: LanguageModel, encoded: EncodedPool, tokens: int) -> int:
+    """What `assemble` copies of blocks of so many tokens."""
+    forms = encoded.store.forms
+    return tokens * model.shape.bytes_per_token * forms.count(KeyForm.BEFORE_ROPE) // len(forms)
+
+
 def _gathered(
     model: LanguageModel,
     encoded: EncodedPool,

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from dbsa_core.devices import policy_for
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.dense_prefill import prefill, tokens_at_once
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels, Way
@@ -46,6 +47,14 @@ No interval of `LabelScores` is wider."""
 def choose_way(num_nodes: int) -> Literal["one_pass", "best_first"]:
     """The rule, the same for every method and device: by the number of trie nodes alone."""
     return "one_pass" if num_nodes <= ONE_PASS_NODES else "best_first"
+
+
+def nodes_at_once(trie: LabelTrie, model: LanguageModel, decode: Decode = "exact") -> int:
+    """Trie nodes that one forward of a query brings along, at most."""
+    if decode == "exact" and choose_way(len(trie)) == "one_pass":
+        return len(trie)
+    asked = 1 if decode == "greedy" else policy_for(model.device).nodes_at_once
+    return min(len(trie), asked * (1 + max(trie.depths)))
 
 
 def score_labels(

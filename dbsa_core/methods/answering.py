@@ -1,0 +1,224 @@
+"""From a query that a method made ready to its answer: alone, or together with others in as few forwards as memory
+allows.
+
+Knows nothing about how a method chooses what is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from dbsa_core.devices import free_memory, policy_for
+from dbsa_core.errors import CapacityError, QueryError
+from dbsa_core.methods.base import fitted, query_memory
+from dbsa_core.prediction import Prediction, QueryAttention, Selection
+from dbsa_core.prompt import Ids
+from dbsa_core.setup import Setup
+from dbsa_core.stage2.label_scores import LabelScores
+from dbsa_core.stage2.prefix import Prefix
+from dbsa_core.stage2.scoring import Decode, nodes_at_once, score_labels, score_together
+from dbsa_core.task import Task
+from dbsa_core.timing import PHASES, Stopwatch, now
+
+log = logging.getLogger(__name__)
+
+BATCH_LOGITS = 2**28
+"""Numbers of the logits of one forward, at most."""
+BATCH_SHARE = 0.25
+"""Of the free memory, what the blocks may take that are gathered for the queries of one forward."""
+
+Spans = Callable[[Prefix], tuple[Sequence[str], Sequence[tuple[int, int]]]]
+"""Names and (start, end) of the parts of a context."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A query made ready: all that its answer takes but the forwards."""
+
+    method: str
+    task: Task
+    decode: Decode
+    text: str
+    """As it is read."""
+    prompt: Ids
+    """What goes through the model with it: demonstrations, then the query."""
+    example_tokens: int
+    """Of the demonstrations in it."""
+    prefix: Callable[[], Prefix]
+    """What stands before the prompt."""
+    prefix_tokens: int
+    advice: str
+    """How a user has less memory taken."""
+    kind: str
+    """Of forward, see `LanguageModel.first_of`."""
+    retrieve_seconds: float
+    seconds: float
+    """Since it was asked."""
+    gathered_bytes: int = 0
+    """What `prefix` copies."""
+    selection: Selection | None = None
+    rows: tuple[int, ...] = ()
+    """Those of the demonstrations in the prompt."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def block_ids(self) -> tuple[int, ...]:
+        """Questions of one method that choose the same have the same prefix."""
+        return self.selection.block_ids if self.selection is not None else ()
+
+    @property
+    def context_tokens(self) -> int:
+        return self.prefix_tokens + len(self.prompt)
+
+    def answer(
+        self, scores: LabelScores, seconds: dict[str, float], *, cold: bool, attention: QueryAttention | None = None
+    ) -> Prediction:
+        return Prediction(
+            method=self.method,
+            query=self.text,
+            scores=scores,
+            context_tokens=self.context_tokens,
+            example_tokens=self.example_tokens,
+            seconds=seconds,
+            cold=cold,
+            selection=self.selection,
+            demonstration_rows=self.rows,
+            equal_rows=self.task.rows_equal_to(self.text),
+            taught=self.task.taught_label(self.text),
+            notes=self.notes,
+            attention=attention,
+        )
+
+
+class Answers:
+    """`predict` and `predict_many` of a method that makes questions."""
+
+    name: str
+    _setup: Setup | None
+
+    def question(self, query: str) -> Question:
+        """Make a query ready. Raises `QueryError` for one that cannot be answered."""
+        raise NotImplementedError
+
+    def spans(self, question: Question) -> Spans | None:
+        """The parts of its context, where the method tells where the query looked."""
+        return None
+
+    def predict(self, query: str, *, attention: bool = False) -> Prediction:
+        """See `Method.predict`."""
+        question = self.question(query)
+        return answer_alone(question, self.spans(question) if attention else None)
+
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+        """See `Method.predict_many`."""
+        fitted(self._setup, self.name)  # now, and not when the first answer is asked for
+        return _answers(self.question, queries)
+
+
+def answer_alone(question: Question, spans: Spans | None = None) -> Prediction:
+    """The answer by forwards of its own; with `spans`, and where the query looked."""
+    task, watch = question.task, Stopwatch(question.task.model.device)
+    with query_memory(task, question.context_tokens, question.advice):
+        with watch.phase("assemble") if question.selection is not None else nullcontext():
+            prefix = question.prefix()
+        names, ranges = spans(prefix) if spans is not None else ((), None)
+        with watch.phase("forward"):
+            scores = score_labels(prefix, question.prompt, task.trie, decode=question.decode, spans=ranges)
+    looked = None if scores.mass is None else QueryAttention(tuple(names), scores.mass.numpy())
+    seconds = watch.finish() | {"retrieve": question.retrieve_seconds}
+    seconds["total"] += question.seconds
+    cold = task.model.first_of(question.kind) or scores.warming_up
+    return question.answer(scores, seconds, cold=cold, attention=looked)
+
+
+def answer_together(questions: Sequence[Question]) -> list[Prediction]:
+    """The answers of several questions of one fitted method, in as many forwards as one of them takes; what is chosen
+    by several is read once. Seconds of the forwards are shared out by tokens."""
+    task, begun = questions[0].task, now(questions[0].task.model.device)
+    device, tokens = task.model.device, sum(question.context_tokens for question in questions)
+    with query_memory(task, tokens, questions[0].advice):
+        prefixes: dict[tuple[int, ...], Prefix] = {}
+        for question in questions:
+            if question.block_ids not in prefixes:
+                prefixes[question.block_ids] = question.prefix()
+        assembled = now(device)
+        asked = [(prefixes[question.block_ids], question.prompt) for question in questions]
+        found = score_together(asked, task.trie, decode=questions[0].decode)
+    forward, assemble = now(device) - assembled, 0.0
+    if questions[0].selection is not None:
+        assemble = (assembled - begun) / len(questions)
+    cold = {kind for kind in {question.kind for question in questions} if task.model.first_of(kind)}
+    ran, answers = sum(scores.tokens for scores in found), []
+    for question, scores in zip(questions, found, strict=True):
+        share = forward * scores.tokens / ran
+        parts = {"retrieve": question.retrieve_seconds, "assemble": assemble, "forward": share}
+        seconds = {name: parts[name] for name in PHASES} | {"total": question.seconds + assemble + share}
+        answers.append(question.answer(scores, seconds, cold=question.kind in cold))
+    return answers
+
+
+def _answers(ask: Callable[[str], Question], queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+    """As many at a time as fit one forward, in order."""
+    waiting: list[Question | QueryError] = []
+    room: _Room | None = None
+    for query in queries:
+        try:
+            question = ask(query)
+        except QueryError as error:
+            waiting.append(error)
+            continue
+        if room is not None and not room.takes(question):
+            yield from _answered(waiting)
+            waiting, room = [], None
+        room = room or _Room(question)
+        room.add(question)
+        waiting.append(question)
+    yield from _answered(waiting)
+
+
+def _answered(waiting: Sequence[Question | QueryError]) -> Iterator[Prediction | QueryError]:
+    found = iter(_halved([one for one in waiting if isinstance(one, Question)]))
+    for one in waiting:
+        yield next(found) if isinstance(one, Question) else one
+
+
+def _halved(questions: Sequence[Question]) -> list[Prediction]:
+    """Together, or in halves where memory does not hold them."""
+    if len(questions) < 2:
+        return [answer_alone(question) for question in questions]
+    try:
+        return answer_together(questions)
+    except CapacityError as error:
+        half = len(questions) // 2
+        log.info(f"{len(questions)} queries at once did not fit: {error} They are asked {half} at a time.")
+    return [*_halved(questions[:half]), *_halved(questions[half:])]
+
+
+class _Room:
+    """What one forward has room for."""
+
+    def __init__(self, question: Question):
+        model = question.task.model
+        self._nodes = nodes_at_once(question.task.trie, model, question.decode)
+        vocabulary = model.model.config.get_text_config().vocab_size
+        self._tokens, self._rows = policy_for(model.device).batch_tokens, BATCH_LOGITS // vocabulary
+        self._bytes = BATCH_SHARE * free_memory(model.device)
+        self._chosen: set[tuple[int, ...]] = set()
+
+    def takes(self, question: Question) -> bool:
+        """Whether there is room for one more, too."""
+        gathers = self._gathers(question)
+        tokens, rows = self._tokens - len(question.prompt) - self._nodes, self._rows - 1 - self._nodes
+        return tokens >= 0 and rows >= 0 and gathers <= max(0, self._bytes)
+
+    def add(self, question: Question) -> None:
+        self._bytes -= self._gathers(question)
+        self._tokens -= len(question.prompt) + self._nodes
+        self._rows -= 1 + self._nodes
+        self._chosen.add(question.block_ids)
+
+    def _gathers(self, question: Question) -> int:
+        return 0 if question.block_ids in self._chosen else question.gathered_bytes
