@@ -5,6 +5,7 @@ A method like the others to `dbsa_core.evaluate`. It reads the whole training fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,9 @@ class WordCounts:
 
     def teach(self, text: str, label: str) -> WordCounts:
         raise NotImplementedError("It is fitted anew instead.")
+
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction]:
+        return map(self.predict, queries)
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         assert self._device is not None

@@ -55,6 +55,7 @@ FIELD_MEANINGS = {
     "decoding": "how the labels were scored: one_pass, best_first or greedy",
     "cold": "whether this was the model's first query of its kind, which may be slower",
     "notes": "what else is to be said, in sentences",
+    "together": "how many queries went through the model together; its seconds are its share of theirs",
     "seconds": "by phase, and in total",
 }
 """What `Prediction.as_json` holds."""
@@ -113,6 +114,8 @@ class Prediction:
     taught: str | None = None
     """The label that was taught for this very text, but for case: it is the answer, whatever the scores say."""
     notes: tuple[str, ...] = ()
+    together: int = 1
+    """Queries that went through the model with it, itself included; `seconds` are its share."""
     attention: QueryAttention | None = field(default=None, repr=False)
 
     @property
@@ -226,6 +229,7 @@ class Prediction:
             "example_tokens": self.example_tokens,
             "decoding": scores.way,
             "cold": self.cold,
+            "together": self.together,
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
         }

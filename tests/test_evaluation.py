@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from dbsa_core import evaluation
 from dbsa_core import setup as setups
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError
-from dbsa_core.evaluation import Evaluation, EvaluationStopped, evaluate
-from dbsa_core.methods import METHODS, Setup, make_method
+from dbsa_core.evaluation import SAMPLE, Evaluation, EvaluationStopped, evaluate, timed_of
+from dbsa_core.methods import METHODS, Refusal, Setup, make_method
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import encode
@@ -33,6 +34,7 @@ class ByList:
     reads_blocks: bool = False
     fitted: list[Setup] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    together: list[str] = field(default_factory=list)
 
     def fit(self, setup: Setup) -> ByList:
         self.fitted.append(setup)
@@ -46,6 +48,19 @@ class ByList:
         scores = np.log(np.where(np.array(LABELS) == label, 0.8, 0.1))
         found = LabelScores(LABELS, scores, "one_pass", LABELS.index(label), 1, 1)
         return Prediction(self.name, query, found, 1, {"total": float(seconds)}, len(self.asked) == 1)
+
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
+        """The same answers in a tenth of the time, but that the first takes 100 s."""
+        for query in queries:
+            self.together.append(query)
+            try:
+                found = ByList().predict(query)
+            except QueryError as error:
+                yield error
+                continue
+            first = len(self.together) == 1
+            seconds = 100.0 if first else found.seconds["total"] / 10
+            yield replace(found, seconds={"total": seconds}, cold=first, together=4)
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +91,39 @@ def test_latencies_are_percentiles_of_whole_queries_without_the_cold_one(setup: 
     seconds = [9, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
     found = result(setup, rows(*((f"hot {s}", "hot") for s in seconds)), method)
     assert method.asked == ["hot 9", *(f"hot {s}" for s in seconds)], "the first query is asked once more, cold"
+    assert method.together == [f"hot {s}" for s in seconds]
     assert found.latency_p50_seconds == 6
     assert found.latency_p95_seconds == pytest.approx(10.5)
     assert found.latency_iqr_seconds == pytest.approx(8.5 - 3.5)
     assert found.latency_n == 11
     assert len(method.fitted) == 1
     assert method.fitted[0] is setup
+
+
+def test_the_throughput_is_of_queries_asked_together_without_the_cold_ones(setup: Setup) -> None:
+    found = result(setup, rows(("hot 50", "hot"), ("hot 3", "hot"), ("long 1", "hot"), ("cold 5", "cold")))
+    assert (found.throughput_n, found.queries_per_second) == (2, pytest.approx(2 / 0.8))
+    (alone,) = evaluate([ByList()], setup, rows(("hot 50", "hot")))
+    assert (alone.throughput_n, alone.queries_per_second) == (1, 0.01), "the cold one where there is no other"
+
+
+def test_latencies_are_those_of_a_sample_spread_evenly(setup: Setup) -> None:
+    test = rows(*((f"hot {i}", "hot") for i in range(1, 101)))
+    one, other = evaluate([ByList("one"), ByList("other")], setup, test), evaluate([ByList("one")], setup, test)
+    assert [found.latency_n for found in (*one, *other)] == [SAMPLE] * 3
+    assert one[0].latency_p50_seconds == other[0].latency_p50_seconds, "the same rows each time"
+    assert abs(one[0].latency_p50_seconds - 50.5) < 1
+    assert (timed_of(test)[0], timed_of(test)[-1]) == (test[0], test[-1])
+    assert timed_of(test[:3]) == test[:3]
+
+
+def test_where_no_row_of_the_sample_can_be_answered_others_are_timed(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "SAMPLE", 2)
+    test = rows(("long 1", "hot"), ("hot 7", "hot"), ("hot 8", "hot"), ("hot 9", "hot"), ("long 1", "hot"))
+    found = result(setup, test)
+    assert (found.latency_n, found.latency_p50_seconds, found.unanswered) == (2, 7.5, 2)
 
 
 def test_a_row_that_cannot_be_answered_counts_as_wrong_and_ends_nothing(setup: Setup) -> None:
@@ -123,7 +165,7 @@ def test_no_test_rows_are_refused(setup: Setup) -> None:
         result(setup, [])
 
 
-def test_methods_take_turns_query_by_query_with_progress_after_each_row(setup: Setup) -> None:
+def test_methods_take_turns_query_by_query_with_progress_after_each(setup: Setup) -> None:
     order: list[tuple[str, str]] = []
 
     class Ordered(ByList):
@@ -131,13 +173,20 @@ def test_methods_take_turns_query_by_query_with_progress_after_each_row(setup: S
             order.append((self.name, query))
             return super().predict(query, attention=attention)
 
+        def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
+            for query, answer in zip(queries, super().predict_many(queries), strict=True):
+                order.append((f"{self.name}, many", query))
+                yield answer
+
     said: list[tuple[int, int]] = []
     test = rows(("hot 1", "hot"), ("long 1", "hot"), ("cold 2", "cold"))
     found = evaluate([Ordered("one"), Ordered("two")], setup, test, on_progress=lambda *step: said.append(step))
     assert [result.method for result in found] == ["one", "two"]
-    assert said == [(1, 3), (2, 3), (3, 3)]
+    assert said == [(i, 6) for i in range(1, 7)], "the sample, which is all of them here, then all"
     cold = [(name, "hot 1") for name in ("one", "one", "two", "two")]
-    assert order == [*cold, *((name, text) for text in ("long 1", "cold 2") for name in ("one", "two"))]
+    alone = [(name, text) for text in ("long 1", "cold 2") for name in ("one", "two")]
+    together = [(f"{name}, many", row.text) for row in test for name in ("one", "two")]
+    assert order == [*cold, *alone, *together]
 
 
 def test_a_method_that_does_not_fit_is_left_out_and_the_others_go_on(setup: Setup) -> None:
@@ -151,11 +200,17 @@ def test_a_method_that_does_not_fit_is_left_out_and_the_others_go_on(setup: Setu
                 raise CapacityError("No room for the query.")
             return super().predict(query, attention=attention)
 
+    class FullTogether(ByList):
+        def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
+            for answer in super().predict_many(queries):
+                yield CapacityError("No room beside others.") if answer.query == "hot 2" else answer  # type: ignore[union-attr]
+
     test, told = rows(("hot 1", "hot"), ("hot 2", "hot"), ("hot 3", "hot")), {}
-    methods = [Full("full"), FullLater("later"), ByList("good")]
+    methods = [Full("full"), FullLater("later"), ByList("good"), FullTogether("together")]
     (found,) = evaluate(methods, setup, test, on_refused=lambda name, error: told.update({name: str(error)}))
     assert (found.method, found.n, found.accuracy) == ("good", 3, 1)
-    assert told == {"full": "No room for the pool.", "later": "No room for the query."}
+    reasons = ("No room for the pool.", "No room for the query.", "No room beside others.")
+    assert told == dict(zip(("full", "later", "together"), reasons, strict=True))
     with pytest.raises(CapacityError, match="No room for the pool"):
         evaluate(methods, setup, test)
     with pytest.raises(CapacityError, match="No room for the query"):
@@ -169,13 +224,18 @@ def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: S
                 raise KeyboardInterrupt
             return super().predict(query, attention=attention)
 
+    class StoppedTogether(ByList):
+        def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
+            yield from super().predict_many(list(queries)[:2])
+            raise KeyboardInterrupt
+
     test = rows(("hot 1", "hot"), ("hot 2", "cold"), ("hot 3", "hot"))
-    with pytest.raises(EvaluationStopped) as stop:
-        evaluate([ByList("one"), Stopped("two")], setup, test)
-    assert [(found.method, found.n, found.accuracy) for found in stop.value.results] == [
-        ("one", 2, 0.5),
-        ("two", 2, 0.5),
-    ]
+    for stopped, throughput in ((Stopped("two"), None), (StoppedTogether("two"), 5)):
+        with pytest.raises(EvaluationStopped) as stop:
+            evaluate([ByList("one"), stopped], setup, test)
+        found = [(found.method, found.n, found.accuracy) for found in stop.value.results]
+        assert found == [("one", 2, 0.5), ("two", 2, 0.5)]
+        assert stop.value.results[1].queries_per_second == throughput
     with pytest.raises(EvaluationStopped) as stop:
         evaluate([ByList("one"), Stopped("two")], setup, test[2:])
     assert stop.value.results == []
@@ -250,4 +310,6 @@ def test_a_result_as_json_holds_the_numbers_and_no_single_answers(setup: Setup) 
         "latency_p50_seconds": 2.0,
         "latency_p95_seconds": 2.0,
         "latency_iqr_seconds": 0.0,
+        "throughput_n": 1,
+        "queries_per_second": 0.01,
     }

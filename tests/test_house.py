@@ -121,7 +121,7 @@ MAY_IMPORT = {
         "devices errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix "
         "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
-    "evaluation": "errors data stage1.progress stage2.steps methods",
+    "evaluation": "errors data prediction stage1.progress stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 ROOMS = {"files", "model", "stage1", "stage2"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from dbsa_core.devices import CPU, CUDA
 from dbsa_core.errors import CapacityError, QueryError, SettingsError
 from dbsa_core.methods import METHODS, Setup, answering, make_method
 from dbsa_core.methods.base import Method
+from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
@@ -40,10 +42,13 @@ ROOMS = [1, 60, 150, 400, 4096]
 def setup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(memory, "policy_for", lambda device: replace(CPU, reads_in_place=request.param != "gathered"))
     monkeypatch.setattr(scoring, "can_capture", lambda model: request.param == "by one operator")
-    return setup_of(tiny_model("llama", max_position_embeddings=2048))
+    return setup_by(request.param)
 
 
-def setup_of(model: LanguageModel) -> Setup:
+@cache
+def setup_by(way: str) -> Setup:
+    """Encoded once by each way."""
+    model = tiny_model("llama", max_position_embeddings=2048)
     return Setup.of(Task(model, Pool.of(PAIRS)), EncodeSettings(pool_tokens=1200, block_size=4)).encode()
 
 
@@ -221,8 +226,24 @@ def test_where_one_alone_has_no_memory_the_error_says_what_to_do(setup: Setup, m
 
     monkeypatch.setattr(LanguageModel, "run", fails)
     monkeypatch.setattr(QueryBatch, "answer", fails)
-    with pytest.raises(CapacityError, match="shorten the query"):
-        list(method.predict_many(QUERIES))
+    found = list(method.predict_many(QUERIES))
+    assert all(isinstance(one, CapacityError) and "shorten the query" in str(one) for one in found)
+    assert len(found) == len(QUERIES)
+
+
+def test_what_was_asked_before_a_fault_is_answered(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, own = made("zero_shot", setup), ZeroShot.question
+
+    def faulty(self: ZeroShot, query: str) -> answering.Question:
+        if query == "hammer":
+            raise ZeroDivisionError
+        return own(self, query)
+
+    monkeypatch.setattr(ZeroShot, "question", faulty)
+    answers = method.predict_many(["apple red", "x", "hammer", "rain"])
+    assert [one.query for one in islice(answers, 2) if isinstance(one, Prediction)] == ["apple red", "x"]
+    with pytest.raises(ZeroDivisionError):
+        next(answers)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -256,6 +277,7 @@ def test_seconds_are_shares_of_what_all_took(setup: Setup, monkeypatch: pytest.M
 
 def test_the_first_of_a_kind_is_cold_and_the_next_is_not(setup: Setup) -> None:
     method = made("zero_shot", setup)
+    setup.task.model._seen_kinds.clear()
     for cold in (True, False):
         found = [one for one in method.predict_many(QUERIES[:2]) if isinstance(one, Prediction)]
         assert [one.cold for one in found] == [cold, cold]

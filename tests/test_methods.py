@@ -311,9 +311,11 @@ def test_test_rows_are_queries_only_in_every_method(wide: LanguageModel, monkeyp
         seen.clear()
         (_,) = evaluate([make_method(name)], setup, test)
         asked = [text for text in seen if "secret" in text]
-        assert len(asked) == len(test) + 1, f"{name}: one forward a row, and the cold one"
-        for text, row in zip(asked, [test[0], *test], strict=True):
-            assert text.count("secret") == 1
+        alone, together = asked[: len(test) + 1], asked[len(test) + 1 :]
+        assert "".join(together).count("secret") == len(test), f"{name}: each once more, side by side"
+        for text, row in zip([*alone, *["".join(together)] * len(test)], [test[0], *test, *test], strict=True):
+            assert text.count(row.text) == 1
+            assert text.count("secret") == (1 if text in alone else len(test))
             # The labels' trie follows the query in the same forward: the query's own label is not a whole line there.
             assert f"Text: {row.text}\nLabel:" in text
             assert f"Text: {row.text}\nLabel: " + row.label.replace("_", " ") + "\n==" not in text

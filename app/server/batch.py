@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.server.jobs import unexpected
-from dbsa_core.errors import Cancelled, DBSAError
+from dbsa_core.errors import Cancelled
 from dbsa_core.files.tables import Table
 from dbsa_core.interrupt import interruptible
 from dbsa_core.intervals import wilson_interval
@@ -205,40 +205,43 @@ def classify_rows(
     cancelled: Callable[[], bool],
     give_way: Callable[[], None],
 ) -> None:
-    """Classify every row; a row without an answer gets the reason. `method()` is asked for before each of them.
+    """Classify every row; a row without an answer gets the reason. `method()` is asked for before each of them, and
+    where it is another one, the rows from there on are asked anew.
 
     Raises `Cancelled` where it was stopped before the first one.
     """
     begun = time.perf_counter()
-    for number, text in enumerate(found.rows.texts, start=1):
-        give_way()
-        if cancelled():
-            break
-        try:
-            answer = _answer(method, text, cancelled)
-        except Cancelled:
-            break
-        except Exception as error:
-            found.problem = unexpected(error, f"classifying row {number} of a file")
-            found.stopped = f"Not reached: an earlier row failed. {found.problem}"
-            break
-        found.add(answer, time.perf_counter() - begun)
+    try:
+        while found.done < found.total and not cancelled():
+            for answer in _answers(method, found.rows.texts[found.done :], cancelled, give_way):
+                found.add(answer, time.perf_counter() - begun)
+    except Cancelled:
+        pass
+    except Exception as error:
+        found.problem = unexpected(error, f"classifying the rows of a file from row {found.done + 1:,} on")
+        found.stopped = f"Not reached: an earlier row failed. {found.problem}"
     if not found.done and not found.problem:
         raise Cancelled("Stopped before the first row was classified; there is no file.")
     if found.done < found.total and not found.stopped:
         found.stopped = NOT_REACHED
 
 
-def _answer(method: Callable[[], Method], text: str, cancelled: Callable[[], bool]) -> RowAnswer:
-    if not text:
-        return RowAnswer.none(NO_TEXT)
-    try:
+def _answers(
+    method: Callable[[], Method], texts: Sequence[str], cancelled: Callable[[], bool], give_way: Callable[[], None]
+) -> Iterator[RowAnswer]:
+    """Of the first texts, as many as one method is in force for."""
+    asked = method()
+    found = asked.predict_many(filter(None, texts))
+    for text in texts:
+        give_way()
+        if cancelled() or method() is not asked:
+            return
+        if not text:
+            yield RowAnswer.none(NO_TEXT)
+            continue
         with interruptible(cancelled):
-            return RowAnswer.of(method().predict(text))
-    except Cancelled:
-        raise
-    except DBSAError as error:
-        return RowAnswer.none(str(error))
+            answer = next(found)
+        yield RowAnswer.of(answer) if isinstance(answer, Prediction) else RowAnswer.none(str(answer))
 
 
 def free_names(taken: Collection[str], wanted: Sequence[str] = ANSWER_COLUMNS) -> list[str]:

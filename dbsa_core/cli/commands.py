@@ -29,13 +29,13 @@ from dbsa_core.cli.output import (
 )
 from dbsa_core.data import Demonstration
 from dbsa_core.devices import unused_gpu
-from dbsa_core.errors import DataError, DBSAError, QueryError
+from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.evaluation import Evaluation, EvaluationStopped, evaluate
 from dbsa_core.files.spreadsheet import safe_row
-from dbsa_core.methods import Method, OnRefused, Setup, fit_methods, make_method
+from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
-from dbsa_core.prediction import NO_TEXT
+from dbsa_core.prediction import NO_TEXT, Prediction
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
 from dbsa_core.task import Task
@@ -207,23 +207,31 @@ def _left_out(console: Console, methods: int) -> OnRefused | None:
 def _answers(queries: Queries, methods: Sequence[Method], console: Console) -> Iterator[list[Answer]]:
     """For each query the answers of all methods; rows of a file that cannot be classified have none."""
     begun, total = time.monotonic(), len(queries.texts)
+    asked = [text for text in queries.texts if text]
+    found = [(method.name, method.predict_many(asked)) for method in methods]
     for number, (text, row) in enumerate(zip(queries.texts, queries.rows, strict=True), start=1):
-        yield [_answer(method, text, row, console) for method in methods]
+        yield [_answer(name, answers, text, row, console) for name, answers in found]
         if row is not None:
             left = (time.monotonic() - begun) / number * (total - number)
             console.progress(f"row {number:,} of {total:,}, {left:.0f} s left", last=number == total)
 
 
-def _answer(method: Method, text: str, row: int | None, console: Console) -> Answer:
+def _answer(
+    method: str,
+    answers: Iterator[Prediction | Refusal],
+    text: str,
+    row: int | None,
+    console: Console,
+) -> Answer:
     if not text:
-        return Answer(method.name, text, None, NO_TEXT, row)
-    try:
-        return Answer(method.name, text, method.predict(text), row=row)
-    except QueryError as error:
-        if row is None:
-            raise
-        console.say(f"Row {row}, {method.name}: {error}")
-        return Answer(method.name, text, None, str(error), row)
+        return Answer(method, text, None, NO_TEXT, row)
+    found = next(answers)
+    if isinstance(found, Prediction):
+        return Answer(method, text, found, row=row)
+    if row is None:
+        raise found
+    console.say(f"Row {row}, {method}: {found}")
+    return Answer(method, text, None, str(found), row)
 
 
 def _report(args: argparse.Namespace, queries: Queries, failed: Sequence[Answer], console: Console) -> None:
@@ -255,7 +263,7 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
             methods,
             setup,
             test,
-            on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} test rows", last=done == total),
+            on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} queries", last=done == total),
             on_encoding=console.encoding,
             on_refused=_left_out(console, len(methods)),
         )

@@ -23,8 +23,11 @@ from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
 """Where standard error is no terminal, progress takes at most one line in this time."""
-EVALUATION_HEADER = f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8} {'IQR s':>8}"
-"""The times are of whole queries: median, 95th percentile, and 75th less 25th percentile."""
+EVALUATION_HEADER = (
+    f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8} {'IQR s':>8} {'queries/s':>9}"
+)
+"""The times are of whole queries, each alone: median, 95th percentile, and 75th less 25th percentile; then the queries
+that are answered in a second where many are asked together."""
 
 
 @dataclass
@@ -104,7 +107,7 @@ class Answer:
         found |= {"query": self.query, "method": self.method, "check": NO_ANSWER, "problem": self.problem}
         found |= {name: [] for name in ("unscored_labels", "block_ids", "fresh_rows", "equal_rows", "notes")}
         found |= {name: {} for name in ("probabilities", "probability_intervals", "seconds")}
-        return found | {"taught": False, "context_tokens": 0, "example_tokens": 0} | place
+        return found | {"taught": False, "context_tokens": 0, "example_tokens": 0, "together": 0} | place
 
     def as_text(self) -> str:
         """One line for a terminal."""
@@ -182,5 +185,6 @@ def evaluation_line(found: Evaluation) -> str:
     """One row below `EVALUATION_HEADER`."""
     return (
         f"{found.method:<14} {found.accuracy:>8.1%} {found.n:>6,} {found.setup_seconds:>9.2f} "
-        f"{found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} {found.latency_iqr_seconds:>8.3f}"
+        f"{found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} {found.latency_iqr_seconds:>8.3f} "
+        f"{'-' if found.queries_per_second is None else f'{found.queries_per_second:.1f}':>9}"
     )

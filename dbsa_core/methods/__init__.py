@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dbsa_core.errors import SettingsError
-from dbsa_core.methods.base import Method
+from dbsa_core.methods.base import Method, Refusal
 from dbsa_core.methods.dbsa import Dbsa
 from dbsa_core.methods.fitting import Fitted, OnRefused, fit_methods
 from dbsa_core.methods.fixed_icl import FixedIcl
@@ -60,4 +60,4 @@ def make_method(name: str, settings: QuerySettings | None = None) -> Method:
     return METHODS[name](settings or QuerySettings())
 
 
-__all__ = ["METHODS", "Fitted", "Method", "OnRefused", "Setup", "fit_methods", "make_method"]
+__all__ = ["METHODS", "Fitted", "Method", "OnRefused", "Refusal", "Setup", "fit_methods", "make_method"]

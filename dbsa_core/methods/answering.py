@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError, QueryError
-from dbsa_core.methods.base import fitted, query_memory
+from dbsa_core.methods.base import Refusal, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.setup import Setup
@@ -74,7 +74,13 @@ class Question:
         return self.prefix_tokens + len(self.prompt)
 
     def answer(
-        self, scores: LabelScores, seconds: dict[str, float], *, cold: bool, attention: QueryAttention | None = None
+        self,
+        scores: LabelScores,
+        seconds: dict[str, float],
+        *,
+        cold: bool,
+        together: int = 1,
+        attention: QueryAttention | None = None,
     ) -> Prediction:
         return Prediction(
             method=self.method,
@@ -89,6 +95,7 @@ class Question:
             equal_rows=self.task.rows_equal_to(self.text),
             taught=self.task.taught_label(self.text),
             notes=self.notes,
+            together=together,
             attention=attention,
         )
 
@@ -112,7 +119,7 @@ class Answers:
         question = self.question(query)
         return answer_alone(question, self.spans(question) if attention else None)
 
-    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
         """See `Method.predict_many`."""
         fitted(self._setup, self.name)  # now, and not when the first answer is asked for
         return _answers(self.question, queries)
@@ -150,26 +157,30 @@ def answer_together(questions: Sequence[Question]) -> list[Prediction]:
     forward, assemble = now(device) - assembled, 0.0
     if questions[0].selection is not None:
         assemble = (assembled - begun) / len(questions)
-    cold = {kind for kind in {question.kind for question in questions} if task.model.first_of(kind)}
+    kinds = {question.kind for question in questions}
+    cold = {kind for kind in kinds if task.model.first_of(f"{kind}, together")}
     ran, answers = sum(scores.tokens for scores in found), []
     for question, scores in zip(questions, found, strict=True):
         share = forward * scores.tokens / ran
         parts = {"retrieve": question.retrieve_seconds, "assemble": assemble, "forward": share}
         seconds = {name: parts[name] for name in PHASES} | {"total": question.seconds + assemble + share}
-        answers.append(question.answer(scores, seconds, cold=question.kind in cold))
+        answers.append(question.answer(scores, seconds, cold=question.kind in cold, together=len(questions)))
     return answers
 
 
-def _answers(ask: Callable[[str], Question], queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+def _answers(ask: Callable[[str], Question], queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
     """As many at a time as fit one forward, in order."""
-    waiting: list[Question | QueryError] = []
+    waiting: list[Question | Refusal] = []
     room: _Room | None = None
     for query in queries:
         try:
             question = ask(query)
-        except QueryError as error:
+        except (QueryError, CapacityError) as error:
             waiting.append(error)
             continue
+        except Exception:
+            yield from _answered(waiting)
+            raise
         if room is not None and not room.takes(question):
             yield from _answered(waiting)
             waiting, room = [], None
@@ -179,22 +190,29 @@ def _answers(ask: Callable[[str], Question], queries: Iterable[str]) -> Iterator
     yield from _answered(waiting)
 
 
-def _answered(waiting: Sequence[Question | QueryError]) -> Iterator[Prediction | QueryError]:
+def _answered(waiting: Sequence[Question | Refusal]) -> Iterator[Prediction | Refusal]:
     found = iter(_halved([one for one in waiting if isinstance(one, Question)]))
     for one in waiting:
         yield next(found) if isinstance(one, Question) else one
 
 
-def _halved(questions: Sequence[Question]) -> list[Prediction]:
+def _halved(questions: Sequence[Question]) -> list[Prediction | Refusal]:
     """Together, or in halves where memory does not hold them."""
     if len(questions) < 2:
-        return [answer_alone(question) for question in questions]
+        return [_alone(question) for question in questions]
     try:
-        return answer_together(questions)
+        return [*answer_together(questions)]
     except CapacityError as error:
         half = len(questions) // 2
         log.info(f"{len(questions)} queries at once did not fit: {error} They are asked {half} at a time.")
     return [*_halved(questions[:half]), *_halved(questions[half:])]
+
+
+def _alone(question: Question) -> Prediction | Refusal:
+    try:
+        return answer_alone(question)
+    except CapacityError as error:
+        return error
 
 
 class _Room:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.errors import CapacityError, QueryError, SettingsError
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Ids
@@ -21,6 +21,8 @@ CACHED_CONTEXT, WHOLE_PROMPT, QUERY_ALONE = "cached context", "demonstrations an
 """Kinds of forwards, each cold once (`LanguageModel.first_of`)."""
 
 
+Refusal = QueryError | CapacityError
+"""Why there is no answer: the query cannot be asked, or memory does not hold it."""
 MayRead = Literal["encoded", "all", "none"]
 """The rows that a method may read of a setup: those that are encoded (or planned to be), all of the file, or none."""
 
@@ -82,9 +84,9 @@ class Method(Protocol):
         """Classify; `attention` asks for `Prediction.attention` where the method has it."""
         ...
 
-    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | QueryError]:
+    def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
         """Classify all, in order, as many at a time as go through the model well together; each answer is the one of
-        `predict`. A query that cannot be answered has its `QueryError` in its place.
+        `predict`. A query that cannot be answered has the error that `predict` would raise in its place.
 
         Queries are taken, and answers made, as they are asked for. The `seconds` of an answer are its share.
         """

@@ -212,15 +212,16 @@ def test_a_fault_of_ours_keeps_what_was_done_and_says_so(
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, text: str, error: Exception) -> None:
+    """Of what it asks: a query that cannot be asked, or a fault."""
     kind: Any = type(make_method("dbsa_fresh"))
-    own = kind.predict
+    own = kind.question
 
-    def predict(self: Method, query: str, **options: Any) -> Any:
+    def question(self: Method, query: str) -> Any:
         if query == text:
             raise error
-        return own(self, query, **options)
+        return own(self, query)
 
-    monkeypatch.setattr(kind, "predict", predict)
+    monkeypatch.setattr(kind, "question", question)
 
 
 def test_a_disk_that_is_full_costs_no_answer(
