@@ -145,6 +145,30 @@ def query_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
+def together_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
+    """Many queries asked together against the same one by one, in turn."""
+    rows, settings = [], dbsa.QuerySettings(ratio=0.3)
+    for name in ("dbsa", "dbsa_fresh", "fixed_icl", "zero_shot"):
+        method = dbsa.make_method(name, settings).fit(setup)
+
+        def alone(method: Any = method) -> None:
+            for query in queries:
+                method.predict(query)
+
+        def together(method: Any = method) -> None:
+            for _ in method.predict_many(queries):
+                pass
+
+        together()
+        seconds = in_turn({"alone": alone, "together": together}, REPEATS)
+        each = Sample.of([taken / len(queries) for taken in seconds["together"]])
+        rows.append(row(f"{name}, {len(queries)} queries together: seconds a query", each, "s"))
+        rows.append(
+            row(f"{name}, together / one by one", Sample.of(seconds["together"], seconds["alone"]), "ratio", 1.0)
+        )
+    return rows
+
+
 def place_rows(setup: Setup, queries: list[str]) -> list[dict[str, Any]]:
     """Why a CPU gathers: blocks read where they stand, by a query rotated for each, against gathered ones, in turn."""
     task, gathered = setup.task, setup.encoded_pool()
@@ -252,7 +276,8 @@ def main() -> None:
     rows = [row("correctness: largest difference from stock eager", Sample(difference), "share", 1e-4)]
     if difference > 1e-4:
         raise SystemExit("The answers differ from stock transformers; nothing is timed.")
-    rows += encoding_rows(setup) + query_rows(setup, queries) + place_rows(setup, queries) + memory_rows(arguments)
+    rows += encoding_rows(setup) + query_rows(setup, queries) + together_rows(setup, queries)
+    rows += place_rows(setup, queries) + memory_rows(arguments)
     config = {"model": setup.task.model.name, "data": "TREC", "encode": asdict(setup.plan.settings), "ratios": RATIOS}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps({**machine(), "config": config, "rows": rows}, indent=1) + "\n")

@@ -49,8 +49,9 @@ from benchmarks.random_model import random_ids, random_model  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
 from dbsa_core.blocks import Block, BlockPattern  # noqa: E402
 from dbsa_core.data import Pool  # noqa: E402
-from dbsa_core.devices import free_memory  # noqa: E402
+from dbsa_core.devices import free_memory, policy_for  # noqa: E402
 from dbsa_core.methods import Setup, make_method  # noqa: E402
+from dbsa_core.methods.answering import BATCH_LOGITS  # noqa: E402
 from dbsa_core.model.language_model import LanguageModel  # noqa: E402
 from dbsa_core.prompt import PromptTemplate  # noqa: E402
 from dbsa_core.settings import EncodeSettings, QuerySettings  # noqa: E402
@@ -58,7 +59,7 @@ from dbsa_core.stage1.encoding import EncodedPool, encode_blocks  # noqa: E402
 from dbsa_core.stage1.memory import arena_for  # noqa: E402
 from dbsa_core.stage2.label_scores import LabelScores  # noqa: E402
 from dbsa_core.stage2.prefix import Prefix, assemble  # noqa: E402
-from dbsa_core.stage2.scoring import score_labels  # noqa: E402
+from dbsa_core.stage2.scoring import score_labels, score_together  # noqa: E402
 from dbsa_core.stage2.steps import captured, size_for, steps_of  # noqa: E402
 from dbsa_core.stage2.trie import LabelTrie  # noqa: E402
 from dbsa_core.task import Task  # noqa: E402
@@ -96,6 +97,8 @@ CASES = {
 AT_RATIO_01 = {24: 26.0, 72: 36.0}
 OVER = {24: 0.04, 72: 0.0125}
 MEMORY_MB = 550.0
+BATCH, TOGETHER = 64, (4.4, 3.5)
+"""Queries that are asked together, and the target and stretch for each, of 6 labels over 28,160 tokens."""
 
 
 def trie_of(case: Case, vocabulary: int) -> LabelTrie:
@@ -136,6 +139,8 @@ def check(shape: Shape) -> dict[str, float]:
         plain = [score_labels(prefix, prompt, trie, spans=((0, 1),)).log_probs for prompt in prompts]
         name = str(dtype).removeprefix("torch.")
         found[f"{name}_plain"] = rms(plain, expected) / least
+        together = score_together([(prefix, prompt) for prompt in prompts], trie)
+        found[f"{name}_together"] = rms([scores.log_probs for scores in together], expected) / least
         for compiled in () if dtype is torch.float32 else (False, True):
             size = size_for(len(prompts[0]), len(trie), len(blocks))
             assert size is not None
@@ -229,6 +234,8 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
                 fewer = timed(queries(model, pool, pick(round(0.1 * blocks)), prompts, trie))
                 target = AT_RATIO_01[blocks] if targets else None
                 rows.append(row(f"query_{name}_{keys}_at_ratio_0.1_ms", fewer, "ms", target=target))
+            if targets or name == "6":
+                rows.append(together_row(model, shape, case, pool, pick, trie, name, keys, targets=targets))
             if name == "6":
                 rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
         del pool
@@ -252,6 +259,34 @@ def beside_retrieval(
         row(f"retrieval_icl_6_{keys}_ms", theirs, "ms"),
         row(f"query_6_{keys}_over_retrieval", ratio, "ratio", target=target),
     ]
+
+
+def together_row(
+    model: LanguageModel, shape: Shape, case: Case, pool: EncodedPool, pick: Callable[..., list[list[int]]],
+    trie: LabelTrie, name: str, keys: int, *, targets: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Milliseconds a query of as many as go through the model together, each over blocks of its own: from ids on the
+    host to log-probabilities on the host. Its floor: weights and the pool read once, or multiplied."""
+    each, most = case.prompt + len(trie), policy_for(model.device).batch_tokens
+    count = min(BATCH, most // each, BATCH_LOGITS // shape.vocabulary // (1 + len(trie)))
+    chosen = [choice for _ in range(-(-count // 8)) for choice in pick(keys // BLOCK_TOKENS)][:count]
+    prompts = [random_ids(shape.vocabulary, case.prompt, 400 + i) for i in range(count)]
+
+    def ask() -> list[LabelScores]:
+        asked = [(assemble(model, pool, blocks), prompt) for blocks, prompt in zip(chosen, prompts, strict=True)]
+        return score_together(asked, trie)
+
+    ms = timed(ask)
+    layers, head = layer_weights(model), model.model.get_output_embeddings().weight.numel()
+    attention = 4 * count * each * keys * shape.layers * shape.heads * model.shape.head_dim
+    read = min(count * keys, sum(map(len, pool.blocks))) * model.shape.bytes_per_token
+    seconds = max(2 * layers / BANDWIDTH, 2 * layers * count * each / FLOPS)
+    seconds += max(2 * head / BANDWIDTH, 2 * head * count * (1 + len(trie)) / FLOPS)
+    floor = 1e3 * (seconds + max(read / BANDWIDTH, attention / FLOPS)) / count
+    target, stretch = TOGETHER if targets and name == "6" and keys == 28_160 else (None, None)
+    found = Sample(ms.value / count, ms.n, None if ms.iqr is None else ms.iqr / count)
+    label = f"batch{count}_{'' if name == '6' else f'{name}_'}{keys}_ms"
+    return row(label, found, "ms", target=target, stretch=stretch, floor=floor)
 
 
 def from_text(model: LanguageModel, *, targets: bool) -> list[dict[str, Any]]:

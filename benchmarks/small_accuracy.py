@@ -5,7 +5,8 @@
 Pools of 4,000 tokens, the paper's prompts, test rows drawn with a seed. Writes
 `benchmarks/results/small-accuracy-<device>.json` with rows of
 `{dataset, method, n, accuracy, setup_seconds, latency_n, latency_p50_seconds, latency_p95_seconds,
-latency_iqr_seconds}`; the methods take turns, query by query.
+latency_iqr_seconds, throughput_n, queries_per_second}`: latencies of a sample asked one by one, the methods in turn,
+and the throughput of all rows asked together.
 """
 
 from __future__ import annotations

@@ -55,6 +55,8 @@ class DevicePolicy:
     """A prompt of up to so many tokens with nothing before it goes in one forward where memory allows it."""
     batch_tokens: int
     """Tokens of queries that are asked together: enough to fill the device."""
+    batch_query_tokens: int
+    """A query of more, with its labels, is asked alone: it keeps the device as busy by itself."""
     nodes_at_once: int
     """Trie nodes that best-first scoring expands in one forward."""
     reads_in_place: bool
@@ -138,6 +140,7 @@ CPU = DevicePolicy(
     step_tokens=512,
     whole_prompt_tokens=0,
     batch_tokens=512,
+    batch_query_tokens=512,
     nodes_at_once=8,
     # Gathering is no slower here (benchmarks/cpu.py), so keys stay as the paper keeps them.
     reads_in_place=False,
@@ -159,6 +162,8 @@ CUDA = DevicePolicy(
     # SDPA's kernel for a causal square is almost twice as fast as that for queries behind earlier keys.
     whole_prompt_tokens=32_768,
     batch_tokens=4096,
+    # Beyond, captured steps are as fast or faster: batch6_77_* in benchmarks/gpu.py.
+    batch_query_tokens=320,
     nodes_at_once=64,
     reads_in_place=True,
     captures=True,

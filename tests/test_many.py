@@ -34,8 +34,8 @@ PAIRS = [(f"{thing} {colour} {i}", LABELS[i % 3]) for i, thing in enumerate(
 ) for colour in ("red", "old", "big")]  # fmt: skip
 QUERIES = ["apple red", "a cloud that is big", "hammer", "saw old " * 12, "apple red", "rain 5", "x", "pear big 3"]
 SETTINGS = QuerySettings(ratio=0.4, fresh_demonstrations=2)
-ROOMS = [1, 60, 150, 400, 4096]
-"""Tokens of queries that are asked together: one by one, a few, all."""
+ROOMS = [150, 4096]
+"""Tokens of queries that are asked together: a few, all."""
 
 
 @pytest.fixture(params=["gathered", "in place", "by one operator"])
@@ -58,7 +58,9 @@ def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def give_room(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    monkeypatch.setattr(answering, "policy_for", lambda device: replace(CPU, batch_tokens=tokens))
+    monkeypatch.setattr(
+        answering, "policy_for", lambda device: replace(CPU, batch_tokens=tokens, batch_query_tokens=tokens)
+    )
 
 
 def same(ours: Prediction | QueryError, theirs: Prediction) -> None:
@@ -185,6 +187,20 @@ def test_what_several_choose_is_gathered_once_and_no_more_than_memory_holds(
 def question(method: Method, query: str) -> answering.Question:
     assert isinstance(method, answering.Answers)
     return method.question(query)
+
+
+def test_a_query_that_fills_the_device_by_itself_is_asked_alone(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, forwards: list[int]
+) -> None:
+    method, nodes = made("zero_shot", setup), scoring.nodes_at_once(setup.task.trie, setup.task.model)
+    sizes = [len(question(method, query).prompt) + nodes for query in QUERIES]
+    most = sorted(sizes)[-2]
+    assert sizes.index(max(sizes)) == 3
+    policy = replace(CPU, batch_tokens=4096, batch_query_tokens=most)
+    monkeypatch.setattr(answering, "policy_for", lambda device: policy)
+    found = list(method.predict_many(QUERIES))
+    assert [one.together for one in found if isinstance(one, Prediction)] == [3, 3, 3, 1, 4, 4, 4, 4]
+    assert [sum(sizes[:3]), sizes[3], sum(sizes[4:])] == forwards
 
 
 def test_logits_of_a_forward_are_bounded(setup: Setup, monkeypatch: pytest.MonkeyPatch, forwards: list[int]) -> None:

@@ -21,11 +21,11 @@ from dbsa_core.attention.query_kernels import (
     SHARED_MARGIN,
     WIDEST_OF_MANY_ROWS,
     Launch,
+    copies_tiles,
     launches_that_fit,
     softmax_more,
     width_of,
 )
-from dbsa_core.devices import gpu_of
 
 
 @triton.jit
@@ -225,11 +225,6 @@ def _attention(
 
 LAUNCHES = (Launch(128, 128, 8, 3), Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2))
 """The fastest first, as measured on an H100 with heads of 128."""
-
-
-def copies_tiles(head_dim: int, device: torch.device) -> bool:
-    """Whether tiles of keys come by the accelerator: the device has one, and heads fill them."""
-    return gpu_of(device).copies_tiles and width_of(head_dim) == head_dim
 
 
 @cache

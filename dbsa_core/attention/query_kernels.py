@@ -16,6 +16,7 @@ from functools import cache
 import torch
 import triton
 import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from dbsa_core.devices import gpu_of
 
@@ -76,6 +77,8 @@ def _attention(
     seen,
     keys,
     values,
+    key_tiles,
+    value_tiles,
     cos,
     sin,
     begins,
@@ -101,6 +104,8 @@ def _attention(
     WIDTH: tl.constexpr,
     STRETCHES: tl.constexpr,
     WHOLE: tl.constexpr,
+    TILES: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     kv_head, kv_heads = tl.program_id(1), tl.num_programs(1)
     split, splits = tl.program_id(2), tl.num_programs(2)
@@ -136,18 +141,25 @@ def _attention(
         here = tl.load(query + states, filled, other=0.0) * turn[None, :]
         q = (here + tl.load(partner + states, filled, other=0.0) * swap[None, :]).to(keys.dtype.element_ty)
         length = tl.load(lengths + stretch)
-        start = tl.load(begins + stretch).to(tl.int64) * width + kv_head * head_dim
+        first_key = tl.load(begins + stretch)
+        start = first_key.to(tl.int64) * width + kv_head * head_dim
         key_tile = keys + start + column[None, :] * width + place[:, None]
         value_tile = values + start + column[:, None] * width + place[None, :]
         every = column < KEYS
         all_there = every[:, None] & inside[None, :]
         last = tl.minimum(end - passed, (length + KEYS - 1) // KEYS)
         full = tl.minimum(last, length // KEYS)
-        for tile in range(tl.maximum(begin - passed, 0), full):
-            at = tl.cast(tile, tl.int64) * (KEYS * width)
-            acc, highest, total = _read(
-                q, acc, highest, total, key_tile + at, value_tile + at, all_there, every[None, :], scale, WHOLE
-            )
+        if TILES:
+            for tile in tl.range(tl.maximum(begin - passed, 0), full, num_stages=STAGES):
+                k = key_tiles.load([first_key + tile * KEYS, kv_head * WIDTH])
+                v = value_tiles.load([first_key + tile * KEYS, kv_head * WIDTH])
+                acc, highest, total = softmax_more(tl.dot(q, k.T), v, acc, highest, total, True, scale, True)
+        else:
+            for tile in range(tl.maximum(begin - passed, 0), full):
+                at = tl.cast(tile, tl.int64) * (KEYS * width)
+                acc, highest, total = _read(
+                    q, acc, highest, total, key_tile + at, value_tile + at, all_there, every[None, :], scale, WHOLE
+                )
         if last > full:
             at = tl.cast(full, tl.int64) * (KEYS * width)
             real = full * KEYS + column < length
@@ -216,8 +228,10 @@ LAUNCHES = (Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2), L
 """The fastest first, as measured on an H100 with heads of 128."""
 SHARED_MARGIN = 1.3
 """The compiler takes more than the tiles."""
-FASTER_BY_MANY_ROWS = 1.19
-"""Rows a second of the first of `LAUNCHES`, in those of the second, where products bound both; on an H100."""
+BATCH_LAUNCHES = (Launch(128, 64, 8, 4), Launch(64, 64, 4, 2))
+"""The same for several queries, whose tiles of keys come by the accelerator."""
+FASTER_BY_MANY_ROWS = 1.3
+"""Rows a second of the first of `BATCH_LAUNCHES`, in those of the second, on an H100 with heads of 128."""
 WIDEST_OF_MANY_ROWS = 128
 """Numbers of a head whose sums fit the registers beside 128 rows."""
 
@@ -235,14 +249,24 @@ def launches_that_fit(
     return [one for one in launches if margin * one.shared_bytes(width) <= limit]
 
 
+def copies_tiles(head_dim: int, device: torch.device) -> bool:
+    """Whether tiles of keys come by the accelerator: the device has one, and heads fill them."""
+    return gpu_of(device).copies_tiles and width_of(head_dim) == head_dim
+
+
 @cache
-def launch_for(rows: int, width: int, device: torch.device, *, batch: bool = False) -> Launch:
-    """The fastest for so many query rows of a key head that fits the device. `batch`: of several queries, which keep
-    the device busy with products; one alone waits for its keys to be read."""
+def batch_launch_for(rows: int, width: int, device: torch.device) -> Launch:
+    """The same for several queries, of so many rows each at most: the one whose tiles they fill best."""
+    many, few = (math.ceil(rows / launch.rows) * launch.rows for launch in BATCH_LAUNCHES)
+    if not copies_tiles(width, device) or width > WIDEST_OF_MANY_ROWS:
+        return launch_for(rows, width, device)
+    return BATCH_LAUNCHES[int(few * FASTER_BY_MANY_ROWS < many)]
+
+
+@cache
+def launch_for(rows: int, width: int, device: torch.device) -> Launch:
+    """The fastest for so many query rows of a key head that fits the device."""
     small = rows <= LAUNCHES[1].rows or width > WIDEST_OF_MANY_ROWS
-    if batch and not small:
-        many, few = (math.ceil(rows / launch.rows) * launch.rows for launch in LAUNCHES[:2])
-        small = few * FASTER_BY_MANY_ROWS < many
     fit = launches_that_fit(width, device)
     return next((one for one in fit if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
 
@@ -274,19 +298,24 @@ def run_attention(
     scaling: float,
     launch: Launch | None = None,
     splits: int | None = None,
+    by_tiles: bool | None = None,
 ) -> torch.Tensor:
-    """As the operator says; `launch` and `splits` are chosen for the device where they are left out."""
+    """As the operator says; `launch`, `splits` and whether the accelerator copies tiles are chosen for the device where
+    they are left out: it does so for several queries, which wait for products more than for their keys."""
     _, heads, tokens, head_dim = query.shape
     kv_heads, width = keys.shape[1], width_of(head_dim)
     group, device = heads // kv_heads, query.device
     queries, most, room = len(count), seen.shape[1], lengths.shape[1]
-    launch = launch or launch_for(group * most, width, device, batch=queries > 1)
+    by_tiles = copies_tiles(head_dim, device) if by_tiles is None and queries > 1 else bool(by_tiles)
+    launch = launch or (batch_launch_for if queries > 1 and by_tiles else launch_for)(group * most, width, device)
     row_tiles = triton.cdiv(group * most, launch.rows)
     if splits is None:
         splits = splits_for(queries * row_tiles * kv_heads, gpu_of(device).processors)
     if query.stride() != partner.stride() or query.stride(3) != 1:
         query, partner = query.contiguous(), partner.contiguous()
     key, value = (states if states.stride(3) == 1 else states.contiguous() for states in (key, value))
+    copied = [memory.view(-1, kv_heads * head_dim) for memory in (keys, values)]
+    copies = [TensorDescriptor.from_tensor(memory, [launch.keys, width]) if by_tiles else memory for memory in copied]
     output = key.new_empty(splits, tokens, heads, head_dim)
     sums = query.new_empty(splits, tokens, heads)
     _attention[(queries * row_tiles, kv_heads, splits)](
@@ -298,6 +327,7 @@ def run_attention(
         seen.contiguous(),
         keys,
         values,
+        *copies,
         cos.contiguous(),
         sin.contiguous(),
         begins.contiguous(),
@@ -323,6 +353,8 @@ def run_attention(
         WIDTH=width,
         STRETCHES=triton.next_power_of_2(max(1, room)),
         WHOLE=width == head_dim,
+        TILES=by_tiles,
+        STAGES=launch.stages,
         num_warps=launch.warps,
         num_stages=launch.stages,
     )

@@ -222,19 +222,29 @@ class _Room:
         model = question.task.model
         self._nodes = nodes_at_once(question.task.trie, model, question.decode)
         vocabulary = model.model.config.get_text_config().vocab_size
-        self._tokens, self._rows = policy_for(model.device).batch_tokens, BATCH_LOGITS // vocabulary
+        policy = policy_for(model.device)
+        self._tokens, self._rows, self._most = (
+            policy.batch_tokens,
+            BATCH_LOGITS // vocabulary,
+            policy.batch_query_tokens,
+        )
         self._bytes = BATCH_SHARE * free_memory(model.device)
+        self._longest = 0
         self._chosen: set[tuple[int, ...]] = set()
 
     def takes(self, question: Question) -> bool:
         """Whether there is room for one more, too."""
-        gathers = self._gathers(question)
-        tokens, rows = self._tokens - len(question.prompt) - self._nodes, self._rows - 1 - self._nodes
+        gathers, own = self._gathers(question), len(question.prompt) + self._nodes
+        if max(own, self._longest) > self._most:
+            return False
+        tokens, rows = self._tokens - own, self._rows - 1 - self._nodes
         return tokens >= 0 and rows >= 0 and gathers <= max(0, self._bytes)
 
     def add(self, question: Question) -> None:
         self._bytes -= self._gathers(question)
-        self._tokens -= len(question.prompt) + self._nodes
+        own = len(question.prompt) + self._nodes
+        self._tokens -= own
+        self._longest = max(self._longest, own)
         self._rows -= 1 + self._nodes
         self._chosen.add(question.block_ids)
 

@@ -142,8 +142,13 @@ def test_every_launch_serves_several_queries(shape: Shape, splits: int) -> None:
     from dbsa_core.attention import query_kernels as kernels
 
     cases = [case(shape, torch.bfloat16, "cuda", used, tokens) for used, tokens in ((3, 130), (0, 1), (5, 40))]
-    for launch in kernels.launches_that_fit(max(16, shape[2]), torch.device("cuda", 0)):
-        found, at = kernels.run_attention(**side_by_side(cases), launch=launch, splits=splits), 0
+    device, width = torch.device("cuda", 0), kernels.width_of(shape[2])
+    ways = [(launch, False) for launch in kernels.launches_that_fit(width, device)]
+    if kernels.copies_tiles(shape[2], device):
+        ways += [(launch, True) for launch in kernels.launches_that_fit(width, device, kernels.BATCH_LAUNCHES)]
+    for launch, by_tiles in ways:
+        how: dict[str, Any] = {"launch": launch, "splits": splits, "by_tiles": by_tiles}
+        found, at = kernels.run_attention(**side_by_side(cases), **how), 0
         for one in cases:
             tokens = one["key"].shape[2]
             assert error(found[:, at : at + tokens], exact(one)) < ALLOWED[torch.bfloat16], launch
@@ -179,7 +184,7 @@ def test_the_whole_device_is_busy_until_the_end() -> None:
 
 @pytest.mark.gpu
 def test_a_launch_fits_the_device() -> None:
-    from dbsa_core.attention.query_kernels import LAUNCHES, launch_for
+    from dbsa_core.attention.query_kernels import LAUNCHES, batch_launch_for, copies_tiles, launch_for
 
     device = torch.device("cuda", 0)
     limit = gpu_of(device).shared_bytes
@@ -187,6 +192,8 @@ def test_a_launch_fits_the_device() -> None:
         assert launch_for(rows, width, device).shared_bytes(width) <= limit
     assert launch_for(64, 128, device).rows <= 64
     assert launch_for(4000, 64, device) == LAUNCHES[0]
-    # Three whole tiles of 64 rows beat two of 128, one of them half empty.
-    assert (launch_for(192, 128, device).rows, launch_for(192, 128, device, batch=True).rows) == (128, 64)
-    assert launch_for(256, 128, device, batch=True) == LAUNCHES[0]
+    for rows, width in product((1, 64, 192, 4000), (16, 64, 128, 256)):
+        assert batch_launch_for(rows, width, device).shared_bytes(width) <= limit
+    if copies_tiles(128, device):
+        # Three whole tiles of 64 rows beat two of 128, one of them half empty.
+        assert [batch_launch_for(rows, 128, device).rows for rows in (60, 192, 256, 4000)] == [64, 64, 128, 128]
