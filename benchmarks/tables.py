@@ -167,7 +167,8 @@ def gpu_section(found: list[dict[str, Any]]) -> list[str]:
             "`python benchmarks/gpu.py`: shapes of models with random weights, bfloat16, a pool of blocks of 1,280",
             "tokens, 30 % of them read (8,960 or 28,160 tokens); 6 labels of 3 tokens, 77 labels of 4, and those",
             "behind 400 tokens of similar examples. From ids on the host to log-probabilities on the host, by the",
-            "captured step. A floor is arithmetic: weights and selected keys read once at 3.0 TB/s, or multiplied at",
+            "captured step; `batch64` is a query of as many asked together, each over blocks of its own, and its floor",
+            "reads weights and pool once for all. A floor is arithmetic: weights and selected keys read once at 3.0 TB/s, or multiplied at",
             "790 TFLOP/s. Encoding is of all blocks, each seeing the first one and the two before it; dense is the",
             "stock forward over the same tokens at once, and memory is that beyond weights and pool. By own layers:",
             "before the model's layers are compiled, in the background behind its second encoding. An error is our",
@@ -301,7 +302,8 @@ def gpu_sentences() -> list[str]:
         f"On one {found[0]['device']}, with the shape of {shape} in bfloat16 and 6 labels, a query over 8,960 selected",
         f"tokens takes {rows['query_6_8960_ms']:.1f} ms, {rows['query_6_8960_over_retrieval']:.3f} of Retrieval ICL's",
         f"time, and over 28,160 tokens {rows['query_6_28160_ms']:.1f} ms,",
-        f"{rows['query_6_28160_over_retrieval']:.4f} of it; a pool of 92,160 tokens is encoded in",
+        f"{rows['query_6_28160_over_retrieval']:.4f} of it (64 asked together, {rows['batch64_28160_ms']:.1f} ms",
+        "each); a pool of 92,160 tokens is encoded in",
         f"{rows['encode_92160_ms'] / 1000:.1f} s, {rows['encode_92160_over_dense']:.2f} of a dense forward's time.",
     ]
 
