@@ -95,9 +95,11 @@ MAY_IMPORT = {
     ),
     "stage2.label_scores": "",
     "stage2.trie": "prompt",
-    "stage2.in_place": "attention store model.hook model.language_model model.rope",
-    "stage2.step": "devices prompt store model.language_model stage2.in_place stage2.prefix stage2.trie",
-    "stage2.query_batch": "prompt model.language_model stage2.in_place stage2.prefix stage2.trie",
+    "stage2.in_place": "attention model.hook model.language_model model.rope",
+    "stage2.step": (
+        "attention devices model.hook prompt store model.language_model stage2.in_place stage2.prefix stage2.trie"
+    ),
+    "stage2.query_batch": "attention prompt model.language_model stage2.in_place stage2.prefix stage2.trie",
     "stage2.steps": (
         "attention background devices prompt store model.compiled model.language_model stage2.prefix stage2.step"
     ),

@@ -6,8 +6,6 @@ Knows nothing about where the tensors come from. Every layer must read in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import gcd
 from typing import Any, cast
 
@@ -15,14 +13,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from dbsa_core.attention import KeysAndValues
 from dbsa_core.attention.query_attention import query_attention_op
-from dbsa_core.model.hook import KEYWORD, ROTATES, ModuleStage, attention_modules, no_mask
+from dbsa_core.model.hook import KEYWORD, ROTATES, ModuleStage, no_mask
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral, Tables
-from dbsa_core.store import Arena
-
-KEYS, VALUES = "dbsa_keys", "dbsa_values"
-"""Attributes of an attention module while its layer runs: the arena's part for the layer."""
 
 
 class ReadsInPlace(ModuleStage):
@@ -55,7 +50,7 @@ class ReadsInPlace(ModuleStage):
         self._unturned = torch.ones_like(self.turned[0]), torch.zeros_like(self.turned[1])
 
     def run_layers(
-        self, runner: PreTrainedModel, arena: Arena, ids: torch.Tensor, behind: torch.Tensor, rows: torch.Tensor
+        self, runner: PreTrainedModel, ids: torch.Tensor, behind: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
         """Logits [rows, vocabulary] behind the tokens `rows` of `ids` [tokens]; `runner` is the model or its compiled
         twin. Its caller holds the model's lock."""
@@ -67,23 +62,13 @@ class ReadsInPlace(ModuleStage):
             "logits_to_keep": rows,
             KEYWORD: self,
         }
-        with self.hook.staged(self._neutral), self._attached(arena):
+        with self.hook.staged(self._neutral):
             logits: torch.Tensor = cast(Any, runner)(**arguments).logits[0]
         return logits
 
-    @contextmanager
-    def _attached(self, arena: Arena) -> Iterator[None]:
-        """Within it, attention modules know their layer's part of the arena."""
-        modules = attention_modules(self.stock)
-        for layer, module in modules.items():
-            for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
-                setattr(module, name, part)
-        try:
-            yield
-        finally:
-            for module in modules.values():
-                for name in (KEYS, VALUES):
-                    delattr(module, name)
+    def memory(self, module: nn.Module) -> KeysAndValues:
+        """Keys and values of all blocks in the layer of an attention module, [memory, kv_heads, head_dim]."""
+        raise NotImplementedError
 
     def attend_in(
         self, module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
@@ -99,8 +84,7 @@ class ReadsInPlace(ModuleStage):
             value,
             self.edges,
             self.seen,
-            getattr(module, KEYS),
-            getattr(module, VALUES),
+            *self.memory(module),
             *(self.turned if rotates else self._unturned),
             self.begins,
             self.lengths,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
+from dbsa_core.attention import KeysAndValues
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.in_place import ReadsInPlace, normalizers
@@ -41,7 +43,7 @@ class QueryBatch(ReadsInPlace):
     @torch.inference_mode()
     def answer(self) -> list[np.ndarray]:
         """For each query float32 [asked], log-probabilities of what its nodes ask for, behind its blocks and prompt."""
-        asked, arena = self.asked, self.asked[0].blocks.arena
+        asked = self.asked
         starts = [0, *accumulate(len(one.prompt) + len(one.nodes.tokens) for one in asked)]
         kept = [0, *accumulate(1 + len(one.nodes.tokens) for one in asked)]
         behind = np.concatenate([_behind(one) for one in asked])
@@ -58,10 +60,16 @@ class QueryBatch(ReadsInPlace):
             np.concatenate([one.nodes.asked for one in asked]),
         )
         self._place(behind_there, starts)
-        logits = self.run_layers(self.stock, arena, ids, behind_there, rows_there)
+        logits = self.run_layers(self.stock, ids, behind_there, rows_there)
         sums = torch.cat([normalizers(part) for part in torch.split(logits, ROWS_SUMMED)])
         found = (logits[wanted, tokens].float() - sums[wanted]).cpu().numpy()
         return np.split(found, list(accumulate(len(one.nodes.asked) for one in asked))[:-1])
+
+    def memory(self, module: nn.Module) -> KeysAndValues:
+        # Told by number, and not by what stands on the module: a step may be captured meanwhile.
+        layer: Any = module.layer_idx
+        arena = self.asked[0].blocks.arena
+        return arena.keys[layer], arena.values[layer]
 
     def _place(self, behind: torch.Tensor, starts: Sequence[int]) -> None:
         blocks = [one.blocks for one in self.asked]

@@ -8,15 +8,19 @@ blocks, another prompt or other nodes are other numbers in the same memory. Ever
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
+from dbsa_core.attention import KeysAndValues
 from dbsa_core.devices import policy_for
+from dbsa_core.model.hook import attention_modules
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.in_place import ReadsInPlace, normalizers
@@ -24,6 +28,9 @@ from dbsa_core.stage2.prefix import BlocksInPlace
 from dbsa_core.stage2.trie import Nodes
 from dbsa_core.store import Arena
 
+KEYS, VALUES = "dbsa_keys", "dbsa_values"
+"""Attributes of an attention module while a step runs its layers: the arena's part for the layer, by a name that is the
+same for all layers, which are then compiled once. One step runs at a time."""
 ASKED = 2048
 """Log-probabilities that any step has room for: a node has its children."""
 
@@ -125,8 +132,26 @@ class QueryStep(ReadsInPlace):
         arena = self.arena()
         assert arena is not None
         rows = torch.cat([prompt[None] - 1, self._row[self.size.prompt :]])
-        logits = self.run_layers(runner, arena, field["ids"], behind, rows)
+        with self._attached(arena):
+            logits = self.run_layers(runner, field["ids"], behind, rows)
         return score(logits, field["rows"], field["asked"])
+
+    @contextmanager
+    def _attached(self, arena: Arena) -> Iterator[None]:
+        """Within it, attention modules know their layer's part of the arena."""
+        modules = attention_modules(self.stock)
+        for layer, module in modules.items():
+            for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
+                setattr(module, name, part)
+        try:
+            yield
+        finally:
+            for module in modules.values():
+                for name in (KEYS, VALUES):
+                    delattr(module, name)
+
+    def memory(self, module: nn.Module) -> KeysAndValues:
+        return getattr(module, KEYS), getattr(module, VALUES)
 
     def _seen(self, prompt: torch.Tensor) -> torch.Tensor:
         """Which new tokens see which, bool [tokens, tokens]: a prompt's token those up to itself, a node the prompt and

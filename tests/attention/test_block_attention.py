@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dbsa_core.attention.block_attention import AllWrittenError, block_attention_op, tile_tokens, tokens_of
+from dbsa_core.devices import gpu_of
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
@@ -202,4 +203,4 @@ def test_the_launch_for_a_head_fits_the_device(head_dim: int) -> None:
 
     device = torch.device("cuda", 0)
     launch = kernels.launch_for(head_dim, device)
-    assert launch.shared_bytes(kernels.width_of(head_dim)) <= kernels.gpu_of(device).shared_bytes
+    assert launch.shared_bytes(kernels.width_of(head_dim)) <= gpu_of(device).shared_bytes

@@ -27,10 +27,10 @@ from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage2 import in_place as in_place_module
 from dbsa_core.stage2 import steps, walks
 from dbsa_core.stage2.dense_prefill import prefill, prefill_block
-from dbsa_core.stage2.in_place import KEYS
 from dbsa_core.stage2.prefix import Prefix, assemble
+from dbsa_core.stage2.query_batch import Asked, QueryBatch
 from dbsa_core.stage2.scoring import score_labels
-from dbsa_core.stage2.step import QueryStep, Size
+from dbsa_core.stage2.step import KEYS, QueryStep, Size
 from dbsa_core.stage2.steps import BLOCKS, NODES, PROMPTS, Steps, size_for, steps_of
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
@@ -130,6 +130,20 @@ def test_a_step_leaves_no_trace_in_the_model_even_where_it_fails(monkeypatch: py
         asked(step, prefix, random_ids(5, 0), TRIES[0])
     assert {name: vars(module) for name, module in model.model.named_modules()} == before
     assert not any(hasattr(module, KEYS) for module in attention_modules(model.model).values())
+
+
+def test_a_batch_is_answered_while_a_step_is_captured() -> None:
+    """Of another pool, by another thread: neither sees what is the other's."""
+    model = tiny_model("llama")
+    pool = pool_of(model)
+    other = pool_of(model, tuple(replace(block, token_ids=random_ids(len(block), 90)) for block in BLOCKS_HELD))
+    prefixes = [assemble(model, pool, chosen) for chosen in ((0, 2), (0, 4, 1))]
+    asked = [Asked(random_ids(5, i), TRIES[0].whole, one.blocks) for i, one in enumerate(prefixes) if one.blocks]
+    alone = [QueryBatch(model, [one]).answer()[0] for one in asked]
+    with QueryStep(model, other.store, SIZE)._attached(other.store):
+        for ours, theirs in zip(QueryBatch(model, asked).answer(), alone, strict=True):
+            assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+        assert all(hasattr(module, KEYS) for module in attention_modules(model.model).values())
 
 
 def test_a_step_keeps_neither_the_pool_nor_the_model() -> None:
