@@ -88,8 +88,8 @@ def test_each_answer_is_the_one_alone(setup: Setup, name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_greedy_too(setup: Setup, name: str) -> None:
-    method = made(name, setup, decode="greedy")
-    for ours, query in zip(method.predict_many(QUERIES), QUERIES, strict=True):
+    method, few = made(name, setup, decode="greedy"), QUERIES[:3]
+    for ours, query in zip(method.predict_many(few), few, strict=True):
         alone = method.predict(query)
         assert isinstance(ours, Prediction)
         assert (ours.label, ours.scores.way) == (alone.label, "greedy")
@@ -297,6 +297,25 @@ def test_the_first_of_a_kind_is_cold_and_the_next_is_not(setup: Setup) -> None:
     for cold in (True, False):
         found = [one for one in method.predict_many(QUERIES[:2]) if isinstance(one, Prediction)]
         assert [one.cold for one in found] == [cold, cold]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_taught_between_two_answers_holds_from_the_next_query_on(
+    setup: Setup, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was read already, but not asked: it is answered as it was read."""
+    method, before = made(name, setup), made(name, setup)
+    give_room(monkeypatch, 170)
+    answers = method.predict_many(["apple red"] * 6)
+    for _ in range(2):
+        same(next(answers), before.predict("apple red"))
+    method.teach("apple red", "gadget")
+    found = [one for one in answers if isinstance(one, Prediction)]
+    assert {one.taught for one in found} <= {None, "gadget"}
+    assert found[-1].taught == "gadget"
+    for one in found:
+        alone = method if one.taught else before
+        same(one, alone.predict("apple red"))
 
 
 @pytest.mark.parametrize("name", METHODS)

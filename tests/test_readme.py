@@ -27,7 +27,8 @@ def test_the_python_example_runs_and_prints_a_label_of_the_file() -> None:
     assert code is not None
     run = subprocess.run([sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    sentence, answer, blocks, learnt = run.stdout.strip().splitlines()
+    sentence, answer, blocks, *many, learnt = run.stdout.strip().splitlines()
+    assert many == ["track_order", "wifi_connection"]
     assert re.match(r"\d+ of \d+ rows will be encoded \(about .* MB\), covering 12 of 12 labels;", sentence)
     labels = set(re.findall(r",(\w+)$", (ROOT / "assets/example/train.csv").read_text(encoding="utf-8"), re.MULTILINE))
     assert answer.split()[0] in labels

@@ -49,6 +49,8 @@ class Question:
     """Of the demonstrations in it."""
     prefix: Callable[[], Prefix]
     """What stands before the prompt."""
+    pool: object
+    """What `prefix` is made of: by it and the blocks that are chosen, questions have the same one."""
     prefix_tokens: int
     advice: str
     """How a user has less memory taken."""
@@ -66,7 +68,7 @@ class Question:
 
     @property
     def block_ids(self) -> tuple[int, ...]:
-        """Questions of one method that choose the same have the same prefix."""
+        """Of the prefix."""
         return self.selection.block_ids if self.selection is not None else ()
 
     @property
@@ -142,8 +144,8 @@ def answer_alone(question: Question, spans: Spans | None = None) -> Prediction:
 
 
 def answer_together(questions: Sequence[Question]) -> list[Prediction]:
-    """The answers of several questions of one fitted method, in as many forwards as one of them takes; what is chosen
-    by several is read once. Seconds of the forwards are shared out by tokens."""
+    """The answers of several questions of one method, task and pool, in as many forwards as one of them takes; what is
+    chosen by several is read once. Seconds of the forwards are shared out by tokens."""
     task, begun = questions[0].task, now(questions[0].task.model.device)
     device, tokens = task.model.device, sum(question.context_tokens for question in questions)
     with query_memory(task, tokens, questions[0].advice):
@@ -223,19 +225,19 @@ class _Room:
         self._nodes = nodes_at_once(question.task.trie, model, question.decode)
         vocabulary = model.model.config.get_text_config().vocab_size
         policy = policy_for(model.device)
-        self._tokens, self._rows, self._most = (
-            policy.batch_tokens,
-            BATCH_LOGITS // vocabulary,
-            policy.batch_query_tokens,
-        )
+        self._tokens, self._most = policy.batch_tokens, policy.batch_query_tokens
+        self._rows = BATCH_LOGITS // vocabulary
         self._bytes = BATCH_SHARE * free_memory(model.device)
+        # A method may be taught, or fitted anew, between two answers.
+        self._task, self._pool = question.task, question.pool
         self._longest = 0
         self._chosen: set[tuple[int, ...]] = set()
 
     def takes(self, question: Question) -> bool:
         """Whether there is room for one more, too."""
         gathers, own = self._gathers(question), len(question.prompt) + self._nodes
-        if max(own, self._longest) > self._most:
+        alike = question.task is self._task and question.pool is self._pool
+        if not alike or max(own, self._longest) > self._most:
             return False
         tokens, rows = self._tokens - own, self._rows - 1 - self._nodes
         return tokens >= 0 and rows >= 0 and gathers <= max(0, self._bytes)

@@ -95,6 +95,7 @@ class Dbsa(Answers):
             prompt=(*before, *query_ids),
             example_tokens=len(before),
             prefix=lambda: assemble(task.model, encoded, selection.block_ids),
+            pool=encoded,
             prefix_tokens=tokens,
             gathered_bytes=gathered_bytes(task.model, encoded, tokens),
             advice="choose a lower ratio or fewer similar examples",

@@ -48,6 +48,7 @@ def dense_question(
         prompt=(*start, *before, *query_ids),
         example_tokens=len(before),
         prefix=lambda: nothing,
+        pool=nothing,
         prefix_tokens=0,
         advice=fewer if rows else "shorten the query",
         kind=WHOLE_PROMPT if rows else QUERY_ALONE,

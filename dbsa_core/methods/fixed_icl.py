@@ -77,6 +77,7 @@ class FixedIcl(Answers):
             prompt=(*before, *query_ids),
             example_tokens=len(before),
             prefix=lambda: prefix,
+            pool=prefix,
             prefix_tokens=prefix.length,
             advice="choose fewer pool tokens",
             kind=CACHED_CONTEXT,

@@ -35,6 +35,8 @@ class RetrievalIcl(Answers):
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"ratio", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
+    _nothing: Prefix | None = field(default=None, repr=False)
+    """An empty prefix, the same for all queries."""
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
@@ -43,6 +45,7 @@ class RetrievalIcl(Answers):
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""
         _ = setup.task.row_index
+        self._nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)
         self._setup = setup
         return self
 
@@ -61,5 +64,5 @@ class RetrievalIcl(Answers):
             drawn[list(setup.not_beside)] = False
             return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]
 
-        nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)
-        return dense_question(self.name, setup, self.settings, query, nothing, find=find)
+        assert self._nothing is not None
+        return dense_question(self.name, setup, self.settings, query, self._nothing, find=find)
