@@ -187,14 +187,18 @@ def profiled(query: str, ask: Callable[[], Any], wall_ms: float, replay_ms: floa
     }
 
 
-def floor_ms(model: LanguageModel, shape: Shape, rows: int, keys: int) -> float:
-    """Layers, head and selected keys read once, or multiplied."""
+def floor_ms(
+    model: LanguageModel, shape: Shape, rows: int, keys: int, *, read: int | None = None, logits: int = 1
+) -> float:
+    """Layers, head and selected keys read once, or multiplied. `keys` are those of each row; `read` in all, where that
+    is not the same; `logits` are rows of them."""
     head = model.model.get_output_embeddings().weight.numel()
     layers = layer_weights(model)
-    read = keys * model.shape.bytes_per_token
+    moved = (keys if read is None else read) * model.shape.bytes_per_token
     attention = 4 * rows * keys * shape.layers * shape.heads * model.shape.head_dim
     seconds = max(2 * layers / BANDWIDTH, 2 * layers * rows / FLOPS)
-    return 1e3 * (seconds + 2 * head / BANDWIDTH + max(read / BANDWIDTH, attention / FLOPS))
+    seconds += max(2 * head / BANDWIDTH, 2 * head * logits / FLOPS)
+    return 1e3 * (seconds + max(moved / BANDWIDTH, attention / FLOPS))
 
 
 def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -277,12 +281,8 @@ def together_row(
         return score_together(asked, trie)
 
     ms = timed(ask)
-    layers, head = layer_weights(model), model.model.get_output_embeddings().weight.numel()
-    attention = 4 * count * each * keys * shape.layers * shape.heads * model.shape.head_dim
-    read = min(count * keys, sum(map(len, pool.blocks))) * model.shape.bytes_per_token
-    seconds = max(2 * layers / BANDWIDTH, 2 * layers * count * each / FLOPS)
-    seconds += max(2 * head / BANDWIDTH, 2 * head * count * (1 + len(trie)) / FLOPS)
-    floor = 1e3 * (seconds + max(read / BANDWIDTH, attention / FLOPS)) / count
+    read = min(count * keys, sum(map(len, pool.blocks)))
+    floor = floor_ms(model, shape, count * each, keys, read=read, logits=count * (1 + len(trie))) / count
     target, stretch = TOGETHER if targets and name == "6" and keys == 28_160 else (None, None)
     found = Sample(ms.value / count, ms.n, None if ms.iqr is None else ms.iqr / count)
     label = f"batch{count}_{'' if name == '6' else f'{name}_'}{keys}_ms"

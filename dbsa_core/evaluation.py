@@ -5,8 +5,9 @@ Knows nothing about how a method works: costs are measured around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,9 @@ class _Run:
     """Seconds of whole queries, each asked alone, the first (cold) one left out."""
     answers: list[str] = field(default_factory=list)
     """Of all rows, in order, asked together."""
-    together: list[Prediction] = field(default_factory=list)
-    """Those of them that are there."""
+    together: list[tuple[float, bool]] = field(default_factory=list)
+    """Of those of them that are there: seconds, and whether that was cold."""
+    coming: Iterator[Prediction | Refusal] = field(default_factory=lambda: iter(()))
     warm: bool = False
     refused: str = ""
 
@@ -109,11 +111,16 @@ class _Run:
             self.alone.append(prediction.label)
             self.latencies.append(prediction.seconds["total"])
 
-    def keep(self, found: Prediction | Refusal) -> None:
+    def begin(self, texts: Sequence[str]) -> None:
+        """Ask all rows together; their answers come one by one."""
+        self.coming = self.method.predict_many(texts)
+
+    def take(self) -> None:
         """Take the answer to the next row; `CapacityError` is raised."""
+        found = next(self.coming)
         if isinstance(found, Prediction):
             self.answers.append(found.label)
-            self.together.append(found)
+            self.together.append((found.seconds["total"], found.cold))
         elif isinstance(found, QueryError):
             self.refused = str(found)
             self.answers.append("")
@@ -130,8 +137,9 @@ class _Run:
             )
         latencies = self.latencies or [float("nan")]
         low, median, high, slow = (float(np.percentile(latencies, share)) for share in (25, 50, 75, 95))
-        packed = [one for one in self.together if not one.cold] or self.together
-        spent = sum(one.seconds["total"] for one in packed)
+        warm = [seconds for seconds, cold in self.together if not cold]
+        packed = warm or [seconds for seconds, _ in self.together]
+        spent = sum(packed)
         return Evaluation(
             method=self.method.name,
             n=len(rows),
@@ -182,18 +190,20 @@ def evaluate(
 
     try:
         for row in sample:
-            _each(runs, lambda run, text=row.text: run.time(text), on_refused)  # type: ignore[misc]
+            _each(runs, partial(_Run.time, text=row.text), on_refused)
             told()
-        texts = [row.text for row in test]
-        asked = {id(run): run.method.predict_many(texts) for run in runs}
+        for run in runs:
+            run.begin([row.text for row in test])
         for _ in test:
-            _each(runs, lambda run: run.keep(next(asked[id(run)])), on_refused)
+            _each(runs, _Run.take, on_refused)
             told()
     except KeyboardInterrupt as stop:
         raise EvaluationStopped(_so_far(runs, test, sample, labels)) from stop
     for run in runs:
-        for place in [place for place, answer in enumerate(run.answers) if answer][: 0 if run.latencies else SAMPLE]:
-            run.time(test[place].text)
+        if not run.latencies:  # no row of the sample could be answered
+            answered = [row.text for row, answer in zip(test, run.answers, strict=True) if answer]
+            for text in answered[:SAMPLE]:
+                run.time(text)
     return [run.result(test, run.answers, labels) for run in runs]
 
 

@@ -184,7 +184,7 @@ FAULTS = (
          "return [run.result(test, run.answers, labels) for run in runs]\n\n\n",
          "return [run.result(sample, run.alone, labels) for run in runs]\n\n\n", "evaluation"),
     core("the throughput counts what was cold", "evaluation",
-         "[one for one in self.together if not one.cold] or", "", "evaluation"),
+         "packed = warm or", "packed =", "evaluation"),
     core("a rotated pool is loaded where keys must be as they were before RoPE", "stage1/memory",
          "if turned > may]", "if turned < may]", "saved"),
     core("new tokens see beyond a layer's sliding window", "attention/visibility",

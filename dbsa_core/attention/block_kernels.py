@@ -13,7 +13,6 @@ from functools import cache
 import torch
 import triton
 import triton.language as tl
-from triton.tools.tensor_descriptor import TensorDescriptor
 
 from dbsa_core.attention.block_attention import far_apart, tokens_of
 from dbsa_core.attention.query_kernels import (
@@ -24,6 +23,7 @@ from dbsa_core.attention.query_kernels import (
     copies_tiles,
     launches_that_fit,
     softmax_more,
+    tiles_of,
     width_of,
 )
 
@@ -258,8 +258,7 @@ def run_attention(
     group, launch = heads // kv_heads, launch or launch_for(head_dim, near.device)
     by_tiles = by_tiles and copies_tiles(head_dim, near.device)
     output = torch.empty_like(near)
-    copied = [memory.view(-1, kv_heads * head_dim) for memory in (bank, values)]
-    copies = [TensorDescriptor.from_tensor(memory, [launch.keys, width]) if by_tiles else memory for memory in copied]
+    copies = tiles_of((bank, values), launch) if by_tiles else (bank, values)
     _attention[(len(tiles), kv_heads)](
         near,
         far,

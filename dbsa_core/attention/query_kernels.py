@@ -254,12 +254,18 @@ def copies_tiles(head_dim: int, device: torch.device) -> bool:
     return gpu_of(device).copies_tiles and width_of(head_dim) == head_dim
 
 
+def tiles_of(memories: Sequence[torch.Tensor], launch: Launch) -> list[TensorDescriptor]:
+    """Of memories [tokens, kv_heads, head_dim], what the accelerator copies tiles of a head by."""
+    return [TensorDescriptor.from_tensor(one.flatten(1), [launch.keys, width_of(one.shape[2])]) for one in memories]
+
+
 @cache
 def batch_launch_for(rows: int, width: int, device: torch.device) -> Launch:
     """The same for several queries, of so many rows each at most: the one whose tiles they fill best."""
-    many, few = (math.ceil(rows / launch.rows) * launch.rows for launch in BATCH_LAUNCHES)
-    if not copies_tiles(width, device) or width > WIDEST_OF_MANY_ROWS:
+    fit = launches_that_fit(width, device, BATCH_LAUNCHES)
+    if len(fit) < len(BATCH_LAUNCHES) or width > WIDEST_OF_MANY_ROWS:
         return launch_for(rows, width, device)
+    many, few = (math.ceil(rows / launch.rows) * launch.rows for launch in BATCH_LAUNCHES)
     return BATCH_LAUNCHES[int(few * FASTER_BY_MANY_ROWS < many)]
 
 
@@ -306,16 +312,16 @@ def run_attention(
     kv_heads, width = keys.shape[1], width_of(head_dim)
     group, device = heads // kv_heads, query.device
     queries, most, room = len(count), seen.shape[1], lengths.shape[1]
-    by_tiles = copies_tiles(head_dim, device) if by_tiles is None and queries > 1 else bool(by_tiles)
-    launch = launch or (batch_launch_for if queries > 1 and by_tiles else launch_for)(group * most, width, device)
+    if by_tiles is None:
+        by_tiles = queries > 1 and copies_tiles(head_dim, device)
+    launch = launch or (batch_launch_for if by_tiles else launch_for)(group * most, width, device)
     row_tiles = triton.cdiv(group * most, launch.rows)
     if splits is None:
         splits = splits_for(queries * row_tiles * kv_heads, gpu_of(device).processors)
     if query.stride() != partner.stride() or query.stride(3) != 1:
         query, partner = query.contiguous(), partner.contiguous()
     key, value = (states if states.stride(3) == 1 else states.contiguous() for states in (key, value))
-    copied = [memory.view(-1, kv_heads * head_dim) for memory in (keys, values)]
-    copies = [TensorDescriptor.from_tensor(memory, [launch.keys, width]) if by_tiles else memory for memory in copied]
+    copies = tiles_of((keys, values), launch) if by_tiles else (keys, values)
     output = key.new_empty(splits, tokens, heads, head_dim)
     sums = query.new_empty(splits, tokens, heads)
     _attention[(queries * row_tiles, kv_heads, splits)](

@@ -217,11 +217,7 @@ def _answers(queries: Queries, methods: Sequence[Method], console: Console) -> I
 
 
 def _answer(
-    method: str,
-    answers: Iterator[Prediction | Refusal],
-    text: str,
-    row: int | None,
-    console: Console,
+    method: str, answers: Iterator[Prediction | Refusal], text: str, row: int | None, console: Console
 ) -> Answer:
     if not text:
         return Answer(method, text, None, NO_TEXT, row)

@@ -235,7 +235,7 @@ class _Room:
 
     def takes(self, question: Question) -> bool:
         """Whether there is room for one more, too."""
-        gathers, own = self._gathers(question), len(question.prompt) + self._nodes
+        gathers, own = self._gathers(question), self._own(question)
         alike = question.task is self._task and question.pool is self._pool
         if not alike or max(own, self._longest) > self._most:
             return False
@@ -244,11 +244,15 @@ class _Room:
 
     def add(self, question: Question) -> None:
         self._bytes -= self._gathers(question)
-        own = len(question.prompt) + self._nodes
+        own = self._own(question)
         self._tokens -= own
         self._longest = max(self._longest, own)
         self._rows -= 1 + self._nodes
         self._chosen.add(question.block_ids)
+
+    def _own(self, question: Question) -> int:
+        """Its tokens and its labels'."""
+        return len(question.prompt) + self._nodes
 
     def _gathers(self, question: Question) -> int:
         return 0 if question.block_ids in self._chosen else question.gathered_bytes

@@ -47,7 +47,8 @@ class ReadsInPlace(ModuleStage):
         cos, sin = self.rope.elementwise(moves, self.shape.head_dim)
         size = (*distances.shape, self.shape.head_dim)
         self.turned = cos.view(size), sin.view(size)
-        self._unturned = torch.ones_like(self.turned[0]), torch.zeros_like(self.turned[1])
+        if not all(self.rope.rotates):
+            self._unturned = torch.ones_like(self.turned[0]), torch.zeros_like(self.turned[1])
 
     def run_layers(
         self, runner: PreTrainedModel, ids: torch.Tensor, behind: torch.Tensor, rows: torch.Tensor
