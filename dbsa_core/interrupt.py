@@ -1,4 +1,5 @@
-"""Stopping work in the middle of a forward: a dense one can take minutes.
+"""Ending a forward before it is through: because its user stopped it (a dense one can take minutes), or because what
+it was run for is there.
 
 Knows nothing about what is stopped. Every layer's attention asks, in every model and method.
 """
@@ -10,6 +11,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from dbsa_core.errors import Cancelled
+
+
+class AllWrittenError(Exception):
+    """The last layer's keys and values are written: nobody needs what would still be computed of the forward."""
+
 
 _cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("dbsa_cancelled", default=None)
 

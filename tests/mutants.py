@@ -104,6 +104,12 @@ FAULTS = (
          "(first_of_label and label in covered)", "(first_of_label and label in set())", "blocks planning"),
     core("every block begins with the BOS", "blocks", "if b.id == 0 else b", "if b.id >= 0 else b", "prompt"),
     # Stage 1.
+    core("all of the last layer is computed for its keys and values", "stage1/windows",
+         "if layer == len(self.store.keys) - 1:", "if False:", "stage1/last_layer"),
+    core("a dense prompt ends a layer too early", "stage2/dense_prefill",
+         "if layer == len(self.keys) - 1:", "if layer == len(self.keys) - 2:", "stage1/last_layer"),
+    core("masks are repeated for each head, however large", "attention/sdpa",
+         "<= FOLDED_MASK or", "<= 2**62 or", "attention/attention"),
     core("queries are rotated by the first positions of their window", "stage1/windows",
          "self.rope.rotate(own_query, (cos[:, -length:], sin[:, -length:]))",
          "self.rope.rotate(own_query, (cos[:, :length], sin[:, :length]))", "laws"),

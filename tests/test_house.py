@@ -65,13 +65,13 @@ MAY_IMPORT = {
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
-    "attention": "devices once",
+    "attention": "devices interrupt once",
     "model.memory": "errors",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.embedded": "errors",
     "model.loading": "errors model.embedded",
-    "model.language_model": "errors devices attention model.hook model.rope model.loading",
+    "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading",
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "errors",
@@ -79,7 +79,7 @@ MAY_IMPORT = {
     # Stage 1, stage 2.
     "timing": "devices",
     "stage1.memory": "errors devices once model.language_model store",
-    "stage1.windows": "attention blocks model.rope model.language_model store",
+    "stage1.windows": "attention blocks interrupt model.rope model.language_model store",
     "stage1.packed": "attention blocks interrupt model.hook model.language_model model.rope store",
     "stage1.layers": "background blocks model.compiled model.language_model stage1.memory stage1.packed",
     "stage1.progress": "",
@@ -91,7 +91,7 @@ MAY_IMPORT = {
     "stage2.rotation": "model.rope stage2.prefix",
     "stage2.tail": "attention stage2.prefix stage2.rotation",
     "stage2.dense_prefill": (
-        "devices attention store model.language_model stage1.memory stage2.prefix stage2.rotation"
+        "devices interrupt attention store model.language_model stage1.memory stage2.prefix stage2.rotation"
     ),
     "stage2.label_scores": "",
     "stage2.trie": "prompt",

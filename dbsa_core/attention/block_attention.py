@@ -16,13 +16,10 @@ from dbsa_core.attention.partial import merge
 from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.visibility import ALL, CAUSAL
+from dbsa_core.interrupt import AllWrittenError
 
 PLAIN_ROWS = 128
 """Of a tile, where no kernel asks for a number."""
-
-
-class AllWrittenError(Exception):
-    """The last layer's keys and values are written: nobody needs what would still be computed of the forward."""
 
 
 def tile_tokens(heads: int, kv_heads: int, keys: torch.Tensor) -> int:

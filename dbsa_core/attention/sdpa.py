@@ -24,6 +24,8 @@ HEAD_MULTIPLE = 8
 """CUDA's kernels take heads of so many numbers, or a multiple; SDPA pads others, the kernels by themselves do not."""
 LARGEST_HEAD = 256
 """Of CUDA's flash kernel."""
+FOLDED_MASK = 2**22
+"""Numbers of a mask that is repeated for each query head of a key head."""
 
 
 def knows_causal(query: torch.Tensor, keys: int) -> bool:
@@ -68,19 +70,30 @@ def sdpa_attention(
     """
     if log_sum_exp:
         return _with_log_sum_exp(query, key, value, sees, options.scaling)
-    mask, causal = sees.additive(query.dtype), sees.causal
+    group = _folded(query, key, sees)
+    mask, causal = sees.additive(query.dtype, group), sees.causal
     if causal and query.shape[2] != key.shape[2]:
         mask, causal = causal_lower_right(query.shape[2], key.shape[2]), False
+    batch, heads, tokens, head_dim = query.shape
     output = scaled_dot_product_attention(
-        query,
+        query if group == 1 else query.reshape(batch, heads // group, group * tokens, head_dim),
         key,
         value,
         attn_mask=mask,
         is_causal=causal,
         scale=options.scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=heads // group != key.shape[1],
     )
-    return Partial(output)
+    return Partial(output if group == 1 else output.reshape(query.shape))
+
+
+def _folded(query: torch.Tensor, key: torch.Tensor, sees: Sees) -> int:
+    """How many query heads of a key head are made further rows of one: all on a CPU, whose kernel takes more rows at a
+    time then and reads keys without a copy for each head; one where a mask would grow too large."""
+    group = query.shape[1] // key.shape[1]
+    if policy_for(query.device).kernels is not Kernels.CPU or sees.causal:
+        return 1
+    return group if group * query.shape[2] * key.shape[2] <= FOLDED_MASK or sees.allowed is None else 1
 
 
 def _with_log_sum_exp(

@@ -51,15 +51,16 @@ class Sees:
     """bool [tokens, keys]; every query sees one key at least."""
     causal: bool = False
     """The queries are those of the last keys; each sees the keys up to its own."""
-    _additive: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, repr=False)
+    _additive: dict[tuple[torch.dtype, int], torch.Tensor] = field(default_factory=dict, repr=False)
 
-    def additive(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """`allowed` as what is added to scores, made once for all layers; None where there is no mask."""
+    def additive(self, dtype: torch.dtype, times: int = 1) -> torch.Tensor | None:
+        """`allowed`, so many times one below the other, as what is added to scores; made once for all layers. None
+        where there is no mask."""
         if self.allowed is None:
             return None
-        if dtype not in self._additive:
-            self._additive[dtype] = additive(self.allowed, dtype)
-        return self._additive[dtype]
+        if (dtype, times) not in self._additive:
+            self._additive[dtype, times] = additive(self.allowed.repeat(times, 1), dtype)
+        return self._additive[dtype, times]
 
     def mask(self, tokens: int, keys: int, device: torch.device) -> torch.Tensor:
         """The same as a mask written out: bool [tokens, keys]."""

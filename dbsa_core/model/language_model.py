@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from transformers import PreTrainedModel
 from dbsa_core.attention import LayerOptions, Visibility, attend
 from dbsa_core.devices import placement
 from dbsa_core.errors import ModelError
+from dbsa_core.interrupt import AllWrittenError
 from dbsa_core.model import loading
 from dbsa_core.model.hook import KEYWORD, Hook, Stage, attention_modules, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
@@ -155,7 +157,8 @@ class LanguageModel:
         """One forward of `token_ids` [tokens] at `positions` [tokens], its attention being `stage`.
 
         `deferred` leaves queries and keys before RoPE to the stage; else they come rotated. What stands before these
-        tokens is the stage's own affair. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows
+        tokens is the stage's own affair; without logits it may raise `AllWrittenError` behind the last layer's keys and
+        values. Returns float32 logits [len(logits_rows), vocabulary], or None where no rows
         are asked for.
         """
         tables = StandIn(self.rope, deferred, rope_length)
@@ -169,7 +172,8 @@ class LanguageModel:
         module: Any = self.model.get_decoder() if logits_rows is None else self.model
         with self.lock, self.hook.staged(tables), torch.inference_mode():
             if logits_rows is None:
-                module(**arguments)
+                with suppress(AllWrittenError):
+                    module(**arguments)
                 return None
             rows = self.ids(logits_rows)
             logits: torch.Tensor = module(**arguments, logits_to_keep=rows).logits[0]

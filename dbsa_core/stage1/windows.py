@@ -13,6 +13,7 @@ import torch
 
 from dbsa_core.attention import CAUSAL, LayerOptions, Part, Visibility, attend
 from dbsa_core.blocks import Block, BlockPattern, starts
+from dbsa_core.interrupt import AllWrittenError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Rope, Tables
 from dbsa_core.store import Arena, KeyForm
@@ -143,12 +144,15 @@ class BlockStage:
         own = slice(self.first, self.last)
         values[:, own] = value[0]
         keys[:, own] = self._as_kept(layer, key)[0]
+        if layer == len(self.store.keys) - 1:
+            raise AllWrittenError
         rotates = self.rope.rotates[layer]
         if banked := rotates and self.before is not None:
             tables = self._rope_tables(_OWN, self.own, layer, query.dtype)
             query = self.rope.rotate(query, tables)
             keys = self._banked(layer, keys, self.rope.rotate(key, tables))
-        outputs = []
+        # Tokens first, as the caller wants them: what is returned is a view.
+        output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
         for index, window in enumerate(self.windows):
             seen = _gather(keys, window.in_bank if banked else window.in_arena)
             own_query = query[:, :, window.start : window.end]
@@ -158,8 +162,9 @@ class BlockStage:
                 length = window.end - window.start
                 own_query = self.rope.rotate(own_query, (cos[:, -length:], sin[:, -length:]))
             held = seen, _gather(values, window.in_arena)
-            outputs.append(attend(own_query, [held], window.visibility, options))
-        return torch.cat(outputs, dim=2)
+            seen_by_own = attend(own_query, [held], window.visibility, options)
+            output[:, window.start : window.end] = seen_by_own.transpose(1, 2)
+        return output.transpose(1, 2)
 
     def _as_kept(self, layer: int, key: torch.Tensor) -> torch.Tensor:
         """The chunk's keys in the layer's form."""

@@ -12,6 +12,7 @@ import torch
 
 from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Part, Stretches, Visibility, attend, attend_behind
 from dbsa_core.devices import free_memory, policy_for
+from dbsa_core.interrupt import AllWrittenError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.stage1.memory import arena_for, key_forms
 from dbsa_core.stage2.prefix import BlocksInPlace, PerLayer, Prefix, reserve
@@ -103,6 +104,8 @@ class _PrefillStage:
         start, end = self.start - first, self.start - first + new
         memory = self.keys[layer][None], self.values[layer][None]
         memory[0][:, :, start:end], memory[1][:, :, start:end] = self.rotation.placed(layer, key), value
+        if layer == len(self.keys) - 1:
+            raise AllWrittenError
         placed = self.rotation.placed(layer, query)
         if blocks is None:
             seen = memory[0][:, :, :end], memory[1][:, :, :end]

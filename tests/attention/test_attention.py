@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dbsa_core import once
-from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Sees, choose, reference_attention, sdpa_attention
+from dbsa_core.attention import ALL, CAUSAL, LayerOptions, Sees, choose, reference_attention, sdpa, sdpa_attention
 from dbsa_core.attention.reference import attention_scores, probabilities_of
 from dbsa_core.attention.visibility import ROW_MULTIPLE, additive, causal_tail
 from dbsa_core.data import Pool
@@ -101,6 +101,19 @@ def test_sdpa_is_the_reference(
     close(ours, reference_attention(query, key, value, seen, options).output, TOLERANCE[dtype])
     if tokens == keys and kind == "causal":
         close(sdpa_attention(query, key, value, CAUSAL, options).output, ours, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(("kind", "room", "rows"), [("causal", 3 * 20 * 50, 60), ("causal", 3 * 20 * 50 - 1, 20)])
+def test_on_a_cpu_heads_of_a_key_head_are_rows_of_one_while_their_mask_is_small(
+    kind: str, room: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdpa, "FOLDED_MASK", room)
+    query, key, value = tensors(6, 2, 20, 50)
+    options, seen = LayerOptions(scaling=0.3), sees(kind, 20, 50)
+    expected = reference_attention(query, key, value, seen, options).output
+    for _ in range(2):
+        close(sdpa_attention(query, key, value, seen, options).output, expected)
+    assert [mask.shape for mask in seen._additive.values()] == [(rows, 50)], "made once"
 
 
 def test_in_bfloat16_both_are_near_the_float64_result() -> None:

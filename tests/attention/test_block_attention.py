@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from dbsa_core.attention.block_attention import AllWrittenError, block_attention_op, tile_tokens, tokens_of
+from dbsa_core.attention.block_attention import block_attention_op, tile_tokens, tokens_of
 from dbsa_core.devices import gpu_of
+from dbsa_core.interrupt import AllWrittenError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}

@@ -15,6 +15,7 @@ from dbsa_core.attention import (
     causal_attention,
     choose,
     reference_attention,
+    sdpa,
     visibility,
 )
 from dbsa_core.attention.sdpa import knows_causal, sdpa_attention
@@ -78,6 +79,7 @@ def test_no_mask_has_more_scores_than_a_tile(
 
     bound = 2**18
     monkeypatch.setattr(causal, "TILE_SCORES", bound)
+    monkeypatch.setattr(sdpa, "FOLDED_MASK", bound)
     monkeypatch.setattr(visibility, "additive", counted)
     options = LayerOptions(scaling=0.3, sliding_window=window, **SPECIAL[special])
     causal_attention(choose(options), *tensors(tokens, keys), options, {})
