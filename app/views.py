@@ -174,6 +174,7 @@ def plan_view(plan: EncodingPlan) -> str:
         ("Attention computed", f"{percent(plan.density)} of full attention's token pairs"),
         ("Block by block", density_words(plan.pattern, total)),
         ("Memory for keys and values", size_words(plan.num_bytes)),
+        ("Memory while encoding", f"up to {size_words(plan.peak_bytes)}, those included"),
         ("Limited by", plan.limited_by),
     ]
     return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), _notes(plan.notes))

@@ -11,6 +11,7 @@ turns' ratios. Memory is read as Linux tells it.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import platform
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import transformers
 
@@ -47,16 +49,19 @@ TARGETS = {1200: 0.09, 2000: 0.05}
 METHODS = ("dbsa", "dbsa_fresh", "fixed_icl", "retrieval_icl", "zero_shot")
 REPEATS = 5
 QUERIES = 20
+PLANNED_TOKENS, PLANNED = (1000, 4000, 8000), 3
+PLAN_OFF = 0.1
+"""By what share the plan of memory may differ from what is then used."""
 LEAST_DIFFERENCE = 0.002
 """GB by which the peaks of the methods must differ at least."""
 
 
-def load_setup(folder: Path) -> tuple[Setup, list[str]]:
+def load_setup(folder: Path, tokens: int = POOL_TOKENS) -> tuple[Setup, list[str]]:
     """TREC's pool in the paper's words, and the first test questions."""
     pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
     test = dbsa.build_pool(dbsa.read_table(folder / "test.csv"))
     task = dbsa.Task(dbsa.LanguageModel.load(device="cpu"), pool, template("trec"))
-    return Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS)), list(test.texts[:QUERIES])
+    return Setup.of(task, dbsa.EncodeSettings(pool_tokens=tokens)), list(test.texts[:QUERIES])
 
 
 def check(setup: Setup, query: str) -> float:
@@ -218,6 +223,34 @@ def memory_of(method: str, folder: Path) -> tuple[float, float]:
     return loading / 1e9, (peak_resident_bytes() - weights - pool) / 1e9
 
 
+def plan_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The memory that a plan names beside what encoding then takes, each in a process of its own."""
+    rows = []
+    for tokens in PLANNED_TOKENS:
+        command = [sys.executable, __file__, "--data", str(arguments.data), "--plan-of", str(tokens)]
+        outs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(PLANNED)]
+        planned, used = zip(*(map(float, out.split()[-2:]) for out in outs), strict=True)
+        off = Sample(abs(planned[0] / Sample.of(used).value - 1), PLANNED)
+        rows += [
+            row(f"memory that encoding {tokens:,} tokens takes, planned", Sample(planned[0]), "GB"),
+            row(f"memory that encoding {tokens:,} tokens takes, used", Sample.of(used), "GB"),
+            row(f"plan of memory for {tokens:,} tokens, off by", off, "share", PLAN_OFF),
+        ]
+    return rows
+
+
+def plan_of(tokens: int, folder: Path) -> tuple[float, float]:
+    """GB that the plan of so many tokens names, and by which the process then grows at its most."""
+    setup, _ = load_setup(folder, tokens)
+    planned = setup.plan.peak_bytes
+    # What loading has freed goes back to the system, or encoding would take it without growing.
+    ctypes.CDLL(None).malloc_trim(0)
+    before = psutil.Process().memory_info().rss
+    forget_peak()
+    setup.encode()
+    return planned / 1e9, (peak_resident_bytes() - before) / 1e9
+
+
 def in_turn(parts: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each part, the parts taking turns so that a drift of the machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -265,10 +298,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "trec")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cpu.json")
     parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
+    parser.add_argument("--plan-of", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     if arguments.memory_of:
         print(*memory_of(arguments.memory_of, arguments.data))
+        return
+    if arguments.plan_of:
+        print(*plan_of(arguments.plan_of, arguments.data))
         return
     setup, queries = load_setup(arguments.data)
     setup = setup.encode()
@@ -277,7 +314,7 @@ def main() -> None:
     if difference > 1e-4:
         raise SystemExit("The answers differ from stock transformers; nothing is timed.")
     rows += encoding_rows(setup) + query_rows(setup, queries) + together_rows(setup, queries)
-    rows += place_rows(setup, queries) + memory_rows(arguments)
+    rows += place_rows(setup, queries) + memory_rows(arguments) + plan_rows(arguments)
     config = {"model": setup.task.model.name, "data": "TREC", "encode": asdict(setup.plan.settings), "ratios": RATIOS}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps({**machine(), "config": config, "rows": rows}, indent=1) + "\n")

@@ -22,6 +22,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage1.layers import layers_of
+from dbsa_core.stage1.working import peak_bytes
 from dbsa_core.timing import now
 
 PATTERN, NOTHING = BlockPattern(1), Pool((), (), "")
@@ -37,6 +38,8 @@ TARGETS = {24: (980.0, 850.0), 72: (2950.0, 2500.0)}
 OVER_DENSE = {24: 0.82, 72: 0.48}
 """Of Llama-3.1-8B's shape on one H100: ms, target and then; and shares of dense."""
 APPEND_MS, NEW_LENGTH, MEMORY_GB, WITHOUT_WORD_S = 40.0, 1.5, 1.5, 1.0
+PLAN_OFF = 0.1
+"""By what share the plan of memory may differ from what is then used."""
 
 
 def blocks_of(vocabulary: int, lengths: Sequence[int]) -> list[Block]:
@@ -80,9 +83,10 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
 
         if layers.twin is None:
             rows += first_rows(model, shape, held, targets=targets)
-        before = settled()
+        planned, before = peak_bytes(model, held, PATTERN), settled()
         pool = encoded(model, held)
-        memory.append((torch.cuda.max_memory_reserved() - before - pool.num_bytes) / 1e9)
+        used = torch.cuda.max_memory_reserved() - before
+        memory.append((used - pool.num_bytes) / 1e9)
         appended = appending_seconds(model, pool, later)
         del pool
         taken = in_turn({"sparse": sparse, "dense": dense}, repeats + 1)
@@ -95,6 +99,7 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
         rows.append(row(f"{name}_over_dense", Sample.of(ours, theirs), "ratio", target=over))
         floor = floor_ms(model, shape, [*lengths, BLOCK_TOKENS]) - floor_ms(model, shape, lengths)
         target = APPEND_MS if targets and count == max(POOLS) else None
+        rows.append(row(f"{name}_plan_off", Sample(abs(planned / used - 1)), "share of used", target=PLAN_OFF))
         rows.append(row(f"append_{sum(lengths)}_ms", ms(appended[1:]), "ms", target=target, floor=floor))
     rows.append(row("encode_without_word_s", longest_without_word(model, shape), "s", target=WITHOUT_WORD_S))
     return [*rows, row("encode_memory_gb", Sample(max(memory)), "GB", target=MEMORY_GB if targets else None)]

@@ -13,10 +13,10 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
 
-import psutil
 import torch
 
 from dbsa_core.errors import ModelError
+from dbsa_core.ram import free_ram
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -77,6 +77,11 @@ class DevicePolicy:
     """Chunks of blocks that the device is given before the one that it works on is done: the host prepares the next
     meanwhile."""
     free_bytes: Callable[[torch.device], int]
+    kept_by_libraries: int
+    """Bytes that kernels keep for themselves once they have multiplied and attended (benchmarks/cpu.py)."""
+    takes_reserved: bool
+    """Whether memory is taken when it is reserved. Else it is taken page by page as it is written, and a process that
+    takes more than there is is killed without being told: it has to look beforehand."""
 
 
 def _nothing(_: torch.device) -> None:
@@ -123,7 +128,7 @@ def _graph_of(function: Forward, device: torch.device, lock: AbstractContextMana
 
 
 def _free_ram(_: torch.device) -> int:
-    return int(psutil.virtual_memory().available)
+    return free_ram()
 
 
 def _free_on_gpu(device: torch.device) -> int:
@@ -151,6 +156,8 @@ CPU = DevicePolicy(
     mark=_done,
     chunks_ahead=0,
     free_bytes=_free_ram,
+    kept_by_libraries=12_000_000,
+    takes_reserved=False,
 )
 CUDA = DevicePolicy(
     kernels=Kernels.CUDA,
@@ -173,6 +180,9 @@ CUDA = DevicePolicy(
     mark=_event,
     chunks_ahead=1,
     free_bytes=_free_on_gpu,
+    # Kept since the model was probed.
+    kept_by_libraries=0,
+    takes_reserved=True,
 )
 OTHER = replace(CPU, kernels=Kernels.NONE, bounds_time=False)
 """A kind that is not known is used by PyTorch's public functions alone."""

@@ -16,7 +16,8 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import measured_speed
-from dbsa_core.store import SPARE, with_spare
+from dbsa_core.stage1.working import peak_bytes, tokens_in_memory
+from dbsa_core.store import with_spare
 from dbsa_core.task import Task
 
 CPU_SECONDS = 30.0
@@ -50,7 +51,7 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     found = [of_file]
     if settings.positions == "sequential":
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
-    memory = int(MEMORY_SHARE * _tokens_in_memory(model))
+    memory = tokens_in_memory(model, int(MEMORY_SHARE * free_memory(model.device)))
     found.append(Limit(memory, "free memory"))
     if policy_for(model.device).bounds_time:
         tokens = int(CPU_SECONDS * measured_speed(model, of_file.tokens))
@@ -60,11 +61,6 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
 
 def _of_file(task: Task) -> Limit:
     return Limit(sum(map(len, task.row_ids)) + len(task.prompter.prefix_ids), "the file")
-
-
-def _tokens_in_memory(model: LanguageModel) -> int:
-    """Tokens of a pool that fit the free memory, with what is reserved to spare."""
-    return int(free_memory(model.device) / model.shape.bytes_per_token / (1 + SPARE))
 
 
 @dataclass(frozen=True)
@@ -91,12 +87,20 @@ class EncodingPlan:
     """Rows of the pool that are too long for a block."""
     longest_row: int
     """Tokens that a row may take, in blocks and beside a query alike."""
+    peak: Callable[[], int] = field(repr=False, compare=False)
+    """Bytes that encoding takes at its most, beside the model; the model's layers are tried where that is not known."""
     notes: tuple[str, ...] = ()
 
     @cached_property
     def seconds(self) -> float:
         """`estimate`, asked when it is first wanted: it may take seconds itself."""
         return self.estimate()
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Memory that encoding takes at its most, beside the model: keys and values, what is computed on the way, and
+        the room for appended rows where the device takes that at once. `peak`, asked when it is first wanted."""
+        return self.peak()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -127,7 +131,7 @@ class EncodingPlan:
         which = f"{rows:,} of {self.rows_total:,} rows" if rows < self.rows_total else f"All {rows:,} rows"
         rest = "; the other rows stay searchable as similar examples" if rows < self.rows_total else ""
         return (
-            f"{self._left_out}{which} will be encoded (about {_seconds(self.seconds)}, {_megabytes(self.num_bytes)}), "
+            f"{self._left_out}{which} will be encoded (about {_seconds(self.seconds)}, {_megabytes(self.peak_bytes)}), "
             f"covering {self.labels_covered:,} of {self.labels_total:,} labels{rest}."
         )
 
@@ -206,6 +210,7 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         limited_by=limited_by,
         too_long=too_long,
         longest_row=longest,
+        peak=lambda: peak_bytes(task.model, blocks, pattern),
         notes=tuple(notes),
     )
 
@@ -220,7 +225,7 @@ def most_tokens(task: Task, settings: EncodeSettings) -> Limit:
 
 def _bound(task: Task, settings: EncodeSettings) -> Limit:
     """What holds the keys and values of no more tokens than these."""
-    hard = [Limit(_tokens_in_memory(task.model), "free memory")]
+    hard = [Limit(tokens_in_memory(task.model, free_memory(task.model.device)), "free memory")]
     if settings.positions == "sequential":
         hard.append(Limit(task.model.max_positions, "the model's context"))
     return min(hard, key=lambda limit: limit.tokens)

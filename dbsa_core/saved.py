@@ -23,6 +23,7 @@ from dbsa_core.setup import Setup
 from dbsa_core.speed import measured_speed
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage1.memory import arena_for, forms_to_load, in_forms
+from dbsa_core.stage1.working import peak_bytes
 from dbsa_core.store import KeyForm
 from dbsa_core.store.disk import as_identity, saved_pool, write_blocks
 from dbsa_core.task import Task
@@ -197,10 +198,15 @@ def _planned(task: Task, saved: dict[str, Any]) -> EncodingPlan:
         pattern=BlockPattern(**saved["pattern"]),
         blocks=(),
         estimate=lambda: 0.0,
+        peak=lambda: 0,
         model_signature=task.model.signature,
     )
     made = replace(plan, blocks=_blocks(task, plan, saved["blocks"]))
-    return replace(made, estimate=lambda: made.tokens / measured_speed(task.model, made.tokens))
+    return replace(
+        made,
+        estimate=lambda: made.tokens / measured_speed(task.model, made.tokens),
+        peak=lambda: peak_bytes(task.model, made.blocks, made.pattern),
+    )
 
 
 def _blocks(task: Task, plan: EncodingPlan, rows_of: Sequence[Sequence[int]]) -> tuple[Block, ...]:

@@ -130,10 +130,12 @@ class Setup:
         if not rows or encoded is None or not encoded.complete:
             return self
         try:
-            return append(self, rows, on_progress=on_progress, cancelled=cancelled)
+            longer = append(self, rows, on_progress=on_progress, cancelled=cancelled)
         except CapacityError as error:
             log.warning("Rows that were taught stay beside the blocks: %s", error)
             return self
+        done = longer.encoded_pool()
+        return replace(longer, encoded=done.as_it_is) if done.out_of_memory else longer
 
     def row_ids(self, row: int) -> Ids:
         """The ids of one row, the same in blocks and beside a query, in every method."""

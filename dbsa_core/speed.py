@@ -12,7 +12,8 @@ from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.stage1.encoding import encode_blocks, tokens_at_once
+from dbsa_core.stage1.chunks import tokens_at_once
+from dbsa_core.stage1.encoding import encode_blocks
 
 PROBE_BLOCK = 128
 """Tokens of a block of the probe; the first one warms the model up."""

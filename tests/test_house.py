@@ -42,7 +42,8 @@ PUBLIC = [
 MAY_IMPORT = {
     "errors": "",
     "interrupt": "errors",
-    "devices": "errors",
+    "ram": "",
+    "devices": "errors ram",
     "once": "",
     "background": "",
     # Files to demonstrations.
@@ -67,6 +68,7 @@ MAY_IMPORT = {
     # The model, which knows none of the above.
     "attention": "devices interrupt once",
     "model.memory": "errors",
+    "model.live": "",
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.embedded": "errors",
@@ -83,9 +85,13 @@ MAY_IMPORT = {
     "stage1.packed": "attention blocks interrupt model.hook model.language_model model.rope store",
     "stage1.layers": "background blocks model.compiled model.language_model stage1.memory stage1.packed",
     "stage1.progress": "",
+    "stage1.chunks": "blocks devices model.language_model store stage1.layers stage1.packed stage1.windows",
+    "stage1.working": (
+        "attention blocks devices model.language_model model.live store stage1.chunks stage1.memory stage1.packed"
+    ),
     "stage1.encoding": (
         "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory "
-        "stage1.layers stage1.packed stage1.progress stage1.windows"
+        "stage1.layers stage1.packed stage1.progress stage1.chunks stage1.working"
     ),
     "stage2.prefix": "attention store model.language_model stage1.encoding",
     "stage2.rotation": "model.rope stage2.prefix",
@@ -112,11 +118,11 @@ MAY_IMPORT = {
     "settings": "errors blocks retrieve",
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve stage2.trie",
-    "speed": "devices data prompt blocks model.language_model stage1.encoding",
-    "planning": "errors devices prompt blocks store model.language_model settings speed task",
+    "speed": "devices data prompt blocks model.language_model stage1.chunks stage1.encoding",
+    "planning": "errors devices prompt blocks store stage1.working model.language_model settings speed task",
     "saved": (
-        "errors folders blocks data prompt model.language_model store stage1.memory stage1.encoding settings setup "
-        "speed task planning"
+        "errors folders blocks data prompt model.language_model store stage1.memory stage1.working stage1.encoding "
+        "settings setup speed task planning"
     ),
     "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
     "methods": (

@@ -44,6 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def say(memory: int = PLENTY, speed: float = 1e9) -> None:
         monkeypatch.setattr(planning, "free_memory", lambda device: memory)
+        monkeypatch.setattr(planning, "tokens_in_memory", lambda model, free: int(free / PER_TOKEN / 1.25))
         monkeypatch.setattr(planning, "measured_speed", lambda model, tokens=None: speed)
 
     say()
@@ -60,7 +61,7 @@ def test_the_limits_are_the_file_the_context_the_memory_and_30_seconds(task: Tas
     assert found == {
         "the file": file_tokens(task),
         "the model's context": POSITIONS * 3 // 4,
-        "free memory": int(0.4 * int(7_000_000 / PER_TOKEN / 1.25)),
+        "free memory": int(0.4 * 7_000_000 / PER_TOKEN / 1.25),
         "about 30 s of encoding on this CPU": 1665,
     }
     assert "the model's context" not in {limit.reason for limit in limits(task, EncodeSettings(positions="local"))}
@@ -115,7 +116,7 @@ def test_a_budget_of_the_users_replaces_all_limits_but_the_hard_ones(task: Task,
 
 
 @pytest.mark.parametrize(
-    ("rows", "total", "seconds", "num_bytes", "sentence"),
+    ("rows", "total", "seconds", "peak", "sentence"),
     [
         (32, 11874, 30.4, 370_000_000, "32 of 11,874 rows will be encoded (about 30 s, 370 MB), covering 40 of 40 "
          "labels; the other rows stay searchable as similar examples."),
@@ -126,12 +127,12 @@ def test_a_budget_of_the_users_replaces_all_limits_but_the_hard_ones(task: Task,
     ],
 )  # fmt: skip
 def test_the_plan_in_words(
-    task: Task, machine: Any, rows: int, total: int, seconds: float, num_bytes: int, sentence: str
+    task: Task, machine: Any, rows: int, total: int, seconds: float, peak: int, sentence: str
 ) -> None:
     made = plan(task, EncodeSettings(pool_tokens=44 * rows + 1, positions="local"))
     assert len(made.rows) == rows
     said = replace(
-        made, rows_total=total, estimate=lambda: seconds, num_bytes=num_bytes, labels_covered=40, labels_total=40
+        made, rows_total=total, estimate=lambda: seconds, peak=lambda: peak, labels_covered=40, labels_total=40
     )
     assert said.sentence == sentence
 

@@ -205,6 +205,26 @@ def test_rows_that_the_models_positions_do_not_hold_stay_beside(
     assert len(PAIRS) in answer(two, "dbsa", "brick one").demonstration_rows
 
 
+def test_rows_that_memory_does_not_hold_stay_beside(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, first = encoding.run_chunk, len(setup.blocks)
+
+    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
+        if chunk[-1].id > first:
+            raise MemoryError
+        real(model, store, pattern, length, blocks, chunk)
+
+    taught = setup
+    for i in range(4):
+        taught = taught.teach(f"brick number {i}", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "run_chunk", full)
+        some = taught.settled()
+    assert some.blocks[-1].rows == (len(PAIRS), len(PAIRS) + 1)
+    assert some.loose == (len(PAIRS) + 2, len(PAIRS) + 3)
+    assert len(PAIRS) + 2 in answer(some, "dbsa", "brick number 2").demonstration_rows
+    assert some.settled().loose == (), "once there is memory again"
+
+
 def _too_many(*_: Any) -> None:
     from dbsa_core.errors import CapacityError
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from dbsa_core import EncodedPool, Task
 from dbsa_core.blocks import Block
 from dbsa_core.devices import policy_for
-from dbsa_core.errors import Cancelled
+from dbsa_core.errors import Cancelled, CapacityError
 from dbsa_core.interrupt import interruptible
 from dbsa_core.planning import EncodingPlan
 from dbsa_core.speed import note_encoding
@@ -32,7 +32,8 @@ def encode_in_steps(
     """Carry a plan out a few blocks at a time, after those of `begun`, an earlier carrying-out that was stopped.
 
     `publish(encoded, last)` is told each state, so that queries can read what is done; `last` also where an error ends
-    it. Raises `Cancelled` where it was stopped before the first block was done; later, what is done is returned.
+    it, as a `CapacityError` does where memory runs out. Raises `Cancelled` where it was stopped before the first block
+    was done; later, what is done is returned.
     """
     encoded, before = begun, Progress(0, len(plan.blocks), 0, plan.tokens, 0.0)
     if begun is not None:
@@ -45,9 +46,11 @@ def encode_in_steps(
                 break
             with interruptible(cancelled):
                 encoded = _encode_step(task, plan, encoded, step)
+            report(encoded.progress(plan.tokens))
+            if encoded.out_of_memory:
+                raise CapacityError(encoded.out_of_memory)
             if not encoded.complete:
                 publish(encoded, False)
-            report(encoded.progress(plan.tokens))
     except Cancelled:
         pass
     finally:

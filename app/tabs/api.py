@@ -45,6 +45,7 @@ def create_api(workspace: Workspace) -> None:
                 "tokens": found.tokens,
                 "seconds": found.seconds,
                 "bytes": found.num_bytes,
+                "peak_bytes": found.peak_bytes,
                 "limited_by": found.limited_by,
                 "notes": list(found.notes),
             }

@@ -117,6 +117,7 @@ ENDPOINTS = {
                 "tokens": "their tokens",
                 "seconds": "about how long encoding takes",
                 "bytes": "memory of the encoded pool",
+                "peak_bytes": "memory that encoding takes at its most, that of the pool included",
                 "limited_by": "what keeps the other rows out, or empty",
                 "notes": "what else is to be said, in sentences",
             },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import _disable_current_modes
 
 from dbsa_core.attention.partial import Partial
 from dbsa_core.attention.visibility import Sees
@@ -73,7 +74,8 @@ def sdpa_attention(
     group = _folded(query, key, sees)
     mask, causal = sees.additive(query.dtype, group), sees.causal
     if causal and query.shape[2] != key.shape[2]:
-        mask, causal = causal_lower_right(query.shape[2], key.shape[2]), False
+        with _disable_current_modes():  # it is no tensor to count, and cannot be made where tensors are counted
+            mask, causal = causal_lower_right(query.shape[2], key.shape[2]), False
     batch, heads, tokens, head_dim = query.shape
     output = scaled_dot_product_attention(
         query if group == 1 else query.reshape(batch, heads // group, group * tokens, head_dim),

@@ -148,6 +148,7 @@ def _summary(setup: Setup, encoded: EncodedPool) -> dict[str, Any]:
         "labels_covered": setup.plan.labels_covered,
         "labels_total": setup.plan.labels_total,
         "limited_by": setup.plan.limited_by,
+        "out_of_memory": encoded.out_of_memory,
         "notes": list(setup.plan.notes),
         "settings": asdict(setup.plan.settings),
     }

@@ -72,6 +72,8 @@ class LanguageModel:
     movable: tuple[bool, ...]
     """For each layer, whether its keys may be kept rotated and be moved by rotating queries: its RoPE tables are the
     same at every length, and it has neither a sliding window nor a softcap nor sink scores."""
+    writes_scores: bool
+    """Whether scores of attention are written out: a layer has a softcap or sink scores."""
     hook: Hook = field(repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _seen_kinds: set[str] = field(default_factory=set, repr=False)
@@ -115,7 +117,8 @@ class LanguageModel:
             movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
             name = name or config.model_type
             hook.number(survey.rotates)
-            made = cls(model, tokenizer, name, rope, shape, survey.heads, max_positions, signature, movable, hook)
+            own = name, rope, shape, survey.heads, max_positions, signature, movable, survey.writes_scores
+            made = cls(model, tokenizer, *own, hook)
             made.probe()
         except BaseException:
             hook.close()
@@ -243,6 +246,7 @@ class _Survey:
     rotates: tuple[bool, ...] = ()
     plain: tuple[bool, ...] = ()
     """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
+    writes_scores: bool = False
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
@@ -339,7 +343,9 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     if first.key_dim != first.value_dim:
         raise ModelError(f"The family {family!r} cannot be used: its keys and values differ in head_dim.")
     rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.options.plain for seen in found)
-    return _Survey(type(attention_modules(model)[0]), rotates, plain, first.heads, first.kv_heads, first.key_dim)
+    written = any(seen.options.softcap is not None or seen.options.sinks is not None for seen in found)
+    sizes = first.heads, first.kv_heads, first.key_dim
+    return _Survey(type(attention_modules(model)[0]), rotates, plain, written, *sizes)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

@@ -7,24 +7,29 @@ beside the stored keys and values, which are written where they stay; no n x n m
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
-from dbsa_core.devices import policy_for
+from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.model.memory import memory_told
+from dbsa_core.model.memory import is_out_of_memory
 from dbsa_core.prompt import PromptTemplate
+from dbsa_core.stage1.chunks import Chunks, run_chunk, tokens_at_once
 from dbsa_core.stage1.layers import layers_of
 from dbsa_core.stage1.memory import arena_for
-from dbsa_core.stage1.packed import PackedStage, packs
+from dbsa_core.stage1.packed import packs
 from dbsa_core.stage1.progress import OnProgress, Progress
-from dbsa_core.stage1.windows import BlockStage
+from dbsa_core.stage1.working import chunk_bytes, tokens_in_memory, working_of
 from dbsa_core.store import Arena
 from dbsa_core.timing import marked, now
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,19 @@ class EncodedPool:
     rope_length: int | None
     """The forward length whose RoPE tables hold for pool and queries alike; None where tables do not depend on it."""
     blocks_planned: int
-    """More than `len(blocks)` where encoding was stopped."""
+    """More than `len(blocks)` where encoding was stopped, or memory ran out."""
     seconds: float
+    out_of_memory: str = ""
+    """Where memory ran out before all blocks were encoded: how far it came, and what fits."""
 
     @property
     def complete(self) -> bool:
         return len(self.blocks) == self.blocks_planned
+
+    @property
+    def as_it_is(self) -> EncodedPool:
+        """The same, planned for no more than what is done."""
+        return replace(self, blocks_planned=len(self.blocks))
 
     @property
     def tokens(self) -> int:
@@ -84,14 +96,24 @@ def encode_blocks(
 ) -> EncodedPool:
     """Encode `blocks` (ids 0.. in order); `cancelled` is asked between chunks of blocks, and what is done is kept.
 
-    Memory is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Raises
-    `CapacityError` where sequential positions, or one window of local ones, exceed the model's.
+    Memory is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Where it runs out
+    on the way, blocks go through the model fewer at a time, and at last those that are done are kept
+    (`EncodedPool.out_of_memory` says so). Raises `CapacityError` where it runs out before one is done, and where
+    sequential positions, or one window of local ones, exceed the model's.
     """
     _check_positions(model, blocks, pattern, rope_length)
     begun = now(model.device)
     tokens = max(expected_tokens or 0, sum(len(block) for block in blocks))
-    with memory_told(model.device, f"over the pool of {tokens:,} tokens; choose fewer pool tokens or a smaller model."):
+    try:
         store = arena_for(model, tokens)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fits = min(tokens_in_memory(model, free_memory(model.device)), tokens - 1)
+        raise CapacityError(
+            f"Memory of {model.device} has no room for the keys and values of {tokens:,} tokens; choose at most "
+            f"{fits:,} pool tokens, or a smaller model."
+        ) from error
     empty = EncodedPool(pool, (), pattern, template, store, model.signature, rope_length, len(blocks), 0.0)
     done = _continue(model, empty, blocks, 0, on_progress, cancelled, chunk_tokens)
     return replace(done, seconds=now(model.device) - begun)
@@ -110,7 +132,8 @@ def append_blocks(
     """Encode further `blocks` of `pool` (the old pool's rows first); no old block is read but sinks and previous ones.
 
     The last block stays as it is even where it is not full: the grouping of what is encoded is frozen. Returns a new
-    `EncodedPool`, in the same memory where there is room behind the old one.
+    `EncodedPool`, in the same memory where there is room behind the old one. Where memory runs out it is as in
+    `encode_blocks`; the old pool stays as it is.
     """
     if model.signature != encoded.model_signature:
         raise CapacityError("The pool was encoded by another model; encode it anew with this one before appending.")
@@ -135,6 +158,7 @@ def _continue(
     waiting: deque[tuple[Callable[[], float], int, int]] = deque()
     before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
+    ran_out = ""
 
     def report() -> None:
         """Of the oldest chunk that was given to the device, when the device has done it."""
@@ -143,16 +167,31 @@ def _continue(
         if on_progress:
             on_progress(Progress(blocks_done - first, len(blocks) - first, tokens_done, total, seconds))
 
-    for chunk in _chunks(blocks[first:], chunk_tokens or tokens_at_once(model)):
+    chunks = Chunks(blocks[first:], chunk_tokens or tokens_at_once(model))
+    while chunk := chunks.take():
         if cancelled():
             break
-        reached = (
-            f"at block {done + 1} of {len(blocks)}; choose fewer pool tokens ({before + tokens:,} were encoded) or a "
-            "smaller model."
-        )
-        with memory_told(model.device, reached):
+        try:
+            _check_room(model, blocks, chunk, encoded.pattern)
             store = store.extended(chunk[0].id, [len(block) for block in chunk], before + total)
-            _encode_chunk(model, replace(encoded, store=store), blocks, chunk)
+            try:
+                run_chunk(model, store, encoded.pattern, encoded.rope_length, blocks, chunk)
+            except BaseException:
+                store.drop_from(chunk[0].id)
+                raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # The frames of the failed forward hold its tensors.
+            traceback.clear_frames(error.__traceback__)
+            if chunks.halve(chunk):
+                log.info(f"Memory of {model.device} ran out; blocks go through the model fewer at a time.")
+                continue
+            ran_out = _ran_out(model, chunk[0], before + tokens)
+            if done == first:
+                raise CapacityError(ran_out) from error
+            log.warning(ran_out)
+            break
         done, tokens = chunk[-1].id + 1, tokens + sum(len(block) for block in chunk)
         waiting.append((marked(model.device), done, tokens))
         if len(waiting) > policy.chunks_ahead:
@@ -161,14 +200,28 @@ def _continue(
         report()
     if packs(model, store):
         layers_of(model).encoded()
-    return replace(encoded, blocks=tuple(blocks[:done]), store=store)
+    return replace(encoded, blocks=tuple(blocks[:done]), store=store, out_of_memory=ran_out)
 
 
-def tokens_at_once(model: LanguageModel) -> int:
-    """Of blocks that go through the model together."""
-    policy = policy_for(model.device)
-    wanted = policy.encode_products * model.shape.layers / model.model.num_parameters()
-    return max(policy.encode_tokens, min(policy.most_encode_tokens, int(wanted)))
+def _check_room(model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern) -> None:
+    """`MemoryError` where a device that would not say so has no memory for a chunk."""
+    if policy_for(model.device).takes_reserved:
+        return
+    needed = chunk_bytes(model, blocks, chunk, pattern) + sum(map(len, chunk)) * model.shape.bytes_per_token
+    if needed > free_memory(model.device):
+        raise MemoryError
+
+
+def _ran_out(model: LanguageModel, block: Block, encoded: int) -> str:
+    """That there was no memory for a block, and what fits."""
+    at = f"Memory of {model.device} ran out at block {block.id + 1}"
+    if encoded:
+        return f"{at}; the {encoded:,} tokens before it are kept. Choose {encoded:,} pool tokens, or a smaller model."
+    if len(block.rows) == 1:
+        return f"{at}, a single row of {len(block):,} tokens; choose a smaller model, or have long rows truncated."
+    share = working_of(model).tokens(free_memory(model.device)) / len(block)
+    size = max(1, min(int(share * len(block.rows)), len(block.rows) - 1))
+    return f"{at}, which has {len(block):,} tokens; choose a block size of at most {size}, or a smaller model."
 
 
 def _check_positions(
@@ -194,28 +247,3 @@ def _check_positions(
             f"The pool has {sum(lengths):,} tokens, and {has}; choose fewer pool tokens, encode all of them anew at "
             "once, or choose positions 'local', with which a pool may be longer than that."
         )
-
-
-def _chunks(blocks: Sequence[Block], budget: int) -> Iterator[list[Block]]:
-    chunk: list[Block] = []
-    for block in blocks:
-        if chunk and sum(map(len, chunk)) + len(block) > budget:
-            yield chunk
-            chunk = []
-        chunk.append(block)
-    if chunk:
-        yield chunk
-
-
-def _encode_chunk(model: LanguageModel, encoded: EncodedPool, blocks: Sequence[Block], chunk: list[Block]) -> None:
-    try:
-        if packs(model, encoded.store):
-            stage = PackedStage(model, encoded.store, encoded.pattern, blocks, chunk)
-            stage.run(model, layers_of(model).twin or model.model)
-        else:
-            windows = BlockStage.of(model, encoded.store, encoded.rope_length, encoded.pattern, blocks, chunk)
-            token_ids = model.ids([token for block in chunk for token in block.token_ids])
-            model.run(token_ids, windows.positions, windows, deferred=True, rope_length=encoded.rope_length)
-    except BaseException:
-        encoded.store.drop_from(chunk[0].id)
-        raise

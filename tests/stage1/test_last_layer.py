@@ -13,6 +13,7 @@ from dbsa_core.data import Pool
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.encoding import encode_blocks
+from dbsa_core.stage1.working import working_of
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.prefix import Prefix
 from tests.stage2.test_step import random_ids
@@ -32,6 +33,7 @@ def densely_filled(model: LanguageModel) -> None:
 @pytest.mark.parametrize("fill", [blocks_encoded, densely_filled])
 def test_the_last_layer_is_run_for_its_keys_and_values_alone(fill: Any, family: str) -> None:
     model, ran = tiny_model(family), Counter[int]()
+    working_of(model)
     layers: Any = model.model.get_decoder().layers
     handles = [
         layer.mlp.register_forward_hook(lambda *_, number=number: ran.update([number]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +159,33 @@ def test_an_error_keeps_what_was_done(workspace: Workspace, session: Session, mo
     shown = text_of(render_live(workspace, session)[2])
     assert "Memory is full." in shown
     assert "Queries read what is done." in shown
+
+
+def test_memory_that_runs_out_within_a_step_keeps_what_was_done_in_it(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbsa_core.stage1 import encoding
+
+    real = encoding.run_chunk
+
+    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
+        if chunk[-1].id >= 3:
+            raise MemoryError
+        real(model, store, pattern, length, blocks, chunk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "run_chunk", full)
+        job = begin_encoding(workspace, session)
+        assert job.wait(SOON)
+    state = pool_state(workspace, session)
+    assert state.encoded is not None
+    assert (job.state, state.kind, len(state.encoded.pool.blocks)) == ("failed", "partial", 3)
+    said = f"ran out at block 4; the {state.encoded.pool.tokens} tokens before it are kept. Choose"
+    assert said in state.failure
+    assert said in text_of(render_live(workspace, session)[2])
+    job = begin_encoding(workspace, session)
+    assert job.wait(SOON)
+    assert (job.state, pool_state(workspace, session).kind) == ("done", "ready")
 
 
 def test_with_nothing_changed_there_is_nothing_to_encode(workspace: Workspace, session: Session) -> None:

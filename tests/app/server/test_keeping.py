@@ -300,6 +300,29 @@ def test_rows_that_find_no_room_are_searched_all_the_same(
     assert "longer than the" in done.why
 
 
+def test_memory_that_runs_out_keeps_what_was_appended(
+    workspace: Workspace, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbsa_core.stage1 import encoding
+
+    encoded(workspace, session)
+    assert session.encoded is not None
+    before, real = len(session.encoded.pool.blocks), encoding.run_chunk
+
+    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
+        if chunk[-1].id > before:
+            raise MemoryError
+        real(model, store, pattern, length, blocks, chunk)
+
+    monkeypatch.setattr(encoding, "run_chunk", full)
+    done: Appended = well(append_file(workspace, session, read_table(second(tmp_path / "more.csv"))))
+    assert (done.rows, done.blocks) == (8, 1)
+    assert 0 < done.encoded < 8
+    assert f"ran out at block {before + 2}" in appended_words(done)
+    assert pool_state(workspace, session).kind == "ready"
+    assert len(session.encoded.pool.blocks) == before + 1
+
+
 def test_stopping_keeps_what_was_appended(workspace: Workspace, session: Session, tmp_path: Path) -> None:
     encoded(workspace, session)
     rows = [(f"text number {i} about brick", "brick") for i in range(100, 140)]
