@@ -198,15 +198,20 @@ def memory_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Peak resident memory of one process per method, beyond its weights and cached keys and values; and of loading."""
     loading, peaks = [], {}
     for method in METHODS:
-        command = [sys.executable, __file__, "--data", str(arguments.data), "--memory-of", method]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        loaded, peaks[method] = map(float, out.split()[-2:])
+        loaded, peaks[method] = apart(arguments, "--memory-of", method)
         loading.append(loaded)
     if max(peaks.values()) - min(peaks.values()) < LEAST_DIFFERENCE:
         raise SystemExit(f"Methods so unlike have the same peak memory ({peaks}): something else was measured.")
     found = [row("peak memory while the model is loaded, beyond its weights", Sample.of(loading), "GB", 1.0)]
     names = {method: f"peak memory of {method} beyond model and pool" for method in METHODS}
     return found + [row(names[method], Sample(peak), "GB", 1.0) for method, peak in peaks.items()]
+
+
+def apart(arguments: argparse.Namespace, option: str, value: object) -> tuple[float, float]:
+    """What a process of its own prints with that option."""
+    command = [sys.executable, __file__, "--data", str(arguments.data), option, str(value)]
+    first, second = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2:]
+    return float(first), float(second)
 
 
 def memory_of(method: str, folder: Path) -> tuple[float, float]:
@@ -227,9 +232,7 @@ def plan_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The memory that a plan names beside what encoding then takes, each in a process of its own."""
     rows = []
     for tokens in PLANNED_TOKENS:
-        command = [sys.executable, __file__, "--data", str(arguments.data), "--plan-of", str(tokens)]
-        outs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(PLANNED)]
-        planned, used = zip(*(map(float, out.split()[-2:]) for out in outs), strict=True)
+        planned, used = zip(*(apart(arguments, "--plan-of", tokens) for _ in range(PLANNED)), strict=True)
         off = Sample(abs(planned[0] / Sample.of(used).value - 1), PLANNED)
         rows += [
             row(f"memory that encoding {tokens:,} tokens takes, planned", Sample(planned[0]), "GB"),

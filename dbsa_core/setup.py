@@ -130,12 +130,10 @@ class Setup:
         if not rows or encoded is None or not encoded.complete:
             return self
         try:
-            longer = append(self, rows, on_progress=on_progress, cancelled=cancelled)
+            return append(self, rows, on_progress=on_progress, cancelled=cancelled)
         except CapacityError as error:
             log.warning("Rows that were taught stay beside the blocks: %s", error)
             return self
-        done = longer.encoded_pool()
-        return replace(longer, encoded=done.as_it_is) if done.out_of_memory else longer
 
     def row_ids(self, row: int) -> Ids:
         """The ids of one row, the same in blocks and beside a query, in every method."""
@@ -187,8 +185,8 @@ def append(
     """Encode further rows as new blocks; no block that is encoded is read but those that new ones see.
 
     `rows` are indices of `task`: the setup's own (rows that were not drawn), or one that `Task.extended` made of it.
-    Rows longer than the plan's longest are cut where the plan cuts them, else refused. Raises `DataError` for rows that
-    cannot be appended.
+    Rows longer than the plan's longest are cut where the plan cuts them, else refused. Where memory runs out, the last
+    rows are left out (`EncodedPool.out_of_memory`). Raises `DataError` for rows that cannot be appended.
     """
     encoded, grown = setup.encoded_pool(), task or setup.task
     if grown is not setup.task:
@@ -197,7 +195,7 @@ def append(
     ids = [setup.plan.row_ids(grown, row) for row in rows]
     blocks = group(rows, ids, encoded.pattern, first_block=len(encoded.blocks))
     done = append_blocks(grown.model, encoded, grown.pool, blocks, on_progress=on_progress, cancelled=cancelled)
-    return Setup(grown, setup.plan, done)
+    return Setup(grown, setup.plan, done.as_it_is if done.out_of_memory else done)
 
 
 def _check_new(setup: Setup, task: Task, rows: Sequence[int]) -> None:

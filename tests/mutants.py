@@ -109,7 +109,7 @@ FAULTS = (
     core("a dense prompt ends a layer too early", "stage2/dense_prefill",
          "if layer == len(self.keys) - 1:", "if layer == len(self.keys) - 2:", "stage1/last_layer"),
     core("masks are repeated for each head, however large", "attention/sdpa",
-         "<= FOLDED_MASK or", "<= 2**62 or", "attention/attention"),
+         "group * numbers <= FOLDED_MASK", "group * numbers <= 2**62", "attention/attention"),
     core("queries are rotated by the first positions of their window", "stage1/windows",
          "self.rope.rotate(own_query, (cos[:, -length:], sin[:, -length:]))",
          "self.rope.rotate(own_query, (cos[:, :length], sin[:, :length]))", "laws"),

@@ -20,6 +20,7 @@ from dbsa_core.setup import Setup
 from dbsa_core.stage1 import encoding
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
+from tests.stage1.test_running_out import Device
 from tests.tiny import tiny_model
 
 PAIRS = [(f"thing number {i:02d} {'red' if i % 2 else 'old'}", ("a_b", "c")[i % 2]) for i in range(16)]
@@ -206,18 +207,11 @@ def test_rows_that_the_models_positions_do_not_hold_stay_beside(
 
 
 def test_rows_that_memory_does_not_hold_stay_beside(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, first = encoding.run_chunk, len(setup.blocks)
-
-    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
-        if chunk[-1].id > first:
-            raise MemoryError
-        real(model, store, pattern, length, blocks, chunk)
-
     taught = setup
     for i in range(4):
         taught = taught.teach(f"brick number {i}", "b")
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "run_chunk", full)
+        Device(patch, before=len(setup.blocks) + 1)
         some = taught.settled()
     assert some.blocks[-1].rows == (len(PAIRS), len(PAIRS) + 1)
     assert some.loose == (len(PAIRS) + 2, len(PAIRS) + 3)

@@ -143,7 +143,7 @@ def _in_steps(workspace: Workspace, job: Job, base: Setup, rows: list[int]) -> t
         done += len(chunk)
         pool = grown.encoded_pool()
         if pool.out_of_memory:
-            grown, why = replace(grown, encoded=pool.as_it_is), pool.out_of_memory
+            why = pool.out_of_memory
             break
         left = blocks - (len(pool.blocks) - len(before.blocks))
         job.report(_progress(pool.tokens, len(pool.blocks), left, each, pool.seconds))

@@ -93,9 +93,15 @@ def _folded(query: torch.Tensor, key: torch.Tensor, sees: Sees) -> int:
     """How many query heads of a key head are made further rows of one: all on a CPU, whose kernel takes more rows at a
     time then and reads keys without a copy for each head; one where a mask would grow too large."""
     group = query.shape[1] // key.shape[1]
-    if policy_for(query.device).kernels is not Kernels.CPU or sees.causal:
+    if sees.causal:
         return 1
-    return group if group * query.shape[2] * key.shape[2] <= FOLDED_MASK or sees.allowed is None else 1
+    return mask_rows(group, 0 if sees.allowed is None else query.shape[2] * key.shape[2], query.device)
+
+
+def mask_rows(group: int, numbers: int, device: torch.device) -> int:
+    """How many times a mask of so many numbers is written for the `group` query heads of a key head."""
+    folds = policy_for(device).kernels is Kernels.CPU and group * numbers <= FOLDED_MASK
+    return group if folds else 1
 
 
 def _with_log_sum_exp(

@@ -21,14 +21,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether it is such an error; then the memory of what failed is let go, however long somebody looks at it."""
+    found = is_out_of_memory(error)
+    if found:
+        traceback.clear_frames(error.__traceback__)
+    return found
+
+
 @contextmanager
 def memory_told(device: torch.device, what_and_advice: str) -> Iterator[None]:
     """Within it, running out of memory is a `CapacityError`: "Memory of cuda:0 ran out " and what is given here."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not memory_ran_out(error):
             raise
-        # The frames of the failed forward hold its tensors for as long as somebody looks at the error.
-        traceback.clear_frames(error.__traceback__)
         raise CapacityError(f"Memory of {device} ran out {what_and_advice}") from error

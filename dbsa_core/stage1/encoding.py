@@ -8,7 +8,6 @@ beside the stored keys and values, which are written where they stay; no n x n m
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from dbsa_core.data import Pool
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.model.memory import is_out_of_memory
+from dbsa_core.model.memory import memory_ran_out
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.chunks import Chunks, run_chunk, tokens_at_once
 from dbsa_core.stage1.layers import layers_of
@@ -107,7 +106,7 @@ def encode_blocks(
     try:
         store = arena_for(model, tokens)
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not memory_ran_out(error):
             raise
         fits = min(tokens_in_memory(model, free_memory(model.device)), tokens - 1)
         raise CapacityError(
@@ -180,10 +179,8 @@ def _continue(
                 store.drop_from(chunk[0].id)
                 raise
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if not memory_ran_out(error):
                 raise
-            # The frames of the failed forward hold its tensors.
-            traceback.clear_frames(error.__traceback__)
             if chunks.halve(chunk):
                 log.info(f"Memory of {model.device} ran out; blocks go through the model fewer at a time.")
                 continue

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbsa_core.attention.block_attention import attend_blocks, block_attention_op
 from dbsa_core.attention.reference import TILE_SCORES
-from dbsa_core.attention.sdpa import FOLDED_MASK
+from dbsa_core.attention.sdpa import mask_rows
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.devices import policy_for
 from dbsa_core.model.language_model import LanguageModel
@@ -104,7 +104,7 @@ def _squares(
     group, masks, scores = model.heads // model.shape.kv_heads, 0, 0
     for block in chunk:
         seen = len(block) * sum(len(blocks[other]) for other in pattern.window(block.id))
-        times = 0 if model.writes_scores else group if group * seen <= FOLDED_MASK else 1
+        times = 0 if model.writes_scores else mask_rows(group, seen, model.device)
         masks += min(seen, TILE_SCORES) * (1 + times * model.shape.dtype.itemsize)
         scores = max(scores, min(TILE_SCORES, model.heads * seen))
     return masks, model.writes_scores * SCORES_AT_A_TIME * scores * WIDE_BYTES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.files.tables import Table, read_table
 from tests.app.pages import text_of
 from tests.app.server.pools import ROWS, SOON, encoded, stopped_early, write_csv
+from tests.stage1.test_running_out import Device
 
 
 @pytest.fixture
@@ -164,17 +164,8 @@ def test_an_error_keeps_what_was_done(workspace: Workspace, session: Session, mo
 def test_memory_that_runs_out_within_a_step_keeps_what_was_done_in_it(
     workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dbsa_core.stage1 import encoding
-
-    real = encoding.run_chunk
-
-    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
-        if chunk[-1].id >= 3:
-            raise MemoryError
-        real(model, store, pattern, length, blocks, chunk)
-
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "run_chunk", full)
+        Device(patch, before=3)
         job = begin_encoding(workspace, session)
         assert job.wait(SOON)
     state = pool_state(workspace, session)

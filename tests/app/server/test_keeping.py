@@ -26,6 +26,7 @@ from dbsa_core import EncodeSettings, LanguageModel, PromptTemplate, QuerySettin
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.files.tables import read_table
 from tests.app.server.pools import ROWS, SOON, encoded, stopped_early, write_csv
+from tests.stage1.test_running_out import Device
 from tests.tiny import tiny_model
 
 QUERY = "what about a brick"
@@ -303,18 +304,10 @@ def test_rows_that_find_no_room_are_searched_all_the_same(
 def test_memory_that_runs_out_keeps_what_was_appended(
     workspace: Workspace, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dbsa_core.stage1 import encoding
-
     encoded(workspace, session)
     assert session.encoded is not None
-    before, real = len(session.encoded.pool.blocks), encoding.run_chunk
-
-    def full(model: Any, store: Any, pattern: Any, length: Any, blocks: Any, chunk: Any) -> None:
-        if chunk[-1].id > before:
-            raise MemoryError
-        real(model, store, pattern, length, blocks, chunk)
-
-    monkeypatch.setattr(encoding, "run_chunk", full)
+    before = len(session.encoded.pool.blocks)
+    Device(monkeypatch, before=before + 1)
     done: Appended = well(append_file(workspace, session, read_table(second(tmp_path / "more.csv"))))
     assert (done.rows, done.blocks) == (8, 1)
     assert 0 < done.encoded < 8
