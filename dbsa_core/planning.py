@@ -16,6 +16,7 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.speed import measured_speed
+from dbsa_core.stage1.memory import bytes_per_token
 from dbsa_core.stage1.working import peak_bytes, tokens_in_memory
 from dbsa_core.store import with_spare
 from dbsa_core.task import Task
@@ -51,7 +52,7 @@ def limits(task: Task, settings: EncodeSettings) -> list[Limit]:
     found = [of_file]
     if settings.positions == "sequential":
         found.append(Limit(model.max_positions - query_positions(model), "the model's context"))
-    memory = tokens_in_memory(model, int(MEMORY_SHARE * free_memory(model.device)))
+    memory = tokens_in_memory(model, int(MEMORY_SHARE * free_memory(model.device)), int8=settings.int8)
     found.append(Limit(memory, "free memory"))
     if policy_for(model.device).bounds_time:
         tokens = int(CPU_SECONDS * measured_speed(model, of_file.tokens))
@@ -204,13 +205,13 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
         labels_total=len(task.pool.labels),
         labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
         estimate=lambda: tokens / measured_speed(task.model, tokens),
-        num_bytes=with_spare(tokens) * task.model.shape.bytes_per_token,
+        num_bytes=with_spare(tokens) * bytes_per_token(task.model, int8=settings.int8),
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         model_signature=task.model.signature,
         limited_by=limited_by,
         too_long=too_long,
         longest_row=longest,
-        peak=lambda: peak_bytes(task.model, blocks, pattern),
+        peak=lambda: peak_bytes(task.model, blocks, pattern, int8=settings.int8),
         notes=tuple(notes),
     )
 
@@ -225,7 +226,8 @@ def most_tokens(task: Task, settings: EncodeSettings) -> Limit:
 
 def _bound(task: Task, settings: EncodeSettings) -> Limit:
     """What holds the keys and values of no more tokens than these."""
-    hard = [Limit(tokens_in_memory(task.model, free_memory(task.model.device)), "free memory")]
+    memory = tokens_in_memory(task.model, free_memory(task.model.device), int8=settings.int8)
+    hard = [Limit(memory, "free memory")]
     if settings.positions == "sequential":
         hard.append(Limit(task.model.max_positions, "the model's context"))
     return min(hard, key=lambda limit: limit.tokens)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Demonstration, Pool
@@ -28,6 +28,9 @@ from dbsa_core.store import KeyForm
 from dbsa_core.store.disk import as_identity, saved_pool, write_blocks
 from dbsa_core.task import Task
 
+if TYPE_CHECKING:
+    import torch
+
 FORMAT = 1
 SETUP, BLOCKS = "setup.json", "blocks"
 """In the folder of a saved setup: what it is, and the folder of its blocks."""
@@ -39,19 +42,22 @@ def _identity(pool: Pool, blocks: Sequence[Block], **rest: Any) -> dict[str, Any
     return as_identity(fingerprint=pool.fingerprint, blocks=rows, **rest)
 
 
+def _kept_as(dtype: torch.dtype, *, int8: bool) -> str:
+    return f"int8 of {dtype}" if int8 else str(dtype)
+
+
 # --- a pool, of a task and a plan that are known ----------------------------------------------------------------------
 
 
 def save_pool(encoded: EncodedPool, folder: Path) -> None:
     """Write an encoded pool to `folder`, replacing what is there."""
     blocks = {block.id: encoded.store.get(block.id) for block in encoded.blocks}
-    dtype = str(next(iter(blocks.values())).keys.dtype) if blocks else ""
     identity = _identity(
         encoded.pool,
         encoded.blocks,
         model_signature=encoded.model_signature,
         template=encoded.template,
-        dtype=dtype,
+        dtype=_kept_as(encoded.store.dtype, int8=encoded.int8) if blocks else "",
         pattern=encoded.pattern,
         rope_length=encoded.rope_length,
     )
@@ -77,7 +83,7 @@ def _load(
         blocks,
         model_signature=model.signature,
         template=task.template,
-        dtype=str(shape.dtype),
+        dtype=_kept_as(shape.dtype, int8=plan.settings.int8),
         pattern=plan.pattern,
         rope_length=plan.rope_length,
     )
@@ -87,10 +93,11 @@ def _load(
     saved = found.forms or (KeyForm.BEFORE_ROPE,) * shape.layers
     forms = forms_to_load(model, saved)
     tokens = max(plan.tokens, sum(map(len, blocks)))
-    store = arena_for(model, tokens, forms).extended(0, [len(block) for block in blocks])
+    int8 = plan.settings.int8
+    store = arena_for(model, tokens, forms, int8=int8).extended(0, [len(block) for block in blocks])
     for block in blocks:
         size = (shape.layers, shape.kv_heads, len(block), shape.head_dim)
-        store.put(block.id, in_forms(model, found.block(block.id, size, model.device), saved, forms))
+        store.put(block.id, in_forms(model, found.block(block.id, size, model.device, int8=int8), saved, forms))
     return EncodedPool(
         pool=task.pool,
         blocks=tuple(blocks),
@@ -205,7 +212,7 @@ def _planned(task: Task, saved: dict[str, Any]) -> EncodingPlan:
     return replace(
         made,
         estimate=lambda: made.tokens / measured_speed(task.model, made.tokens),
-        peak=lambda: peak_bytes(task.model, made.blocks, made.pattern),
+        peak=lambda: peak_bytes(task.model, made.blocks, made.pattern, int8=made.settings.int8),
     )
 
 

@@ -15,6 +15,8 @@ from dbsa_core.errors import SettingsError
 from dbsa_core.retrieve import RETRIEVERS
 
 Order = Literal["pool", "least_to_most", "most_to_least"]
+PoolPrecision = Literal["model", "int8"]
+POOL_PRECISIONS: tuple[PoolPrecision, ...] = ("model", "int8")
 ORDERS: tuple[Order, ...] = ("pool", "least_to_most", "most_to_least")
 
 
@@ -42,6 +44,8 @@ class EncodeSettings:
     """Draws and shuffles the rows."""
     long_rows: Literal["exclude", "truncate"] = "exclude"
     """What happens to rows too long for a block."""
+    pool_precision: PoolPrecision = "model"
+    """How keys and values are kept: in the model's precision, or as int8 in about half the memory of half precision."""
 
     def __post_init__(self) -> None:
         if self.pool_tokens is not None:
@@ -53,7 +57,16 @@ class EncodeSettings:
         _whole("The seed", self.seed, 0)
         if self.long_rows not in ("exclude", "truncate"):
             raise SettingsError(f"Long rows are to be {self.long_rows!r}; accepted are 'exclude' and 'truncate'.")
+        if self.pool_precision not in POOL_PRECISIONS:
+            raise SettingsError(
+                f"The pool's precision is {self.pool_precision!r}; accepted are 'model' (that of the model) and 'int8'."
+            )
         self.pattern(1)
+
+    @property
+    def int8(self) -> bool:
+        """Whether keys and values are kept as int8; else as the model makes them."""
+        return self.pool_precision == "int8"
 
     @property
     def cuts_long_rows(self) -> bool:

@@ -169,6 +169,7 @@ def encode(
         rope_length=plan.rope_length,
         on_progress=on_progress,
         cancelled=cancelled,
+        int8=plan.settings.int8,
     )
     note_encoding(task.model, encoded.tokens, encoded.seconds)
     return encoded
@@ -242,8 +243,8 @@ def _check_encoded(task: Task, made: EncodingPlan, encoded: EncodedPool) -> None
             "it anew for this task."
         )
     shared = min(len(encoded.blocks), len(made.blocks))
-    wanted = (made.pattern, made.rope_length, made.blocks[:shared])
-    if (encoded.pattern, encoded.rope_length, encoded.blocks[:shared]) != wanted:
+    wanted = (made.pattern, made.rope_length, made.blocks[:shared], made.settings.int8)
+    if (encoded.pattern, encoded.rope_length, encoded.blocks[:shared], encoded.int8) != wanted:
         raise DataError("The pool was encoded after another plan; encode it anew after this one.")
     _check_blocks(task, made, encoded.blocks[shared:], "The pool was encoded")
     if absent := [block.id for block in encoded.blocks if block.id not in encoded.store]:

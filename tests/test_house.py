@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "blocks": "errors data prompt",
     "masks": "blocks",
     # The model, which knows none of the above.
-    "attention": "devices interrupt once",
+    "layer_memory": "",
+    "attention": "devices interrupt layer_memory once",
     "model.memory": "errors",
     "model.live": "",
     "model.hook": "errors interrupt attention model.rope",
@@ -77,11 +78,11 @@ MAY_IMPORT = {
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "errors",
-    "store": "errors folders",
+    "store": "errors folders layer_memory",
     # Stage 1, stage 2.
     "timing": "devices",
-    "stage1.memory": "errors devices once model.language_model store",
-    "stage1.windows": "attention blocks interrupt model.rope model.language_model store",
+    "stage1.memory": "errors devices layer_memory once model.language_model store",
+    "stage1.windows": "attention blocks interrupt layer_memory model.rope model.language_model store",
     "stage1.packed": "attention blocks interrupt model.hook model.language_model model.rope store",
     "stage1.layers": "background blocks model.compiled model.language_model stage1.memory stage1.packed",
     "stage1.progress": "",
@@ -93,7 +94,7 @@ MAY_IMPORT = {
         "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory "
         "stage1.layers stage1.packed stage1.progress stage1.chunks stage1.working"
     ),
-    "stage2.prefix": "attention store model.language_model stage1.encoding",
+    "stage2.prefix": "attention layer_memory store model.language_model stage1.encoding",
     "stage2.rotation": "model.rope stage2.prefix",
     "stage2.tail": "attention stage2.prefix stage2.rotation",
     "stage2.dense_prefill": (
@@ -101,11 +102,12 @@ MAY_IMPORT = {
     ),
     "stage2.label_scores": "",
     "stage2.trie": "prompt",
-    "stage2.in_place": "attention model.hook model.language_model model.rope",
+    "stage2.in_place": "attention layer_memory model.hook model.language_model model.rope",
     "stage2.step": (
-        "attention devices model.hook prompt store model.language_model stage2.in_place stage2.prefix stage2.trie"
+        "attention devices layer_memory model.hook prompt store model.language_model stage2.in_place stage2.prefix "
+        "stage2.trie"
     ),
-    "stage2.query_batch": "attention prompt model.language_model stage2.in_place stage2.prefix stage2.trie",
+    "stage2.query_batch": "layer_memory prompt model.language_model stage2.in_place stage2.prefix stage2.trie",
     "stage2.steps": (
         "attention background devices prompt store model.compiled model.language_model stage2.prefix stage2.step"
     ),
@@ -119,7 +121,9 @@ MAY_IMPORT = {
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve stage2.trie",
     "speed": "devices data prompt blocks model.language_model stage1.chunks stage1.encoding",
-    "planning": "errors devices prompt blocks store stage1.working model.language_model settings speed task",
+    "planning": (
+        "errors devices prompt blocks store stage1.memory stage1.working model.language_model settings speed task"
+    ),
     "saved": (
         "errors folders blocks data prompt model.language_model store stage1.memory stage1.working stage1.encoding "
         "settings setup speed task planning"

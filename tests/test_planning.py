@@ -44,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def say(memory: int = PLENTY, speed: float = 1e9) -> None:
         monkeypatch.setattr(planning, "free_memory", lambda device: memory)
-        monkeypatch.setattr(planning, "tokens_in_memory", lambda model, free: int(free / PER_TOKEN / 1.25))
+        monkeypatch.setattr(planning, "tokens_in_memory", lambda model, free, int8: int(free / PER_TOKEN / 1.25))
         monkeypatch.setattr(planning, "measured_speed", lambda model, tokens=None: speed)
 
     say()

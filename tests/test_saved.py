@@ -138,6 +138,35 @@ def test_keys_are_rotated_once_in_float32_and_rounded_once(
         assert torch.equal(ours, rope.rotate(before.float(), tables).to(dtype))
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_an_int8_pool_is_rotated_by_rounding_once_more(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same factors, for they are those of the pairs that are turned; values stay as they are."""
+    keep_in_place(monkeypatch, False)
+    setup = setup_of(family=family, pool_precision="int8").encode()
+    save_pool(setup.encoded_pool(), tmp_path / "pool")
+    keep_in_place(monkeypatch, True)
+    found, rope = load(tmp_path / "pool", setup), setup.task.model.rope
+    assert found is not None
+    assert found.int8
+    assert "rotated" in forms_of(found)
+    for block in found.blocks:
+        (keys, values), (before, same) = (pool.store.read(block.id) for pool in (found, setup.encoded_pool()))
+        factors = [pool.store.get(block.id).scales[2] for pool in (found, setup.encoded_pool())]
+        assert torch.equal(values, same)
+        assert torch.equal(*factors)
+        for layer, form in enumerate(forms_of(found)):
+            tables = rope.tables(torch.arange(before.shape[2]), rope.layer_types[layer])
+            wanted = rope.rotate(before[layer, None], tables)[0] if form == "rotated" else before[layer]
+            assert float((keys[layer] - wanted).norm() / wanted.norm()) < (0.01 if form == "rotated" else 1e-9)
+
+
+def test_a_pool_of_another_precision_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"was encoded differently \(dtype\)"):
+        load(folder, setup_of(pool_precision="int8"))
+
+
 def test_a_rotated_pool_stays_rotated_where_keys_would_be_gathered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

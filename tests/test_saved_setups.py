@@ -88,9 +88,12 @@ def test_a_setup_comes_back_as_it_was(tmp_path: Path, change: Callable[[Setup], 
     same(setup, load_setup(tmp_path / "two", setup.task.model))
 
 
+@pytest.mark.parametrize("pool_precision", ["model", "int8"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_so_it_is_for_every_family(tmp_path: Path, family: str) -> None:
-    setup = with_more_rows(setup_of(family, PromptTemplate("Frage:", "Antwort:")).encode())
+def test_so_it_is_for_every_family(tmp_path: Path, family: str, pool_precision: str) -> None:
+    template = PromptTemplate("Frage:", "Antwort:")
+    setup = with_more_rows(setup_of(family, template, pool_precision=pool_precision).encode())
+    assert setup.encoded_pool().int8 == (pool_precision == "int8")
     save_setup(setup, tmp_path / "one")
     same(setup, load_setup(tmp_path / "one", setup.task.model))
 

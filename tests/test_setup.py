@@ -80,6 +80,13 @@ def test_a_pool_rotated_for_another_length_is_refused() -> None:
         replace(made, encoded=replace(encoded, rope_length=(encoded.rope_length or 0) + 1))
 
 
+def test_a_pool_of_another_precision_is_refused(setup: Setup) -> None:
+    int8 = Setup.of(setup.task, replace(setup.plan.settings, pool_precision="int8"))
+    with pytest.raises(DataError, match="after another plan"):
+        replace(int8, encoded=setup.encoded_pool())
+    assert int8.encode().encoded_pool().int8
+
+
 def test_appended_blocks_belong_to_the_task_too(setup: Setup) -> None:
     def grown_by(text: str) -> Task:
         return setup.task.extended([Demonstration(text, "a", 99), Demonstration("thing number 25", "b", 100)])

@@ -127,8 +127,9 @@ def _in_steps(workspace: Workspace, job: Job, base: Setup, rows: list[int]) -> t
             why = "encoding was stopped"
             break
         chunk = rows[done : done + step]
-        tokens = grown.encoded_pool().tokens + each * len(chunk) / size
-        if tokens * base.task.model.shape.bytes_per_token > workspace.budget_bytes:
+        pool = grown.encoded_pool()
+        tokens = pool.tokens + each * len(chunk) / size
+        if tokens * pool.bytes_per_token > workspace.budget_bytes:
             why = f"this server keeps at most {workspace.budget_bytes / 1e6:,.0f} MB of encoded pools"
             break
         try:

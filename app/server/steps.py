@@ -73,6 +73,7 @@ def _encode_step(task: Task, plan: EncodingPlan, encoded: EncodedPool | None, st
             task.template,
             rope_length=plan.rope_length,
             expected_tokens=plan.tokens,
+            int8=plan.settings.int8,
         )
     else:
         done = append_blocks(task.model, encoded, task.pool, step)

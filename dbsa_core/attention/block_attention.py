@@ -17,13 +17,14 @@ from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.visibility import ALL, CAUSAL
 from dbsa_core.interrupt import AllWrittenError
+from dbsa_core.layer_memory import LayerMemory, channels_of
 
 PLAIN_ROWS = 128
 """Of a tile, where no kernel asks for a number."""
 
 
 def tile_tokens(heads: int, kv_heads: int, keys: torch.Tensor) -> int:
-    """Tokens of a tile, whose rows are its tokens by the query heads of one key head, for such a memory of keys."""
+    """Tokens of a tile, whose rows are its tokens by the query heads of one key head, for such new keys."""
     rows = PLAIN_ROWS
     if has_kernel(keys):
         from dbsa_core.attention import block_kernels
@@ -43,6 +44,7 @@ def attend_blocks(
     value: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
+    scales: Sequence[torch.Tensor],
     layer: torch.Tensor,
     begin: torch.Tensor,
     before: torch.Tensor,
@@ -55,11 +57,13 @@ def attend_blocks(
     """Writes keys and values of a chunk of blocks to a memory, and attends from each block to what it sees there.
 
     `query` [1, heads, tokens, head_dim], `key` and `value` [1, kv_heads, tokens, head_dim] are before RoPE. Keys and
-    values are written to `keys` and `values` [layers, memory, kv_heads, head_dim], in the layer `layer` [] from
-    `begin` [] on; both are integers on the host. Raises `AllWrittenError` behind the last layer's, where attention
-    would serve nobody.
+    values are written to `keys`, `values` and `scales`, which are those of a `LayerMemory` for all layers, in the layer
+    `layer` [] from `begin` [] on; both are integers on the host. Raises `AllWrittenError` behind the last layer's,
+    where attention would serve nobody.
 
-    What blocks see is a bank of keys: those at the places `before` [earlier] of the memory, then the chunk's own.
+    What blocks see is a bank of keys: those at the places `before` [earlier] of the memory, then the chunk's own. Of an
+    int8 memory the chunk's own places are named too, for blocks see what is kept; then there is a bank of values as
+    well, and the first block's keys give all others' factors where `begin` is 0.
     `turns` are pairs of cos and sin, float32, that rotate: keys as they are kept, keys and queries as they stand among
     near keys, all [tokens, head_dim], kept keys to their place in the bank [earlier, head_dim], and queries for far
     keys [tokens, head_dim], or another number of rows where near ones serve for those too; none in a layer that does
@@ -67,9 +71,9 @@ def attend_blocks(
     or none.
 
     blocks[i], int32 [8], are: its first token in the chunk and its tokens; where what it sees far before itself begins
-    in the bank and in the memory, and how much that is; the same of the near run, whose last tokens are its own, seen
-    causally; a block of no tokens is none. tiles[t], int32 [2], are a block and its first token of a tile of
-    `tile_tokens`, for the kernel alone.
+    in the bank, where its values do (in the memory, or in their bank), and how much that is; the same of the near run,
+    whose last tokens are its own, seen causally; a block of no tokens is none. tiles[t], int32 [2], are a block and its
+    first token of a tile of `tile_tokens`, for the kernel alone.
 
     Returns [1, tokens, heads, head_dim] in the queries' type.
     """
@@ -82,13 +86,15 @@ def attend_blocks(
 
         prepare = block_kernels.prepare
     asked, made, found = (part[0].transpose(0, 1) for part in (query, key, value))
-    here = keys[at], values[at]
-    near, far, bank = prepare(asked, made, found, *here, written, before, turns, partner, last=last)
+    here = LayerMemory(keys[at], values[at], tuple(of_all[at] for of_all in scales))
+    if scales and written.start == 0:
+        here.scales[2].copy_(channels_of(made, partner, blocks[0, 1]))
+    near, far, bank, read = prepare(asked, made, found, here, written, before, turns, partner, last=last)
     if last:
         raise AllWrittenError
     if fast:
-        return block_kernels.run_attention(near, far, bank, here[1], blocks, tiles, scaling)
-    return _plain_attention(near, far, bank, here[1], blocks, scaling)
+        return block_kernels.run_attention(near, far, bank, read, blocks, tiles, scaling)
+    return _plain_attention(near, far, bank, read, blocks, scaling)
 
 
 def _sizes(query: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -97,7 +103,7 @@ def _sizes(query: torch.Tensor, *_: Any) -> torch.Tensor:
 
 # Not by `custom_op`, whose wrappers take more of the host's time than all launches of a call.
 _library: Any = torch.library.Library("dbsa", "FRAGMENT")  # type: ignore[no-untyped-call]
-_schema = torch.library.infer_schema(attend_blocks, mutates_args=("keys", "values"))
+_schema = torch.library.infer_schema(attend_blocks, mutates_args=("keys", "values", "scales"))
 _library.define(f"block_attention{_schema}")
 _library.impl("block_attention", attend_blocks, "CompositeExplicitAutograd")
 torch.library.register_fake("dbsa::block_attention", _sizes, lib=_library)
@@ -109,17 +115,16 @@ def _plain_preparation(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
+    memory: LayerMemory,
     written: slice,
     before: torch.Tensor,
     turns: Sequence[torch.Tensor],
     partner: torch.Tensor,
     *,
     last: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Writes keys and values of one layer; returns near and far queries and the bank. All are [tokens, heads,
-    head_dim], and where it is the `last` layer what comes back may hold anything."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Writes keys and values of one layer; returns near and far queries, the bank, and the values that are read. All
+    are [tokens, heads, head_dim], and where it is the `last` layer what comes back may hold anything."""
     wide = torch.promote_types(key.dtype, torch.float32)
     matrix = partner.to(wide)
 
@@ -129,10 +134,14 @@ def _plain_preparation(
         cos, sin = turns[2 * which : 2 * which + 2]
         return (states.to(wide) * cos[:, None] + states.to(wide) @ matrix * sin[:, None]).to(states.dtype)
 
-    keys[written], values[written] = turned(key, KEPT), value
-    bank = torch.cat([turned(keys[before], MOVED), turned(key, NEAR)])
+    memory.write(written, turned(key, KEPT), value)
+    if memory.scales:
+        kept, values = memory.read(before, key.dtype)
+        bank = turned(kept, MOVED)
+    else:
+        bank, values = torch.cat([turned(memory.keys[before], MOVED), turned(key, NEAR)]), memory.values
     near = turned(query, NEAR).contiguous()
-    return near, turned(query, FAR).contiguous() if far_apart(turns, len(query)) else near, bank
+    return near, turned(query, FAR).contiguous() if far_apart(turns, len(query)) else near, bank, values
 
 
 KEPT, NEAR, MOVED, FAR = range(4)

@@ -13,19 +13,20 @@ from functools import cache
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 from dbsa_core.attention.block_attention import far_apart, tokens_of
-from dbsa_core.attention.query_kernels import (
-    LOG2_E,
+from dbsa_core.attention.launches import (
     SHARED_MARGIN,
     WIDEST_OF_MANY_ROWS,
     Launch,
     copies_tiles,
     launches_that_fit,
-    softmax_more,
     tiles_of,
     width_of,
 )
+from dbsa_core.attention.query_kernels import LOG2_E, softmax_more
+from dbsa_core.layer_memory import LayerMemory
 
 
 @triton.jit
@@ -44,16 +45,24 @@ def _rows(program, tokens, heads, head_dim, place, ROWS: tl.constexpr):
     return token, head, row < tokens * heads, angle, (row.to(tl.int64) * head_dim)[:, None] + place[None, :]
 
 
-@triton.jit(do_not_specialize=["begin", "tokens", "earlier", "last"])
+@triton.jit
+def _numbers(x):
+    """Rows as int8, rounded to nearest, and their scales; see `quantised`."""
+    scale = tl.max(tl.abs(x), 1) / 127
+    return libdevice.rint(x / tl.maximum(scale, 1.1754944e-38)[:, None]).to(tl.int8), scale
+
+
+@triton.jit(do_not_specialize=["begin", "tokens", "earlier", "last", "skipped"])
 def _prepare(
-    query, key, value, keys, values, near, far, bank, before, partner,
+    query, key, value, keys, values, key_scales, value_scales, channels, near, far, bank, value_bank, before, partner,
     kept_cos, kept_sin, near_cos, near_sin, moved_cos, moved_sin, far_cos, far_sin,
-    begin, tokens, earlier, last, heads, kv_heads, head_dim,
+    begin, tokens, earlier, last, skipped, heads, kv_heads, head_dim,
     query_tokens, query_heads, key_tokens, key_heads, value_tokens, value_heads,
-    ROWS: tl.constexpr, WIDTH: tl.constexpr, TURNS: tl.constexpr, APART: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, TURNS: tl.constexpr, APART: tl.constexpr, INT8: tl.constexpr,
 ):  # fmt: skip
-    """Three parts in one launch: queries, the chunk's keys and values, keys before them."""
-    program, place = tl.program_id(0), tl.arange(0, WIDTH)
+    """Three parts: the chunk's keys and values, queries, keys before them; of int8 all keys and values, which is a
+    launch behind the other. So many programs are `skipped`."""
+    program, place = tl.program_id(0) + skipped, tl.arange(0, WIDTH)
     inside = place < head_dim
     of_keys, of_queries = (tokens * kv_heads + ROWS - 1) // ROWS, (tokens * heads + ROWS - 1) // ROWS
     if TURNS:
@@ -70,9 +79,19 @@ def _prepare(
             kept = _turned(x, swapped, kept_cos, kept_sin, angle, there).to(x.dtype)
             own = _turned(x, swapped, near_cos, near_sin, angle, there).to(x.dtype)
         written = packed + tl.cast(begin, tl.int64) * kv_heads * head_dim
-        tl.store(keys + written, kept, there)
-        tl.store(values + written, v, there)
-        if last == 0:
+        if INT8:
+            channel = tl.load(channels + (head * head_dim)[:, None] + place[None, :], there, other=1.0)
+            small_key, key_scale = _numbers(kept.to(tl.float32) / channel)
+            small_value, value_scale = _numbers(v.to(tl.float32))
+            tl.store(keys + written, small_key, there)
+            tl.store(values + written, small_value, there)
+            at_scale = (tl.cast(begin, tl.int64) + token) * kv_heads + head
+            tl.store(key_scales + at_scale, key_scale, exists)
+            tl.store(value_scales + at_scale, value_scale, exists)
+        else:
+            tl.store(keys + written, kept, there)
+            tl.store(values + written, v, there)
+        if (not INT8) and (last == 0):
             tl.store(bank + packed + tl.cast(earlier, tl.int64) * kv_heads * head_dim, own, there)
     elif program < of_keys + of_queries:
         token, head, exists, angle, packed = _rows(program - of_keys, tokens, heads, head_dim, place, ROWS)
@@ -91,7 +110,17 @@ def _prepare(
         )
         there = exists[:, None] & inside[None, :]
         at = tl.load(before + token, exists, other=0)
-        x = tl.load(keys + ((at * kv_heads + head) * head_dim)[:, None] + place[None, :], there, other=0.0)
+        number = ((at * kv_heads + head) * head_dim)[:, None] + place[None, :]
+        if INT8:
+            at_scale = at * kv_heads + head
+            channel = tl.load(channels + (head * head_dim)[:, None] + place[None, :], there, other=0.0)
+            key_scale = tl.load(key_scales + at_scale, exists, other=0.0)[:, None]
+            value_scale = tl.load(value_scales + at_scale, exists, other=0.0)[:, None]
+            v = tl.load(values + number, there, other=0).to(tl.float32) * value_scale
+            tl.store(value_bank + packed, v.to(bank.dtype.element_ty), there)
+            x = (tl.load(keys + number, there, other=0).to(tl.float32) * key_scale * channel).to(bank.dtype.element_ty)
+        else:
+            x = tl.load(keys + number, there, other=0.0)
         if TURNS:
             x = _turned(x, tl.dot(x, matrix), moved_cos, moved_sin, angle, there).to(x.dtype)
         tl.store(bank + packed, x, there)
@@ -105,55 +134,66 @@ def prepare(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
+    memory: LayerMemory,
     written: slice,
     before: torch.Tensor,
     turns: Sequence[torch.Tensor],
     partner: torch.Tensor,
     *,
     last: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """As the plain twin of `block_attention`, rotated in float32 and rounded once."""
     query, key, value = (part if part.stride(2) == 1 else part.contiguous() for part in (query, key, value))
     (tokens, heads, head_dim), kv_heads, earlier = query.shape, key.shape[1], len(before)
     apart = far_apart(turns, tokens)
     near = query.new_empty(query.shape)
     far = query.new_empty(query.shape) if apart else near
-    bank = key.new_empty(earlier + tokens, kv_heads, head_dim)
-    rows = [tokens * kv_heads] if last else [tokens * kv_heads, tokens * heads, earlier * kv_heads]
-    _prepare[(sum(triton.cdiv(count, PREPARED_ROWS) for count in rows),)](
-        query,
-        key,
-        value,
-        keys,
-        values,
-        near,
-        far,
-        bank,
-        before,
-        partner,
-        *(turns or [partner] * 8),
-        written.start,
-        tokens,
-        earlier,
-        int(last),
-        heads,
-        kv_heads,
-        head_dim,
-        query.stride(0),
-        query.stride(1),
-        key.stride(0),
-        key.stride(1),
-        value.stride(0),
-        value.stride(1),
-        ROWS=PREPARED_ROWS,
-        WIDTH=width_of(head_dim),
-        TURNS=bool(turns),
-        APART=apart,
-        num_warps=4,
+    int8 = bool(memory.scales)
+    bank = key.new_empty(earlier if int8 else earlier + tokens, kv_heads, head_dim)
+    values = torch.empty_like(bank) if int8 else memory.values
+    written_first, of_queries, of_bank = (
+        triton.cdiv(count, PREPARED_ROWS) for count in (tokens * kv_heads, tokens * heads, earlier * kv_heads)
     )
-    return near, far, bank
+    launches = [(0, written_first)] if last else [(0, written_first + of_queries + of_bank)]
+    if int8 and not last:  # what is read is what was written
+        launches = [(0, written_first + of_queries), (written_first + of_queries, of_bank)]
+    for skipped, programs in launches:
+        _prepare[(programs,)](
+            query,
+            key,
+            value,
+            memory.keys,
+            memory.values,
+            *(memory.scales or [partner] * 3),
+            near,
+            far,
+            bank,
+            values,
+            before,
+            partner,
+            *(turns or [partner] * 8),
+            written.start,
+            tokens,
+            earlier,
+            int(last),
+            skipped,
+            heads,
+            kv_heads,
+            head_dim,
+            query.stride(0),
+            query.stride(1),
+            key.stride(0),
+            key.stride(1),
+            value.stride(0),
+            value.stride(1),
+            ROWS=PREPARED_ROWS,
+            WIDTH=width_of(head_dim),
+            TURNS=bool(turns),
+            APART=apart,
+            INT8=int8,
+            num_warps=4,
+        )
+    return near, far, bank, values
 
 
 @triton.jit
@@ -250,8 +290,9 @@ def run_attention(
     by_tiles: bool = True,
 ) -> torch.Tensor:
     """Of queries [tokens, heads, head_dim] for near and far keys over the bank [keys, kv_heads, head_dim], with the
-    values of one layer [memory, kv_heads, head_dim]; the rest, and what comes back, as the operator says. `launch`, for
-    whose rows the tiles are, is chosen for the device where it is left out. Without `by_tiles` the accelerator rests.
+    values of one layer, or a bank of them, [memory, kv_heads, head_dim]; the rest, and what comes back, as the operator
+    says. `launch`, for whose rows the tiles are, is chosen for the device where it is left out. Without `by_tiles` the
+    accelerator rests.
     """
     heads, head_dim = near.shape[1:]
     kv_heads, width = bank.shape[1], width_of(head_dim)

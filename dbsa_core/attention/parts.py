@@ -20,6 +20,7 @@ from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import knows_log_sum_exp, sdpa_attention
 from dbsa_core.attention.stretches import Stretches, stretches_attention
 from dbsa_core.attention.visibility import Visibility
+from dbsa_core.layer_memory import LayerMemory
 from dbsa_core.once import say_once
 
 if TYPE_CHECKING:
@@ -67,17 +68,17 @@ def attend(
 
 def attend_behind(
     turned: torch.Tensor,
-    memory: KeysAndValues,
+    memory: LayerMemory,
     stretches: Stretches,
     query: torch.Tensor,
     parts: Sequence[KeysAndValues],
     visibility: Visibility,
     options: LayerOptions,
 ) -> torch.Tensor:
-    """The same where all queries also see stretches of a memory, keys and values [tokens, kv_heads, head_dim]: each by
-    its own query of `turned` [stretches, heads, tokens, head_dim]. For layers without a window, softcap or sinks."""
+    """The same where all queries also see stretches of a memory: each by its own query of `turned` [stretches, heads,
+    tokens, head_dim]. For layers without a window, softcap or sinks."""
     assert options.plain
-    seen = stretches_attention(turned, *memory, stretches, options, choose(options, query))
+    seen = stretches_attention(turned, memory, stretches, options, choose(options, query))
     return merge_entries(seen, _partials(query, parts, visibility, options))
 
 

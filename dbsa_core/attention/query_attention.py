@@ -7,6 +7,7 @@ every choice; where there is no kernel for a type or device, the twin loops over
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from dbsa_core.attention.reference import reference_attention
 from dbsa_core.attention.sdpa import HALF, LARGEST_HEAD
 from dbsa_core.attention.visibility import ALL, Sees
 from dbsa_core.devices import Kernels, policy_for
+from dbsa_core.layer_memory import LayerMemory
 
 
 @torch.library.custom_op("dbsa::query_attention", mutates_args=())
@@ -31,6 +33,7 @@ def query_attention_op(
     seen: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
+    scales: Sequence[torch.Tensor],
     cos: torch.Tensor,
     sin: torch.Tensor,
     begins: torch.Tensor,
@@ -44,7 +47,7 @@ def query_attention_op(
     `query` and `partner` [1, heads, tokens, head_dim], float32 or wider, are rotated for what the tokens see of one
     another; `key` and `value` [1, kv_heads, tokens, head_dim] are the tokens' own. Those of query q are the tokens
     edges[q]..edges[q + 1], edges [queries + 1]; bool `seen` [queries, most, most] says which of its tokens each of them
-    sees, `most` being the most that a query has. `keys` and `values` [memory, kv_heads, head_dim] are read from
+    sees, `most` being the most that a query has. `keys`, `values` and `scales` are a `LayerMemory`, read from
     begins[q, i] on, lengths[q, i] of them, for the first count[q] stretches, [queries, stretches] and [queries]; they
     are asked by `query * cos[q, i] + partner * sin[q, i]`, both [queries, stretches, head_dim]. Integers are int32.
     Queries are rounded to the keys' type when they are turned.
@@ -55,18 +58,19 @@ def query_attention_op(
         from dbsa_core.attention import query_kernels
 
         return query_kernels.run_attention(
-            query, partner, key, value, edges, seen, keys, values, cos, sin, begins, lengths, count, scaling
+            query, partner, key, value, edges, seen, keys, values, scales, cos, sin, begins, lengths, count, scaling
         )
-    options, found = LayerOptions(scaling), []
-    for one, (start, end) in enumerate(pairwise(edges.tolist())):
-        asks, swapped, own, held = (states[:, :, start:end] for states in (query, partner, key, value))
+    options, memory, found = LayerOptions(scaling), LayerMemory(keys, values, tuple(scales)), []
+    for q, (start, end) in enumerate(pairwise(edges.tolist())):
+        asks, swapped, own, held = (one[:, :, start:end] for one in (query, partner, key, value))
         parts = []
-        for stretch in range(int(count[one])):
-            turned = (asks * cos[one, stretch] + swapped * sin[one, stretch]).to(key.dtype)
-            first, tokens = int(begins[one, stretch]), int(lengths[one, stretch])
-            read, holds = (memory[None, first : first + tokens].transpose(1, 2) for memory in (keys, values))
+        for stretch in range(int(count[q])):
+            turned = (asks * cos[q, stretch] + swapped * sin[q, stretch]).to(key.dtype)
+            first, tokens = int(begins[q, stretch]), int(lengths[q, stretch])
+            states = memory.read(slice(first, first + tokens), key.dtype)
+            read, holds = (one[None].transpose(1, 2) for one in states)
             parts.append(reference_attention(turned, read, holds, ALL, options, log_sum_exp=True))
-        sees = Sees(seen[one, : end - start, : end - start])
+        sees = Sees(seen[q, : end - start, : end - start])
         parts.append(reference_attention(asks.to(key.dtype), own, held, sees, options, log_sum_exp=True))
         found.append(merge(parts))
     return torch.cat(found, dim=2).transpose(1, 2).contiguous()
@@ -78,7 +82,7 @@ def _(query: torch.Tensor, partner: torch.Tensor, key: torch.Tensor, *_: Any) ->
 
 
 def has_kernel(states: torch.Tensor) -> bool:
-    """Whether there is a kernel for keys of this device, type and head size."""
+    """Whether there is a kernel for new keys of this device, type and head size; what they meet may be int8."""
     cuda = policy_for(states.device).kernels is Kernels.CUDA and _triton_found()
     return cuda and states.dtype in HALF and states.shape[-1] <= LARGEST_HEAD
 

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import torch
 import triton
 import triton.language as tl
-from triton.tools.tensor_descriptor import TensorDescriptor
 
+from dbsa_core.attention.launches import (
+    WIDEST_OF_MANY_ROWS,
+    Launch,
+    copies_tiles,
+    launches_that_fit,
+    tiles_of,
+    width_of,
+)
 from dbsa_core.devices import gpu_of
 
 LOG2_E = math.log2(math.e)
@@ -28,8 +34,9 @@ SPLIT_COST = 0.02
 
 
 @triton.jit
-def softmax_more(scores, v, acc, highest, total, sees, scale, WHOLE: tl.constexpr):
-    """The softmax over one tile of keys more, by their scores [rows, keys]. WHOLE: all of them are seen by all rows."""
+def softmax_more(scores, v, acc, highest, total, sees, scale, WHOLE: tl.constexpr, factor=None):
+    """The softmax over one tile of keys more, by their scores [rows, keys]. WHOLE: all of them are seen by all rows.
+    Values are to be multiplied by `factor` [1, keys] where there is one."""
     if not WHOLE:
         scores = tl.where(sees, scores, float("-inf"))
     now = tl.maximum(highest, tl.max(scores, 1) * scale)
@@ -38,18 +45,39 @@ def softmax_more(scores, v, acc, highest, total, sees, scale, WHOLE: tl.constexp
         base = tl.where(now == float("-inf"), 0.0, now)  # a row that has seen nothing yet
     weights = tl.exp2(scores * scale - base[:, None])
     before = tl.exp2(highest - base)
-    acc = tl.dot(weights.to(v.dtype), v, acc * before[:, None])
+    held = weights
+    if factor is not None:
+        held = weights * factor
+    acc = tl.dot(held.to(v.dtype), v, acc * before[:, None])
     return acc, now, total * before + tl.sum(weights, 1)
 
 
 @triton.jit
-def _read(q, acc, highest, total, key, value, there, sees, scale, WHOLE: tl.constexpr):
-    """The softmax of `q` over one tile of keys more. WHOLE: every key is there and seen, and heads fill the tile."""
+def _over(
+    q, acc, highest, total, k, v, key_scales, value_scales, real, sees, scale, WHOLE: tl.constexpr, INT8: tl.constexpr
+):  # fmt: skip
+    """The softmax of `q` over one tile of keys `k` [head_dim, keys] more, of which those that are `real` have scales
+    where they are int8. WHOLE: every key is seen."""
+    if INT8:
+        of_keys, of_values = tl.load(key_scales, real, other=0.0), tl.load(value_scales, real, other=0.0)
+        scores = tl.dot(q, k.to(q.dtype)) * of_keys[None, :]
+        found = softmax_more(scores, v.to(q.dtype), acc, highest, total, sees, scale, WHOLE, of_values[None, :])
+    else:
+        found = softmax_more(tl.dot(q, k), v, acc, highest, total, sees, scale, WHOLE)
+    return found
+
+
+@triton.jit
+def _read(
+    q, acc, highest, total, key, value, key_scales, value_scales, there, real, sees, scale,
+    WHOLE: tl.constexpr, INT8: tl.constexpr,
+):  # fmt: skip
+    """The same over a tile at `key` and `value`. WHOLE: every key is there and seen, and heads fill the tile."""
     if WHOLE:
         k, v = tl.load(key), tl.load(value)
     else:
-        k, v = tl.load(key, tl.trans(there), other=0.0), tl.load(value, there, other=0.0)
-    return softmax_more(tl.dot(q, k), v, acc, highest, total, sees, scale, WHOLE)
+        k, v = tl.load(key, tl.trans(there), other=0), tl.load(value, there, other=0)
+    return _over(q, acc, highest, total, k, v, key_scales, value_scales, real, sees, scale, WHOLE, INT8)
 
 
 @triton.jit
@@ -79,6 +107,9 @@ def _attention(
     values,
     key_tiles,
     value_tiles,
+    key_scales,
+    value_scales,
+    channels,
     cos,
     sin,
     begins,
@@ -104,6 +135,7 @@ def _attention(
     WIDTH: tl.constexpr,
     STRETCHES: tl.constexpr,
     WHOLE: tl.constexpr,
+    INT8: tl.constexpr,
     TILES: tl.constexpr,
     STAGES: tl.constexpr,
 ):
@@ -137,9 +169,12 @@ def _attention(
     while (stretch < stretches) & (passed < end):
         turn = tl.load(cos + stretch * head_dim + place, inside, other=0.0)
         swap = tl.load(sin + stretch * head_dim + place, inside, other=0.0)
+        if INT8:  # the factors of keys go to the query
+            channel = tl.load(channels + kv_head * head_dim + place, inside, other=0.0)
+            turn, swap = turn * channel, swap * channel
         # Read again for each stretch: kept, they would take the registers of the sums.
         here = tl.load(query + states, filled, other=0.0) * turn[None, :]
-        q = (here + tl.load(partner + states, filled, other=0.0) * swap[None, :]).to(keys.dtype.element_ty)
+        q = (here + tl.load(partner + states, filled, other=0.0) * swap[None, :]).to(key.dtype.element_ty)
         length = tl.load(lengths + stretch)
         first_key = tl.load(begins + stretch)
         start = first_key.to(tl.int64) * width + kv_head * head_dim
@@ -149,29 +184,36 @@ def _attention(
         all_there = every[:, None] & inside[None, :]
         last = tl.minimum(end - passed, (length + KEYS - 1) // KEYS)
         full = tl.minimum(last, length // KEYS)
+        at_scale = (first_key.to(tl.int64) + column) * kv_heads + kv_head
+        of_keys, of_values = key_scales + at_scale, value_scales + at_scale
+        scale_step = KEYS * kv_heads
         if TILES:
             for tile in tl.range(tl.maximum(begin - passed, 0), full, num_stages=STAGES):
                 k = key_tiles.load([first_key + tile * KEYS, kv_head * WIDTH])
                 v = value_tiles.load([first_key + tile * KEYS, kv_head * WIDTH])
-                acc, highest, total = softmax_more(tl.dot(q, k.T), v, acc, highest, total, True, scale, True)
+                at = tile * scale_step
+                acc, highest, total = _over(
+                    q, acc, highest, total, k.T, v, of_keys + at, of_values + at, every, True, scale, True, INT8
+                )
         else:
             for tile in range(tl.maximum(begin - passed, 0), full):
-                at = tl.cast(tile, tl.int64) * (KEYS * width)
+                at, at_tile = tile * scale_step, tl.cast(tile, tl.int64) * (KEYS * width)
                 acc, highest, total = _read(
-                    q, acc, highest, total, key_tile + at, value_tile + at, all_there, every[None, :], scale, WHOLE
-                )
+                    q, acc, highest, total, key_tile + at_tile, value_tile + at_tile, of_keys + at, of_values + at,
+                    all_there, every, every[None, :], scale, WHOLE, INT8,
+                )  # fmt: skip
         if last > full:
-            at = tl.cast(full, tl.int64) * (KEYS * width)
+            at, at_tile = full * scale_step, tl.cast(full, tl.int64) * (KEYS * width)
             real = full * KEYS + column < length
-            there, sees = real[:, None] & inside[None, :], real[None, :]
             acc, highest, total = _read(
-                q, acc, highest, total, key_tile + at, value_tile + at, there, sees, scale, False
-            )
+                q, acc, highest, total, key_tile + at_tile, value_tile + at_tile, of_keys + at, of_values + at,
+                real[:, None] & inside[None, :], real, real[None, :], scale, False, INT8,
+            )  # fmt: skip
         passed += (length + KEYS - 1) // KEYS
         stretch += 1
 
     if end > before_own:
-        q = tl.load(query + states, filled, other=0.0).to(keys.dtype.element_ty)
+        q = tl.load(query + states, filled, other=0.0).to(key.dtype.element_ty)
         for tile in range(tl.maximum(begin - before_own, 0), end - before_own):
             own = tile * KEYS + column
             real = own < tokens
@@ -179,7 +221,10 @@ def _attention(
             key_tile = key + kv_head * key_heads + (first + own)[None, :] * key_tokens + place[:, None]
             value_tile = value + kv_head * value_heads + (first + own)[:, None] * value_tokens + place[None, :]
             there = real[:, None] & inside[None, :]
-            acc, highest, total = _read(q, acc, highest, total, key_tile, value_tile, there, allowed != 0, scale, False)
+            acc, highest, total = _read(
+                q, acc, highest, total, key_tile, value_tile, key_scales, value_scales, there, real, allowed != 0,
+                scale, False, False,
+            )  # fmt: skip
 
     divisor = tl.where(total > 0, total, 1.0)
     at_row = (split * all_tokens + first + token) * kv_heads * group + head
@@ -209,54 +254,12 @@ def _merge(output, sums, made, rows, head_dim, splits, ROWS: tl.constexpr, WIDTH
     tl.store(target, (acc / total[:, None]).to(made.dtype.element_ty), there)
 
 
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel is compiled: tiles of so many query rows and keys, in whose shared memory `stages` tiles of keys
-    wait."""
-
-    rows: int
-    keys: int
-    warps: int
-    stages: int
-
-    def shared_bytes(self, width: int) -> int:
-        """For heads of `width` numbers of two bytes: the queries, and keys and values."""
-        return 2 * width * (self.rows + 2 * self.stages * self.keys)
-
-
 LAUNCHES = (Launch(128, 64, 8, 3), Launch(64, 64, 4, 2), Launch(64, 32, 4, 2), Launch(32, 32, 4, 1))
 """The fastest first, as measured on an H100 with heads of 128."""
-SHARED_MARGIN = 1.3
-"""The compiler takes more than the tiles."""
 BATCH_LAUNCHES = (Launch(128, 64, 8, 4), Launch(64, 64, 4, 2))
 """The same for several queries, whose tiles of keys come by the accelerator."""
 FASTER_BY_MANY_ROWS = 1.3
 """Rows a second of the first of `BATCH_LAUNCHES`, in those of the second, on an H100 with heads of 128."""
-WIDEST_OF_MANY_ROWS = 128
-"""Numbers of a head whose sums fit the registers beside 128 rows."""
-
-
-def width_of(head_dim: int) -> int:
-    """Numbers of a head in a tile."""
-    return max(16, int(triton.next_power_of_2(head_dim)))
-
-
-def launches_that_fit(
-    width: int, device: torch.device, launches: Sequence[Launch] = LAUNCHES, margin: float = SHARED_MARGIN
-) -> list[Launch]:
-    """Those that the device has the shared memory for, with heads of `width` numbers."""
-    limit = gpu_of(device).shared_bytes
-    return [one for one in launches if margin * one.shared_bytes(width) <= limit]
-
-
-def copies_tiles(head_dim: int, device: torch.device) -> bool:
-    """Whether tiles of keys come by the accelerator: the device has one, and heads fill them."""
-    return gpu_of(device).copies_tiles and width_of(head_dim) == head_dim
-
-
-def tiles_of(memories: Sequence[torch.Tensor], launch: Launch) -> list[TensorDescriptor]:
-    """Of memories [tokens, kv_heads, head_dim], what the accelerator copies tiles of a head by."""
-    return [TensorDescriptor.from_tensor(one.flatten(1), [launch.keys, width_of(one.shape[2])]) for one in memories]
 
 
 @cache
@@ -273,7 +276,7 @@ def batch_launch_for(rows: int, width: int, device: torch.device) -> Launch:
 def launch_for(rows: int, width: int, device: torch.device) -> Launch:
     """The fastest for so many query rows of a key head that fits the device."""
     small = rows <= LAUNCHES[1].rows or width > WIDEST_OF_MANY_ROWS
-    fit = launches_that_fit(width, device)
+    fit = launches_that_fit(width, device, LAUNCHES)
     return next((one for one in fit if one.rows <= LAUNCHES[1].rows or not small), LAUNCHES[-1])
 
 
@@ -296,6 +299,7 @@ def run_attention(
     seen: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
+    scales: Sequence[torch.Tensor],
     cos: torch.Tensor,
     sin: torch.Tensor,
     begins: torch.Tensor,
@@ -334,6 +338,7 @@ def run_attention(
         keys,
         values,
         *copies,
+        *(scales or [keys] * 3),
         cos.contiguous(),
         sin.contiguous(),
         begins.contiguous(),
@@ -359,6 +364,7 @@ def run_attention(
         WIDTH=width,
         STRETCHES=triton.next_power_of_2(max(1, room)),
         WHOLE=width == head_dim,
+        INT8=bool(scales),
         TILES=by_tiles,
         STAGES=launch.stages,
         num_warps=launch.warps,

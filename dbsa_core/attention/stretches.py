@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ import torch
 from dbsa_core.attention.partial import Partial
 from dbsa_core.attention.sdpa import knows_flash
 from dbsa_core.attention.visibility import ALL
+from dbsa_core.layer_memory import LayerMemory
 
 if TYPE_CHECKING:
     from dbsa_core.attention import Attention, LayerOptions
@@ -37,6 +39,17 @@ class Stretches:
         return max(end - start for start, end in self.spans)
 
     @cached_property
+    def places(self) -> torch.Tensor:
+        """int64 [tokens], of all tokens, one stretch behind the other."""
+        return torch.cat([torch.arange(*span, device=self.device) for span in self.spans])
+
+    @cached_property
+    def together(self) -> Stretches:
+        """The same where they stand one behind the other."""
+        edges = accumulate((end - start for start, end in self.spans), initial=0)
+        return Stretches(tuple(pairwise(edges)), self.device)
+
+    @cached_property
     def begins(self) -> torch.Tensor:
         """int32 [stretches + 1], as the kernel takes them: it reads one more than there are."""
         return torch.tensor([*(start for start, _ in self.spans), 0], dtype=torch.int32, device=self.device)
@@ -49,22 +62,26 @@ class Stretches:
 
 def stretches_attention(
     queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
+    memory: LayerMemory,
     stretches: Stretches,
     options: LayerOptions,
     attention: Attention,
 ) -> Partial:
-    """One query [stretches, heads, tokens, head_dim] for each stretch of keys and values [memory, kv_heads, head_dim].
+    """One query [stretches, heads, tokens, head_dim] for each stretch of a memory. What is int8 is copied before it is
+    read.
 
     The result is of the queries' shape, with its log-sum-exp. In half precision on CUDA all stretches are read by one
     kernel; `attention` serves elsewhere, stretch by stretch.
     """
+    keys, values = memory.keys, memory.values
+    if memory.scales:
+        keys, values = memory.read(stretches.places, queries.dtype)
+        stretches = stretches.together
     if knows_flash(queries):
         return _by_one_kernel(queries, keys, values, stretches, options.scaling)
     found = []
     for query, (start, end) in zip(queries, stretches.spans, strict=True):
-        key, value = (memory[None, start:end].transpose(1, 2) for memory in (keys, values))
+        key, value = (states[None, start:end].transpose(1, 2) for states in (keys, values))
         found.append(attention(query[None], key, value, ALL, options, log_sum_exp=True))
     sums = [part.log_sum_exp for part in found if part.log_sum_exp is not None]
     return Partial(torch.cat([part.output for part in found]), torch.cat(sums))

@@ -19,7 +19,16 @@ from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
 
 _PROGRAM = "dbsa" if Path(sys.argv[0]).stem == "dbsa" else "python -m dbsa_core"
-_ENCODE_FIELDS = ("pool_tokens", "block_size", "window", "sink_blocks", "positions", "seed", "long_rows")
+_ENCODE_FIELDS = (
+    "pool_tokens",
+    "block_size",
+    "window",
+    "sink_blocks",
+    "positions",
+    "seed",
+    "long_rows",
+    "pool_precision",
+)
 _QUERY_FIELDS = ("ratio", "fresh_demonstrations", "retriever", "order", "decode", "seed")
 _WITHOUT_FRESH = (
     "With no similar examples (--fresh 0, or a preset of the paper) dbsa_fresh equals dbsa, so dbsa is run."
@@ -134,6 +143,9 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--window", type=_whole, metavar="N", help="previous blocks that a block sees (2)")
     group.add_argument("--sink-blocks", type=_whole, metavar="N", help="first blocks that every block sees (1)")
     group.add_argument("--positions", metavar="KIND", help="sequential, or local for pools beyond the model's context")
+    group.add_argument(
+        "--pool-precision", metavar="KIND", help="model, or int8 for about half the memory of half precision (model)"
+    )
     group.add_argument("--long-rows", metavar="WAY", help="exclude or truncate rows too long for a block (exclude)")
     group.add_argument("--seed", type=_whole, metavar="N", help="of every random draw (42)")
 

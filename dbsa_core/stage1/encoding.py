@@ -21,7 +21,7 @@ from dbsa_core.model.memory import memory_ran_out
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.chunks import Chunks, run_chunk, tokens_at_once
 from dbsa_core.stage1.layers import layers_of
-from dbsa_core.stage1.memory import arena_for
+from dbsa_core.stage1.memory import arena_for, bytes_per_token
 from dbsa_core.stage1.packed import packs
 from dbsa_core.stage1.progress import OnProgress, Progress
 from dbsa_core.stage1.working import chunk_bytes, tokens_in_memory, working_of
@@ -62,6 +62,11 @@ class EncodedPool:
         return replace(self, blocks_planned=len(self.blocks))
 
     @property
+    def int8(self) -> bool:
+        """Whether keys and values are kept as int8; else as the model makes them."""
+        return bool(self.store.scales)
+
+    @property
     def tokens(self) -> int:
         return sum(len(block) for block in self.blocks)
 
@@ -79,6 +84,11 @@ class EncodedPool:
         """Of the memory that is reserved for keys and values, room for more rows included."""
         return self.store.num_bytes
 
+    @property
+    def bytes_per_token(self) -> float:
+        """Of that memory."""
+        return self.store.num_bytes / self.store.capacity
+
 
 def encode_blocks(
     model: LanguageModel,
@@ -92,10 +102,12 @@ def encode_blocks(
     cancelled: Callable[[], bool] = lambda: False,
     chunk_tokens: int | None = None,
     expected_tokens: int | None = None,
+    int8: bool = False,
 ) -> EncodedPool:
     """Encode `blocks` (ids 0.. in order); `cancelled` is asked between chunks of blocks, and what is done is kept.
 
-    Memory is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Where it runs out
+    Keys and values are kept as the model makes them, or as `int8`, which takes about half the memory of half precision.
+    It is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Where it runs out
     on the way, blocks go through the model fewer at a time, and at last those that are done are kept
     (`EncodedPool.out_of_memory` says so). Raises `CapacityError` where it runs out before one is done, and where
     sequential positions, or one window of local ones, exceed the model's.
@@ -104,11 +116,11 @@ def encode_blocks(
     begun = now(model.device)
     tokens = max(expected_tokens or 0, sum(len(block) for block in blocks))
     try:
-        store = arena_for(model, tokens)
+        store = arena_for(model, tokens, int8=int8)
     except (RuntimeError, MemoryError) as error:
         if not memory_ran_out(error):
             raise
-        fits = min(tokens_in_memory(model, free_memory(model.device)), tokens - 1)
+        fits = min(tokens_in_memory(model, free_memory(model.device), int8=int8), tokens - 1)
         raise CapacityError(
             f"Memory of {model.device} has no room for the keys and values of {tokens:,} tokens; choose at most "
             f"{fits:,} pool tokens, or a smaller model."
@@ -171,7 +183,7 @@ def _continue(
         if cancelled():
             break
         try:
-            _check_room(model, blocks, chunk, encoded.pattern)
+            _check_room(model, blocks, chunk, encoded.pattern, int8=encoded.int8)
             store = store.extended(chunk[0].id, [len(block) for block in chunk], before + total)
             try:
                 run_chunk(model, store, encoded.pattern, encoded.rope_length, blocks, chunk)
@@ -184,7 +196,7 @@ def _continue(
             if chunks.halve(chunk):
                 log.info(f"Memory of {model.device} ran out; blocks go through the model fewer at a time.")
                 continue
-            ran_out = _ran_out(model, chunk[0], before + tokens)
+            ran_out = _ran_out(model, chunk[0], before + tokens, int8=encoded.int8)
             if done == first:
                 raise CapacityError(ran_out) from error
             log.warning(ran_out)
@@ -196,27 +208,30 @@ def _continue(
     while waiting:
         report()
     if packs(model, store):
-        layers_of(model).encoded()
+        layers_of(model, int8=encoded.int8).encoded()
     return replace(encoded, blocks=tuple(blocks[:done]), store=store, out_of_memory=ran_out)
 
 
-def _check_room(model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern) -> None:
+def _check_room(
+    model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern, *, int8: bool
+) -> None:
     """`MemoryError` where a device that would not say so has no memory for a chunk."""
     if policy_for(model.device).takes_reserved:
         return
-    needed = chunk_bytes(model, blocks, chunk, pattern) + sum(map(len, chunk)) * model.shape.bytes_per_token
+    kept = sum(map(len, chunk)) * bytes_per_token(model, int8=int8)
+    needed = chunk_bytes(model, blocks, chunk, pattern, int8=int8) + kept
     if needed > free_memory(model.device):
         raise MemoryError
 
 
-def _ran_out(model: LanguageModel, block: Block, encoded: int) -> str:
+def _ran_out(model: LanguageModel, block: Block, encoded: int, *, int8: bool) -> str:
     """That there was no memory for a block, and what fits."""
     at = f"Memory of {model.device} ran out at block {block.id + 1}"
     if encoded:
         return f"{at}; the {encoded:,} tokens before it are kept. Choose {encoded:,} pool tokens, or a smaller model."
     if len(block.rows) == 1:
         return f"{at}, a single row of {len(block):,} tokens; choose a smaller model, or have long rows truncated."
-    share = working_of(model).tokens(free_memory(model.device)) / len(block)
+    share = working_of(model, int8=int8).tokens(free_memory(model.device)) / len(block)
     size = max(1, min(int(share * len(block.rows)), len(block.rows) - 1))
     return f"{at}, which has {len(block):,} tokens; choose a block size of at most {size}, or a smaller model."
 

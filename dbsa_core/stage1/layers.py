@@ -32,6 +32,8 @@ class Layers:
     """Of one model; get them by `layers_of`."""
 
     model: weakref.ref[LanguageModel]
+    int8: bool
+    """How pools are kept that they are compiled for."""
     encodings: int = 0
     twin: PreTrainedModel | None = None
     """Once its layers are compiled."""
@@ -57,7 +59,7 @@ class Layers:
         try:
             with recompiling():
                 twin = twin_of(model)
-                try_out(model, twin)
+                try_out(model, twin, int8=self.int8)
         except Exception as error:  # whatever the compiler lacks: encoding goes on by the model's own layers
             log.warning(f"Layers are not compiled for encoding: {type(error).__name__}: {error}")
             return
@@ -65,21 +67,20 @@ class Layers:
         log.info(f"Layers compiled for encoding in {self.compile_seconds:.1f} s.")
 
 
-def try_out(model: LanguageModel, runner: PreTrainedModel) -> None:
+def try_out(model: LanguageModel, runner: PreTrainedModel, *, int8: bool = False) -> None:
     """Encode two small blocks: whatever sizes come later, they are no others to a compiler."""
     blocks = [Block(i, (i,), (1,) * (TRIED_TOKENS + i)) for i in range(2)]
     lengths = [len(block) for block in blocks]
-    store = arena_for(model, sum(lengths)).extended(0, lengths)
+    store = arena_for(model, sum(lengths), int8=int8).extended(0, lengths)
     PackedStage(model, store, BlockPattern(1), blocks, blocks).run(model, runner, locked=False)
 
 
-_layers: weakref.WeakKeyDictionary[LanguageModel, Layers] = weakref.WeakKeyDictionary()
+_layers: weakref.WeakKeyDictionary[LanguageModel, dict[bool, Layers]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def layers_of(model: LanguageModel) -> Layers:
-    """The layers of a model."""
+def layers_of(model: LanguageModel, *, int8: bool = False) -> Layers:
+    """The layers of a model, for pools that are kept as the model makes them or as `int8`."""
     with _lock:
-        if model not in _layers:
-            _layers[model] = Layers(weakref.ref(model))
-        return _layers[model]
+        of_model = _layers.setdefault(model, {})
+        return of_model.setdefault(int8, Layers(weakref.ref(model), int8))

@@ -13,6 +13,7 @@ import torch
 
 from dbsa_core.devices import policy_for
 from dbsa_core.errors import DataError
+from dbsa_core.layer_memory import SCALE_BYTES, quantised, restored
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.once import say_once
 from dbsa_core.store import Arena, BlockKV, KeyForm, with_spare
@@ -35,14 +36,32 @@ def key_forms(model: LanguageModel) -> tuple[KeyForm, ...]:
 
 
 def arena_for(
-    model: LanguageModel, tokens: int, forms: Sequence[KeyForm] | None = None, *, grows: bool = True
+    model: LanguageModel,
+    tokens: int,
+    forms: Sequence[KeyForm] | None = None,
+    *,
+    int8: bool = False,
+    grows: bool = True,
 ) -> Arena:
-    """Memory for a pool of so many tokens, and some to spare where it `grows`; `forms` are those of `key_forms` by
-    default."""
+    """Memory for a pool of so many tokens, and some to spare where it `grows`; as the model makes keys and values, or
+    as `int8`. `forms` are those of `key_forms` by default."""
     shape = model.shape
     size = (shape.layers, with_spare(tokens) if grows else tokens, shape.kv_heads, shape.head_dim)
-    keys = torch.empty(size, dtype=shape.dtype, device=model.device)
-    return Arena(keys, torch.empty_like(keys), forms or key_forms(model))
+    keys = torch.empty(size, dtype=torch.int8 if int8 else shape.dtype, device=model.device)
+    forms = forms or key_forms(model)
+    if not int8:
+        return Arena(keys, torch.empty_like(keys), forms)
+    sizes = (size[:3], size[:3], (shape.layers, *size[2:]))
+    scales = tuple(torch.empty(each, dtype=torch.float32, device=model.device) for each in sizes)
+    return Arena(keys, torch.empty_like(keys), forms, scales, shape.dtype)
+
+
+def bytes_per_token(model: LanguageModel, *, int8: bool) -> int:
+    """Of a pool's memory, keys and values of all layers."""
+    shape = model.shape
+    if not int8:
+        return shape.bytes_per_token
+    return 2 * shape.layers * shape.kv_heads * (shape.head_dim + SCALE_BYTES)
 
 
 def forms_to_load(model: LanguageModel, saved: Sequence[KeyForm]) -> tuple[KeyForm, ...]:
@@ -64,12 +83,19 @@ def forms_to_load(model: LanguageModel, saved: Sequence[KeyForm]) -> tuple[KeyFo
 
 
 def in_forms(model: LanguageModel, kv: BlockKV, held: Sequence[KeyForm], forms: Sequence[KeyForm]) -> BlockKV:
-    """A block whose keys are `held` in some forms in those of `forms_to_load`: rotated once, in float32."""
+    """A block whose keys are `held` in some forms in those of `forms_to_load`: rotated once, in float32, and rounded
+    once more where they are int8."""
     turned = [i for i, (a, b) in enumerate(zip(held, forms, strict=True)) if a is not b and model.rope.rotates[i]]
     if not turned:
         return kv
     keys, positions = kv.keys.clone(), torch.arange(kv.keys.shape[2], device=kv.keys.device)
+    scales = tuple(scale.clone() for scale in kv.scales)
     for layer in turned:
         tables = model.rope.tables(positions, model.rope.layer_types[layer])
-        keys[layer] = model.rope.rotate_wide(keys[layer, None], tables)[0]
-    return BlockKV(keys, kv.values)
+        if not scales:
+            keys[layer] = model.rope.rotate_wide(keys[layer, None], tables)[0]
+            continue
+        channels = scales[2][layer][:, None]
+        wide = restored(keys[layer], scales[0][layer], torch.float32, channels)
+        keys[layer], scales[0][layer] = quantised(model.rope.rotate_wide(wide[None], tables)[0], channels)
+    return BlockKV(keys, kv.values, scales)

@@ -32,9 +32,13 @@ SPARE = 2
 def packs(model: LanguageModel, store: Arena) -> bool:
     """Whether chunks go this way: every layer's keys are kept rotated, by one kind of RoPE tables, and there is a
     kernel for them."""
-    return (
-        model.moves_alike and all(form is KeyForm.FROM_BLOCK_START for form in store.forms) and has_kernel(store.keys)
-    )
+    rotated = all(form is KeyForm.FROM_BLOCK_START for form in store.forms)
+    return model.moves_alike and rotated and has_kernel(_new_keys(store))
+
+
+def _new_keys(store: Arena) -> torch.Tensor:
+    """No tokens' keys, as the model makes them."""
+    return store.keys.new_empty((0, *store.keys.shape[2:]), dtype=store.dtype)
 
 
 class PackedStage(ModuleStage):
@@ -45,11 +49,11 @@ class PackedStage(ModuleStage):
     ):
         """For `chunk`, consecutive ones of `blocks` with places in the store."""
         # Not the model itself: a compiler's guards may keep what it saw.
-        self.keys, self.values = store.keys, store.values
+        self.keys, self.values, self.scales = store.keys, store.values, store.scales
         self.begin = torch.tensor(store.span(chunk[0].id)[0])
         """On the host."""
         layout = _Layout(store, pattern, blocks, chunk)
-        tiles = layout.tiles(tile_tokens(model.heads, model.shape.kv_heads, store.keys))
+        tiles = layout.tiles(tile_tokens(model.heads, model.shape.kv_heads, _new_keys(store)))
         token_ids = np.array([token for block in chunk for token in block.token_ids])
         # Where near queries serve for far keys too, some that nobody reads: a compiler takes other lists for others.
         apart = pattern.positions == "local" or len(layout.far) <= SPARE
@@ -95,6 +99,7 @@ class PackedStage(ModuleStage):
             value,
             self.keys,
             self.values,
+            self.scales,
             getattr(module, NUMBER),
             self.begin,
             self.before,
@@ -142,8 +147,10 @@ class _Layout:
             return in_pool[block] - (0 if block < pattern.sink_blocks else base)
 
         def run(others: Sequence[int]) -> tuple[int, int, int]:
-            tokens = sum(len(blocks[other]) for other in others)
-            return (bank[others[0]], store.span(others[0])[0], tokens) if others else (0, 0, 0)
+            if not others:
+                return 0, 0, 0
+            values = bank[others[0]] if store.scales else store.span(others[0])[0]
+            return bank[others[0]], values, sum(len(blocks[other]) for other in others)
 
         lengths = np.array([len(block) for block in chunk])
         self._lengths = lengths
@@ -154,10 +161,11 @@ class _Layout:
         firsts = [sum(len(blocks[w]) for w in pattern.window(block)[:-1]) for block in seen]
         self.far = self.in_block + np.repeat(firsts, lengths) if pattern.positions == "local" else self.near
         """[tokens], their positions among far keys: with local positions, in their own windows."""
-        spans = [(0, spare), *(store.span(other) for other in earlier)]
+        copied = banked if store.scales else earlier
+        spans = [(0, spare), *(store.span(other) for other in copied)]
         self.before = np.concatenate([np.arange(*span) for span in spans])
-        """[keys], of what the bank begins with, in the memory."""
-        moves = [0, *map(moved, earlier)]
+        """[keys], of what the bank begins with, in the memory; all of it where that is int8."""
+        moves = [0, *map(moved, copied)]
         self.moves = np.repeat(moves, [end - start for start, end in spans])
         """[keys], how far those are turned on."""
         first = [int(end - length) for end, length in zip(np.cumsum(lengths), lengths, strict=True)]

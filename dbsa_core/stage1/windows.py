@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from dbsa_core.attention import CAUSAL, LayerOptions, Part, Visibility, attend
 from dbsa_core.blocks import Block, BlockPattern, starts
 from dbsa_core.interrupt import AllWrittenError
+from dbsa_core.layer_memory import LayerMemory, channels_of
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Rope, Tables
 from dbsa_core.store import Arena, KeyForm
@@ -139,32 +141,47 @@ class BlockStage:
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: LayerOptions
     ) -> torch.Tensor:
-        # [kv_heads, tokens, head_dim] of the whole memory.
-        keys, values = self.store.keys[layer].transpose(0, 1), self.store.values[layer].transpose(0, 1)
-        own = slice(self.first, self.last)
-        values[:, own] = value[0]
-        keys[:, own] = self._as_kept(layer, key)[0]
+        memory = self.store.layer(layer)
+        self._write(memory, layer, key, value)
         if layer == len(self.store.keys) - 1:
             raise AllWrittenError
+        # [kv_heads, tokens, head_dim] of the whole memory; or of what the chunk sees, restored from int8: blocks see
+        # what is kept, of their own tokens too, so that nothing depends on how chunks were cut.
+        restored = bool(memory.scales)
+        there = self._seen if restored else slice(None)
+        keys, values = (states.transpose(0, 1) for states in memory.read(there, query.dtype))
         rotates = self.rope.rotates[layer]
         if banked := rotates and self.before is not None:
             tables = self._rope_tables(_OWN, self.own, layer, query.dtype)
             query = self.rope.rotate(query, tables)
-            keys = self._banked(layer, keys, self.rope.rotate(key, tables))
+            if restored:
+                before = keys.shape[1] - query.shape[2]
+                own = self._at_places(_OWN, self.own, layer, keys[None, :, before:])
+                keys = self._banked(layer, keys, ((0, before),), own)
+            else:
+                keys = self._banked(layer, keys, self.earlier, self.rope.rotate(key, tables))
         # Tokens first, as the caller wants them: what is returned is a view.
         output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
         for index, window in enumerate(self.windows):
-            seen = _gather(keys, window.in_bank if banked else window.in_arena)
+            seen = _gather(keys, window.in_bank if banked or restored else window.in_arena)
             own_query = query[:, :, window.start : window.end]
             if rotates and not banked:
                 seen = self._at_places(index, window.places, layer, seen)
                 cos, sin = self._rope_tables(index, window.places, layer, query.dtype)
                 length = window.end - window.start
                 own_query = self.rope.rotate(own_query, (cos[:, -length:], sin[:, -length:]))
-            held = seen, _gather(values, window.in_arena)
+            held = seen, _gather(values, window.in_bank if restored else window.in_arena)
             seen_by_own = attend(own_query, [held], window.visibility, options)
             output[:, window.start : window.end] = seen_by_own.transpose(1, 2)
         return output.transpose(1, 2)
+
+    def _write(self, memory: LayerMemory, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Keep the chunk's keys and values."""
+        if memory.scales and self.first == 0:
+            partner = self.rope.partner_matrix(key.shape[3], torch.float32)
+            memory.scales[2].copy_(channels_of(key[0].transpose(0, 1), partner, self.windows[0].end))
+        kept = self._as_kept(layer, key)
+        memory.write(slice(self.first, self.last), kept[0].transpose(0, 1), value[0].transpose(0, 1))
 
     def _as_kept(self, layer: int, key: torch.Tensor) -> torch.Tensor:
         """The chunk's keys in the layer's form."""
@@ -175,16 +192,22 @@ class BlockStage:
             self._tables[_OWN, kind, "start"] = self.rope.tables(self.own.from_block_start, kind)
         return self.rope.rotate_wide(key, self._tables[_OWN, kind, "start"])
 
-    def _banked(self, layer: int, keys: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """The bank filled from a layer's memory [kv_heads, tokens, head_dim] and the chunk's rotated keys, in memory
-        that all layers share."""
+    @cached_property
+    def _seen(self) -> torch.Tensor:
+        """Where in the memory what the chunk sees stands, its own last: int64 [keys]."""
+        spans = [*self.earlier, (self.first, self.last)]
+        return torch.cat([torch.arange(*span, device=self.own.positions.device) for span in spans])
+
+    def _banked(self, layer: int, keys: torch.Tensor, earlier: Slices, own: torch.Tensor) -> torch.Tensor:
+        """The bank filled from keys as they are kept [kv_heads, tokens, head_dim], of which it takes `earlier`, and the
+        chunk's rotated keys, in memory that all layers share."""
         assert self.before is not None
-        earlier = len(self.before.positions)
+        before = len(self.before.positions)
         if self._bank is None:
-            self._bank = keys.new_empty(keys.shape[0], earlier + own.shape[2], keys.shape[2])
-        if earlier:
-            self._bank[:, :earlier] = self._at_places(_EARLIER, self.before, layer, _gather(keys, self.earlier))[0]
-        self._bank[:, earlier:] = own[0]
+            self._bank = keys.new_empty(keys.shape[0], before + own.shape[2], keys.shape[2])
+        if before:
+            self._bank[:, :before] = self._at_places(_EARLIER, self.before, layer, _gather(keys, earlier))[0]
+        self._bank[:, before:] = own[0]
         return self._bank
 
     def _at_places(self, index: int, places: _Places, layer: int, kept: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from dbsa_core.devices import policy_for
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.live import LiveBytes
 from dbsa_core.stage1.chunks import Chunks, run_chunk, tokens_at_once
-from dbsa_core.stage1.memory import arena_for
+from dbsa_core.stage1.memory import arena_for, bytes_per_token
 from dbsa_core.stage1.packed import packs
 from dbsa_core.store import SPARE, with_spare
 
@@ -28,6 +28,8 @@ PROBE_TOKENS = (4, 12)
 """Of each of so many blocks, in two chunks."""
 SCORES_AT_A_TIME = 3
 """Copies of the scores that the reference implementation has in memory."""
+EARLIER_OF_INT8 = 2
+"""Copies of what a chunk sees before itself: of values, and of keys in the bank."""
 WIDE_BYTES = 4
 """Of a score."""
 
@@ -48,26 +50,28 @@ class Working:
         return max(0, int((free - self.fixed) / self.per_token))
 
 
-def working_of(model: LanguageModel) -> Working:
-    """Measured when it is first asked for."""
-    if (known := _known.get(model)) is not None:
+def working_of(model: LanguageModel, *, int8: bool = False) -> Working:
+    """Measured when it is first asked for, of a pool that is kept as the model makes it or as `int8`."""
+    if (known := _known[int8].get(model)) is not None:
         return known
     with model.lock:
-        packed = packs(model, arena_for(model, 1))
-        (few, less), (many, more) = (_tried(model, length, packed) for length in PROBE_TOKENS)
+        packed = packs(model, arena_for(model, 1, int8=int8))
+        (few, less), (many, more) = (_tried(model, length, packed, int8=int8) for length in PROBE_TOKENS)
         each = (more - less) / (many - few)
-        _known[model] = found = Working(max(0.0, less - each * few), each, packed)
+        _known[int8][model] = found = Working(max(0.0, less - each * few), each, packed)
     return found
 
 
-_known: weakref.WeakKeyDictionary[LanguageModel, Working] = weakref.WeakKeyDictionary()
+_known: dict[bool, weakref.WeakKeyDictionary[LanguageModel, Working]] = {
+    int8: weakref.WeakKeyDictionary() for int8 in (False, True)
+}
 
 
-def _tried(model: LanguageModel, length: int, packed: bool) -> tuple[int, int]:
+def _tried(model: LanguageModel, length: int, packed: bool, *, int8: bool) -> tuple[int, int]:
     """The tokens of a chunk, and the most bytes that its tensors take at a time, beside keys and values and masks."""
     lengths, pattern = [length] * PROBE_BLOCKS, BlockPattern(1)
     blocks = [Block(i, (i,), (1,) * length) for i in range(PROBE_BLOCKS)]
-    store = arena_for(model, sum(lengths)).extended(0, lengths)
+    store = arena_for(model, sum(lengths), int8=int8).extended(0, lengths)
     with LiveBytes(model.device, {block_attention_op: attend_blocks}) as live:
         # A compiler that meets a layer while tensors are counted gives that layer up for good.
         run_chunk(model, store, pattern, None, blocks, blocks, compiled=False)
@@ -75,25 +79,32 @@ def _tried(model: LanguageModel, length: int, packed: bool) -> tuple[int, int]:
     return sum(lengths), live.peak - masks
 
 
-def peak_bytes(model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern) -> int:
+def peak_bytes(model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern, *, int8: bool = False) -> int:
     """Bytes that encoding these blocks takes at its most, beside the model: keys and values and what is computed on the
     way, room for more rows included where the device takes it at once."""
     tokens, policy = sum(map(len, blocks)), policy_for(model.device)
     kept = with_spare(tokens) if policy.takes_reserved else tokens
     chunks, most = Chunks(blocks, tokens_at_once(model)), 0
     while chunk := chunks.take():
-        most = max(most, chunk_bytes(model, blocks, chunk, pattern))
-    return kept * model.shape.bytes_per_token + most + policy.kept_by_libraries
+        most = max(most, chunk_bytes(model, blocks, chunk, pattern, int8=int8))
+    return kept * bytes_per_token(model, int8=int8) + most + policy.kept_by_libraries
 
 
-def chunk_bytes(model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern) -> int:
+def chunk_bytes(
+    model: LanguageModel,
+    blocks: Sequence[Block],
+    chunk: Sequence[Block],
+    pattern: BlockPattern,
+    *,
+    int8: bool = False,
+) -> int:
     """Bytes that a chunk takes on its way through the model, beside its keys and values."""
-    working, shape = working_of(model), model.shape
+    working, shape = working_of(model, int8=int8), model.shape
     found = working.fixed + working.per_token * sum(map(len, chunk))
     if working.packed:
         return int(found)
     earlier = sum(len(blocks[other]) for other in pattern.seen_before([block.id for block in chunk]))
-    found += earlier * shape.kv_heads * shape.head_dim * shape.dtype.itemsize
+    found += earlier * shape.kv_heads * shape.head_dim * shape.dtype.itemsize * (EARLIER_OF_INT8 if int8 else 1)
     return int(found) + sum(_squares(model, blocks, chunk, pattern))
 
 
@@ -110,9 +121,9 @@ def _squares(
     return masks, model.writes_scores * SCORES_AT_A_TIME * scores * WIDE_BYTES
 
 
-def tokens_in_memory(model: LanguageModel, free: int) -> int:
+def tokens_in_memory(model: LanguageModel, free: int, *, int8: bool = False) -> int:
     """Tokens of a pool that so many bytes hold, with room to spare and what is computed on the way."""
-    working, together = working_of(model), tokens_at_once(model)
-    kept, left = model.shape.bytes_per_token * (1 + SPARE), free - working.fixed
+    working, together = working_of(model, int8=int8), tokens_at_once(model)
+    kept, left = bytes_per_token(model, int8=int8) * (1 + SPARE), free - working.fixed
     few = left / (kept + working.per_token)
     return max(0, int(few if few < together else (left - working.per_token * together) / kept))

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from dbsa_core.attention import KeysAndValues
 from dbsa_core.attention.query_attention import query_attention_op
+from dbsa_core.layer_memory import LayerMemory
 from dbsa_core.model.hook import KEYWORD, ROTATES, ModuleStage, no_mask
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral, Tables
@@ -67,8 +67,8 @@ class ReadsInPlace(ModuleStage):
             logits: torch.Tensor = cast(Any, runner)(**arguments).logits[0]
         return logits
 
-    def memory(self, module: nn.Module) -> KeysAndValues:
-        """Keys and values of all blocks in the layer of an attention module, [memory, kv_heads, head_dim]."""
+    def memory(self, module: nn.Module) -> LayerMemory:
+        """Keys and values of all blocks in the layer of an attention module."""
         raise NotImplementedError
 
     def attend_in(
@@ -78,6 +78,7 @@ class ReadsInPlace(ModuleStage):
         query = query.to(torch.promote_types(query.dtype, torch.float32))
         if rotates:
             query, key = self.rope.rotate(query, self.own), self.rope.rotate_wide(key, self.own)
+        memory = self.memory(module)
         found: torch.Tensor = query_attention_op(
             query,
             self.rope.partner(query) if rotates else query,
@@ -85,7 +86,9 @@ class ReadsInPlace(ModuleStage):
             value,
             self.edges,
             self.seen,
-            *self.memory(module),
+            memory.keys,
+            memory.values,
+            memory.scales,
             *(self.turned if rotates else self._unturned),
             self.begins,
             self.lengths,

@@ -11,7 +11,8 @@ from itertools import accumulate
 
 import torch
 
-from dbsa_core.attention import KeysAndValues, Stretches
+from dbsa_core.attention import Stretches
+from dbsa_core.layer_memory import LayerMemory
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.store import Arena, KeyForm
@@ -29,9 +30,9 @@ class BlocksInPlace:
     firsts: tuple[int, ...]
     """The position in the prefix of each one's first token."""
 
-    def memory(self, layer: int) -> KeysAndValues:
-        """Keys and values of the layer, [tokens, kv_heads, head_dim]."""
-        return self.arena.keys[layer], self.arena.values[layer]
+    def memory(self, layer: int) -> LayerMemory:
+        """Keys and values of the layer, of all blocks."""
+        return self.arena.layer(layer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +107,16 @@ def _gathered(
 ) -> tuple[PerLayer, PerLayer]:
     """For each layer keys and values [kv_heads, length, head_dim] at positions 0.., and none in layers but these."""
     shape, every = model.shape, len(layers) == model.shape.layers
-    nothing = encoded.store.keys[0, :0].transpose(0, 1)
+    nothing = torch.empty(shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=model.device)
     if not layers:
         return (nothing,) * shape.layers, (nothing,) * shape.layers
     size = (len(layers), shape.kv_heads, length, shape.head_dim)
     keys = torch.empty(size, dtype=shape.dtype, device=model.device)
     values = torch.empty_like(keys)
     for block_id, start, end in spans:
-        kv = encoded.store.get(block_id)
-        held = (kv.keys, kv.values) if every else (kv.keys[layers], kv.values[layers])
-        values[:, :, start:end] = held[1]
-        _rotate_into(keys[:, :, start:end], held[0], model, layers, start, encoded.rope_length)
+        held, found = encoded.store.read(block_id, slice(None) if every else layers)
+        values[:, :, start:end] = found
+        _rotate_into(keys[:, :, start:end], held, model, layers, start, encoded.rope_length)
     places = {layer: place for place, layer in enumerate(layers)}
 
     def by_layer(found: torch.Tensor) -> PerLayer:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dbsa_core.attention import KeysAndValues
+from dbsa_core.layer_memory import LayerMemory
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.in_place import ReadsInPlace, normalizers
@@ -65,11 +65,10 @@ class QueryBatch(ReadsInPlace):
         found = (logits[wanted, tokens].float() - sums[wanted]).cpu().numpy()
         return np.split(found, list(accumulate(len(one.nodes.asked) for one in asked))[:-1])
 
-    def memory(self, module: nn.Module) -> KeysAndValues:
+    def memory(self, module: nn.Module) -> LayerMemory:
         # Told by number, and not by what stands on the module: a step may be captured meanwhile.
         layer: Any = module.layer_idx
-        arena = self.asked[0].blocks.arena
-        return arena.keys[layer], arena.values[layer]
+        return self.asked[0].blocks.memory(layer)
 
     def _place(self, behind: torch.Tensor, starts: Sequence[int]) -> None:
         blocks = [one.blocks for one in self.asked]

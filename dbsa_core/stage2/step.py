@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from dbsa_core.attention import KeysAndValues
 from dbsa_core.devices import policy_for
+from dbsa_core.layer_memory import LayerMemory
 from dbsa_core.model.hook import attention_modules
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
@@ -28,7 +28,7 @@ from dbsa_core.stage2.prefix import BlocksInPlace
 from dbsa_core.stage2.trie import Nodes
 from dbsa_core.store import Arena
 
-KEYS, VALUES = "dbsa_keys", "dbsa_values"
+MEMORY = ("dbsa_keys", "dbsa_values", "dbsa_scales")
 """Attributes of an attention module while a step runs its layers: the arena's part for the layer, by a name that is the
 same for all layers, which are then compiled once. One step runs at a time."""
 ASKED = 2048
@@ -141,17 +141,17 @@ class QueryStep(ReadsInPlace):
         """Within it, attention modules know their layer's part of the arena."""
         modules = attention_modules(self.stock)
         for layer, module in modules.items():
-            for name, part in ((KEYS, arena.keys[layer]), (VALUES, arena.values[layer])):
+            for name, part in zip(MEMORY, arena.layer(layer), strict=True):
                 setattr(module, name, part)
         try:
             yield
         finally:
             for module in modules.values():
-                for name in (KEYS, VALUES):
+                for name in MEMORY:
                     delattr(module, name)
 
-    def memory(self, module: nn.Module) -> KeysAndValues:
-        return getattr(module, KEYS), getattr(module, VALUES)
+    def memory(self, module: nn.Module) -> LayerMemory:
+        return LayerMemory(*(getattr(module, name) for name in MEMORY))
 
     def _seen(self, prompt: torch.Tensor) -> torch.Tensor:
         """Which new tokens see which, bool [tokens, tokens]: a prompt's token those up to itself, a node the prompt and

@@ -152,9 +152,9 @@ class TailStage:
         prefix, seen = self.tail.prefix, self.tail.keys[layer][None, :, : self.mass_row + 1]
         asked = [(row, key) for key in (prefix.keys[layer][None], seen) if key.shape[2]]
         if turned is not None and prefix.blocks is not None:
-            memory = prefix.blocks.arena.keys[layer, None].transpose(1, 2)
-            stretches = prefix.blocks.stretches.spans
-            there = [(one[None], memory[:, :, start:end]) for one, (start, end) in zip(turned, stretches, strict=True)]
+            memory = prefix.blocks.memory(layer)
+            keys = [memory.read(slice(*span), row.dtype)[0] for span in prefix.blocks.stretches.spans]
+            there = [(one[None], key[None].transpose(1, 2)) for one, key in zip(turned, keys, strict=True)]
             asked = [*there, *asked]
         scores = torch.cat([attention_scores(one, key, options) for one, key in asked], dim=-1)
         window = options.sliding_window

@@ -14,6 +14,8 @@ from enum import Enum
 
 import torch
 
+from dbsa_core.layer_memory import LayerMemory, restored
+
 log = logging.getLogger(__name__)
 
 SPARE = 0.25
@@ -36,10 +38,14 @@ class KeyForm(Enum):
 
 @dataclass(frozen=True, eq=False)
 class BlockKV:
-    """One block's keys, each layer's in its form, and its values, both [layers, kv_heads, tokens, head_dim]."""
+    """One block as it is kept: its keys, each layer's in its form, and its values, both [layers, kv_heads, tokens,
+    head_dim]."""
 
     keys: torch.Tensor
     values: torch.Tensor
+    scales: tuple[torch.Tensor, ...] = ()
+    """Of int8: of keys and of values, float32 [layers, kv_heads, tokens], and the factors of keys, float32 [layers,
+    kv_heads, head_dim]; see `LayerMemory`."""
 
 
 class Arena:
@@ -49,12 +55,23 @@ class Arena:
     where another has gone on already takes a copy of those blocks, as does one that outgrows the memory.
     """
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, forms: Sequence[KeyForm]):
+    def __init__(
+        self,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        forms: Sequence[KeyForm],
+        scales: tuple[torch.Tensor, ...] = (),
+        dtype: torch.dtype | None = None,
+    ):
         """Memory without a block in it; see its attributes."""
         self.keys, self.values = keys, values
         """Both [layers, tokens, kv_heads, head_dim]."""
         self.forms = tuple(forms)
         """For each layer, how its keys are kept."""
+        self.scales = scales
+        """Of int8: those of `LayerMemory` for all layers; none where keys and values are as the model makes them."""
+        self.dtype = dtype or keys.dtype
+        """Of what is read."""
         self._starts = [0]
         self._lock = threading.Lock()
 
@@ -66,7 +83,11 @@ class Arena:
     @property
     def num_bytes(self) -> int:
         """Of its memory, spare room included."""
-        return self.keys.nbytes + self.values.nbytes
+        return sum(memory.nbytes for memory in (self.keys, self.values, *self.scales))
+
+    def layer(self, layer: int) -> LayerMemory:
+        """The memory of one layer."""
+        return LayerMemory(self.keys[layer], self.values[layer], tuple(of_all[layer] for of_all in self.scales))
 
     def __len__(self) -> int:
         """Blocks in it."""
@@ -82,15 +103,31 @@ class Arena:
         return self._starts[block_id], self._starts[block_id + 1]
 
     def get(self, block_id: int) -> BlockKV:
-        """A block's keys and values, as views into the memory."""
+        """A block as it is kept, as views into the memory."""
         start, end = self.span(block_id)
-        return BlockKV(self.keys[:, start:end].transpose(1, 2), self.values[:, start:end].transpose(1, 2))
+        by_token = (self.keys, self.values, *self.scales[:2])
+        keys, values, *scales = (memory[:, start:end].transpose(1, 2) for memory in by_token)
+        return BlockKV(keys, values, (*scales, *self.scales[2:]))
+
+    def read(self, block_id: int, layers: Sequence[int] | slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """A block's keys, each in its layer's form, and values, both [layers, kv_heads, tokens, head_dim], as the model
+        makes them; of all layers or some. Views where they can be."""
+        start, end = self.span(block_id)
+        keys, values, *scales = (memory[layers] for memory in (self.keys, self.values, *self.scales))
+        there = slice(start, end)
+        if not scales:
+            return keys[:, there].transpose(1, 2), values[:, there].transpose(1, 2)
+        of_keys, of_values, channels = scales
+        found = restored(keys[:, there], of_keys[:, there], self.dtype, channels[:, None])
+        return found.transpose(1, 2), restored(values[:, there], of_values[:, there], self.dtype).transpose(1, 2)
 
     def put(self, block_id: int, kv: BlockKV) -> None:
         """Write a block whose place `extended` has made."""
         there = self.get(block_id)
-        there.keys.copy_(kv.keys)
-        there.values.copy_(kv.values)
+        for kept, given in zip(
+            (there.keys, there.values, *there.scales), (kv.keys, kv.values, *kv.scales), strict=True
+        ):
+            kept.copy_(given)
 
     def extended(self, first: int, lengths: Sequence[int], expected_tokens: int = 0) -> Arena:
         """The arena of this one's blocks before `first`, and of places for further ones of these lengths.
@@ -113,11 +150,15 @@ class Arena:
             del self._starts[first + 1 :]
 
     def _copied(self, blocks: int, held: int, tokens: int, why: str) -> Arena:
-        layers, _, *rest = self.keys.shape
-        keys, values = (memory.new_empty(layers, tokens, *rest) for memory in (self.keys, self.values))
-        larger = Arena(keys, values, self.forms)
+        by_token = (self.keys, self.values, *self.scales[:2])
+        made = [memory.new_empty(memory.shape[0], tokens, *memory.shape[2:]) for memory in by_token]
+        factors = [torch.empty_like(memory) for memory in self.scales[2:]]
         with torch.inference_mode():
-            larger.keys[:, :held], larger.values[:, :held] = self.keys[:, :held], self.values[:, :held]
+            for there, here in zip(made, by_token, strict=True):
+                there[:, :held] = here[:, :held]
+            for there, here in zip(factors, self.scales[2:], strict=True):
+                there.copy_(here)
+        larger = Arena(made[0], made[1], self.forms, (*made[2:], *factors), self.dtype)
         larger._starts = self._starts[: blocks + 1]
         if held:
             log.info(

@@ -27,6 +27,8 @@ FORMAT = 2
 KEYS_BEFORE_ROPE = 1
 """The format before, which knew one form of keys alone."""
 MANIFEST = "manifest.json"
+SCALES = ("key_scales", "value_scales", "key_factors")
+"""Of int8, in a block's file; see `BlockKV.scales`."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,19 @@ class SavedPool:
     seconds: float
     """That encoding took."""
 
-    def block(self, block_id: int, shape: Sequence[int], device: torch.device) -> BlockKV:
-        """A block's keys and values, each of that shape; `DataError` where they cannot be read, or are of another."""
+    def block(self, block_id: int, shape: Sequence[int], device: torch.device, *, int8: bool = False) -> BlockKV:
+        """A block as it is kept, keys and values each of that shape; `DataError` where they cannot be read, or are of
+        another."""
         try:
             tensors = load_file(self.folder / _name(block_id), device=str(device))
-            kv = BlockKV(tensors["keys"], tensors["values"])
+            scales = tuple(tensors[name] for name in SCALES) if int8 else ()
+            kv = BlockKV(tensors["keys"], tensors["values"], scales)
         except (OSError, KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataError(f"A block of the pool in {self.folder} cannot be read ({error}); encode anew.") from error
-        if not kv.keys.shape == kv.values.shape == tuple(shape):
+        layers, heads, tokens, head_dim = shape
+        of_scales = ((layers, heads, tokens), (layers, heads, tokens), (layers, heads, head_dim))
+        fit = all(scale.shape == size for scale, size in zip(kv.scales, of_scales, strict=False))
+        if not (kv.keys.shape == kv.values.shape == tuple(shape) and fit):
             raise _not_whole(self.folder)
         return kv
 
@@ -57,7 +64,8 @@ def write_blocks(
     """Replace `folder` by these blocks; `identity` is what `saved_pool` must be given to get them back."""
     with replacing(folder) as partial:
         for block_id, kv in blocks.items():
-            save_file({"keys": kv.keys.contiguous(), "values": kv.values.contiguous()}, partial / _name(block_id))
+            tensors = {"keys": kv.keys, "values": kv.values, **dict(zip(SCALES, kv.scales, strict=False))}
+            save_file({name: part.contiguous() for name, part in tensors.items()}, partial / _name(block_id))
         manifest = {
             "format": FORMAT,
             "identity": identity,

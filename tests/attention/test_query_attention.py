@@ -11,6 +11,7 @@ import torch
 
 from dbsa_core.attention.query_attention import has_kernel, query_attention_op
 from dbsa_core.devices import gpu_of
+from dbsa_core.layer_memory import LayerMemory, quantised
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
@@ -22,6 +23,7 @@ BEGINS, LENGTHS = (140, 0, 33, 0, 7), (50, 129, 7, 1, 64)
 """Shorter than a tile of keys, of several tiles, and of whole tiles; they overlap."""
 
 Shape = tuple[int, int, int]
+kept_as = pytest.mark.parametrize("int8", [False, True], ids=["as made", "int8"])
 each_case = [
     pytest.mark.parametrize("device", DEVICES),
     pytest.mark.parametrize("dtype", ALLOWED, ids=str),
@@ -33,8 +35,11 @@ def random(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
-def case(shape: Shape, dtype: torch.dtype, device: str, used: int, tokens: int = TOKENS) -> dict[str, Any]:
-    """Queries and keys as a layer hands them over: views of [tokens, heads * head_dim]. What is not used is NaN."""
+def case(
+    shape: Shape, dtype: torch.dtype, device: str, used: int, tokens: int = TOKENS, *, int8: bool = False
+) -> dict[str, Any]:
+    """Queries and keys as a layer hands them over: views of [tokens, heads * head_dim]. What is not used is NaN, of an
+    int8 memory its scales."""
     heads, kv_heads, head_dim = shape
     query, partner = (random(1, tokens, heads, head_dim, seed=s).to(device).transpose(1, 2) for s in (1, 2))
     key, value = (random(1, tokens, kv_heads, head_dim, seed=s).to(device, dtype).transpose(1, 2) for s in (3, 4))
@@ -49,7 +54,12 @@ def case(shape: Shape, dtype: torch.dtype, device: str, used: int, tokens: int =
     ints = {name: torch.tensor(numbers, dtype=torch.int32, device=device) for name, numbers in whole.items()}
     tables = {"cos": angles.cos()[None], "sin": angles.sin()[None]}
     given = {"query": query, "partner": partner, "key": key, "value": value, "seen": seen[None]}
-    return {**given, "keys": memory[0], "values": memory[1], **tables, **ints, "scaling": SCALING}
+    kept: dict[str, Any] = {"keys": memory[0], "values": memory[1], "scales": ()}
+    if int8:
+        channels = random(kv_heads, head_dim, seed=7).exp().to(device)
+        (keys, of_keys), (values, of_values) = quantised(memory[0] * channels, channels), quantised(memory[1])
+        kept = {"keys": keys, "values": values, "scales": (of_keys, of_values, channels)}
+    return {**given, **kept, **tables, **ints, "scaling": SCALING}
 
 
 def exact(given: dict[str, Any]) -> torch.Tensor:
@@ -60,8 +70,9 @@ def exact(given: dict[str, Any]) -> torch.Tensor:
     held = [value.repeat_interleave(group, 0)]
     for stretch in range(int(given["count"])):
         part = slice(BEGINS[stretch], BEGINS[stretch] + LENGTHS[stretch])
+        memory = LayerMemory(given["keys"], given["values"], given["scales"])
         keys, values = (
-            given[name][part].double().transpose(0, 1).repeat_interleave(group, 0) for name in ("keys", "values")
+            states.double().transpose(0, 1).repeat_interleave(group, 0) for states in memory.read(part, torch.float64)
         )
         turned = query * given["cos"][0, stretch].double() + partner * given["sin"][0, stretch].double()
         scores.append(turned @ keys.mT)
@@ -83,9 +94,12 @@ def parametrized(function: Any) -> Any:
 
 
 @parametrized
+@kept_as
 @pytest.mark.parametrize("used", [0, 1, 3, 5])
-def test_stretches_and_own_keys_are_one_softmax(shape: Shape, dtype: torch.dtype, device: str, used: int) -> None:
-    given = case(shape, dtype, device, used)
+def test_stretches_and_own_keys_are_one_softmax(
+    shape: Shape, dtype: torch.dtype, device: str, used: int, int8: bool
+) -> None:
+    given = case(shape, dtype, device, used, int8=int8)
     found = query_attention_op(**given)
     assert found.dtype == dtype
     assert found.is_contiguous()
@@ -93,9 +107,10 @@ def test_stretches_and_own_keys_are_one_softmax(shape: Shape, dtype: torch.dtype
 
 
 @parametrized
-def test_what_a_compiler_is_told_is_what_comes(shape: Shape, dtype: torch.dtype, device: str) -> None:
+@kept_as
+def test_what_a_compiler_is_told_is_what_comes(shape: Shape, dtype: torch.dtype, device: str, int8: bool) -> None:
     """Sizes and types of results, without running."""
-    given = case(shape, dtype, device, 3)
+    given = case(shape, dtype, device, 3, int8=int8)
     torch.library.opcheck(query_attention_op, (), given, test_utils=("test_schema", "test_faketensor"))
 
 
@@ -116,17 +131,17 @@ def side_by_side(cases: list[dict[str, Any]]) -> dict[str, Any]:
     states = {name: torch.cat([one[name] for one in cases], dim=2) for name in ("query", "partner", "key", "value")}
     rows = {name: torch.cat([one[name] for one in cases]) for name in ("cos", "sin", "begins", "lengths", "count")}
     edges = torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=device)
-    held = {
-        name: max((one[name] for one in cases), key=lambda memory: int(memory.isfinite().sum()))
-        for name in ("keys", "values")
-    }
+    used_most = max(cases, key=lambda one: int(one["count"]))
+    held = {name: used_most[name] for name in ("keys", "values", "scales")}
     return {**states, **rows, **held, "edges": edges, "seen": seen, "scaling": SCALING}
 
 
 @parametrized
-def test_each_of_several_queries_is_by_itself(shape: Shape, dtype: torch.dtype, device: str) -> None:
+@kept_as
+def test_each_of_several_queries_is_by_itself(shape: Shape, dtype: torch.dtype, device: str, int8: bool) -> None:
     """Of other lengths, of one token, with no stretch and with all."""
-    cases = [case(shape, dtype, device, used, tokens) for used, tokens in ((3, 21), (0, 1), (5, 40), (1, 7))]
+    sizes = ((3, 21), (0, 1), (5, 40), (1, 7))
+    cases = [case(shape, dtype, device, used, tokens, int8=int8) for used, tokens in sizes]
     found, at = query_attention_op(**side_by_side(cases)), 0
     for one in cases:
         tokens = one["key"].shape[2]
@@ -136,16 +151,19 @@ def test_each_of_several_queries_is_by_itself(shape: Shape, dtype: torch.dtype, 
 
 
 @pytest.mark.gpu
+@kept_as
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("splits", [1, 3])
-def test_every_launch_serves_several_queries(shape: Shape, splits: int) -> None:
+def test_every_launch_serves_several_queries(shape: Shape, splits: int, int8: bool) -> None:
+    from dbsa_core.attention import launches
     from dbsa_core.attention import query_kernels as kernels
 
-    cases = [case(shape, torch.bfloat16, "cuda", used, tokens) for used, tokens in ((3, 130), (0, 1), (5, 40))]
-    device, width = torch.device("cuda", 0), kernels.width_of(shape[2])
-    ways = [(launch, False) for launch in kernels.launches_that_fit(width, device)]
-    if kernels.copies_tiles(shape[2], device):
-        ways += [(launch, True) for launch in kernels.launches_that_fit(width, device, kernels.BATCH_LAUNCHES)]
+    sizes = ((3, 130), (0, 1), (5, 40))
+    cases = [case(shape, torch.bfloat16, "cuda", used, tokens, int8=int8) for used, tokens in sizes]
+    device, width = torch.device("cuda", 0), launches.width_of(shape[2])
+    ways = [(launch, False) for launch in launches.launches_that_fit(width, device, kernels.LAUNCHES)]
+    if launches.copies_tiles(shape[2], device):
+        ways += [(launch, True) for launch in launches.launches_that_fit(width, device, kernels.BATCH_LAUNCHES)]
     for launch, by_tiles in ways:
         how: dict[str, Any] = {"launch": launch, "splits": splits, "by_tiles": by_tiles}
         found, at = kernels.run_attention(**side_by_side(cases), **how), 0
@@ -156,16 +174,18 @@ def test_every_launch_serves_several_queries(shape: Shape, splits: int) -> None:
 
 
 @pytest.mark.gpu
+@kept_as
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("tokens", [1, TOKENS, 130])
-def test_every_launch_and_any_number_of_splits_compute_the_same(shape: Shape, tokens: int) -> None:
+def test_every_launch_and_any_number_of_splits_compute_the_same(shape: Shape, tokens: int, int8: bool) -> None:
     """Also more splits than there are tiles: some have nothing to do."""
+    from dbsa_core.attention import launches
     from dbsa_core.attention import query_kernels as kernels
 
-    given = case(shape, torch.bfloat16, "cuda", 5, tokens)
+    given = case(shape, torch.bfloat16, "cuda", 5, tokens, int8=int8)
     wanted = exact(given)
-    launches = kernels.launches_that_fit(max(16, shape[2]), torch.device("cuda", 0))
-    for launch, splits in product(launches, (1, 2, 7, 40)):
+    fit = launches.launches_that_fit(max(16, shape[2]), torch.device("cuda", 0), kernels.LAUNCHES)
+    for launch, splits in product(fit, (1, 2, 7, 40)):
         found = kernels.run_attention(**given, launch=launch, splits=splits)
         assert error(found, wanted) < ALLOWED[torch.bfloat16], (launch, splits)
 
@@ -184,7 +204,8 @@ def test_the_whole_device_is_busy_until_the_end() -> None:
 
 @pytest.mark.gpu
 def test_a_launch_fits_the_device() -> None:
-    from dbsa_core.attention.query_kernels import LAUNCHES, batch_launch_for, copies_tiles, launch_for
+    from dbsa_core.attention.launches import copies_tiles
+    from dbsa_core.attention.query_kernels import LAUNCHES, batch_launch_for, launch_for
 
     device = torch.device("cuda", 0)
     limit = gpu_of(device).shared_bytes

@@ -23,6 +23,7 @@ from dbsa_core.attention import (
 )
 from dbsa_core.attention.stretches import as_rows, of_rows, stretches_attention
 from dbsa_core.devices import CPU, Kernels
+from dbsa_core.layer_memory import LayerMemory
 
 HEADS, KV_HEADS, HEAD, MEMORY = 6, 2, 16, 90
 OPTIONS = LayerOptions(scaling=0.3)
@@ -62,7 +63,7 @@ def test_each_stretch_is_attended_by_its_own_query(name: str, tokens: int, dtype
     spans = SPANS[name]
     queries, keys, values = made(spans, tokens, dtype, device)
     stretches = Stretches(tuple(spans), queries.device)
-    found = stretches_attention(queries, keys, values, stretches, OPTIONS, sdpa.sdpa_attention)
+    found = stretches_attention(queries, LayerMemory(keys, values), stretches, OPTIONS, sdpa.sdpa_attention)
     assert found.log_sum_exp is not None
     assert found.log_sum_exp.dtype == torch.float32
     for place, (start, end) in enumerate(spans):
@@ -88,7 +89,7 @@ def test_with_the_new_tokens_own_keys_it_is_one_softmax(name: str, dtype: torch.
         visibility = Visibility(range(93, 102), (Part(range(90, 93)), Part(range(93, 102), sees)))
         stretches = Stretches(tuple(spans), query.device)
         for_each = query.expand(len(spans), -1, -1, -1)
-        ours = attend_behind(for_each, (keys, values), stretches, query, parts, visibility, OPTIONS)
+        ours = attend_behind(for_each, LayerMemory(keys, values), stretches, query, parts, visibility, OPTIONS)
         there = [tuple(memory[None, a:b].transpose(1, 2) for memory in (keys, values)) for a, b in spans]
         key, value = (torch.cat([pair[i] for pair in (*there, *parts)], dim=2).double() for i in (0, 1))
         mask = torch.cat([mask_of_all(tokens, key.shape[2] - 9, query.device), tree], dim=1)
@@ -106,7 +107,7 @@ def test_a_device_without_kernels_takes_the_reference(monkeypatch: pytest.Monkey
     queries, keys, values = made(spans, 5, torch.float32, "cpu")
     stretches, parts = Stretches(tuple(spans), queries.device), [(keys[None, :5].transpose(1, 2),) * 2]
     visibility = Visibility(range(5), (Part(range(5), CAUSAL),))
-    arguments = (queries, (keys, values), stretches, queries[:1], parts, visibility, OPTIONS)
+    arguments = (queries, LayerMemory(keys, values), stretches, queries[:1], parts, visibility, OPTIONS)
     expected = attend_behind(*arguments)
     monkeypatch.setattr(sdpa, "policy_for", lambda device: replace(CPU, kernels=Kernels.NONE))
     assert error(attend_behind(*arguments), expected.double()) < 1e-5
@@ -119,7 +120,9 @@ def test_a_layer_with_a_window_has_no_stretches() -> None:
     visibility = Visibility.causal(2, 2)
     assert attend(queries, own, visibility, OPTIONS).isfinite().all()
     with pytest.raises(AssertionError):
-        attend_behind(queries, (keys, values), stretches, queries, own, visibility, LayerOptions(0.3, sliding_window=4))
+        attend_behind(
+            queries, LayerMemory(keys, values), stretches, queries, own, visibility, LayerOptions(0.3, sliding_window=4)
+        )
 
 
 def test_rows_and_heads_are_each_others_inverse() -> None:

@@ -74,7 +74,7 @@ def test_layers_are_compiled_behind_the_second_encoding_and_then_taken(
     ran: list[Any] = []
     twin = tiny_model().model
     monkeypatch.setattr(layers, "twin_of", lambda of: twin)
-    monkeypatch.setattr(layers, "try_out", lambda of, runner: ran.append(runner))
+    monkeypatch.setattr(layers, "try_out", lambda of, runner, int8: ran.append(runner))
     first = encoded(model)
     assert layers_of(model)._thread is None, "one encoding does not pay for it"
     encoded(model)

@@ -123,7 +123,7 @@ def test_where_not_one_block_fits_it_says_what_size_does(monkeypatch: pytest.Mon
 
     def free(tokens: int) -> None:
         monkeypatch.setattr(encoding, "free_memory", lambda _: int(working.fixed + working.per_token * tokens) + 1)
-        monkeypatch.setattr(encoding, "_check_room", lambda *_: None)
+        monkeypatch.setattr(encoding, "_check_room", lambda *_, **__: None)
 
     free(200)
     with pytest.raises(CapacityError, match="which has 400 tokens; choose a block size of at most 5, or a smaller"):

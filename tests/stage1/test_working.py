@@ -23,6 +23,7 @@ from dbsa_core.stage1 import memory, packed, working
 from dbsa_core.stage1.chunks import Chunks, tokens_at_once
 from dbsa_core.stage1.encoding import encode_blocks
 from dbsa_core.stage1.layers import layers_of
+from dbsa_core.stage1.memory import bytes_per_token
 from dbsa_core.stage1.working import chunk_bytes, peak_bytes, tokens_in_memory, working_of
 from dbsa_core.store import SPARE
 from dbsa_core.task import Task
@@ -40,23 +41,27 @@ def blocks_of(lengths: tuple[int, ...]) -> list[Block]:
     return [Block(i, (i,), random_ids(n, i)) for i, n in enumerate(lengths)]
 
 
-def used(model: LanguageModel, blocks: list[Block], **options: Any) -> int:
+def used(model: LanguageModel, blocks: list[Block], *, int8: bool = False, **options: Any) -> int:
     """Bytes, without the spare room, which nothing is written to."""
     with LiveBytes(model.device, {block_attention_op: attend_blocks}) as live:
-        pool = encode_blocks(model, Pool((), (), ""), blocks, PATTERN, PromptTemplate(), **options)
-    return live.peak - pool.num_bytes + pool.tokens * model.shape.bytes_per_token
+        pool = encode_blocks(model, Pool((), (), ""), blocks, PATTERN, PromptTemplate(), int8=int8, **options)
+    return live.peak - pool.num_bytes + pool.tokens * bytes_per_token(model, int8=int8)
 
 
-def tensor_bytes(model: LanguageModel, blocks: list[Block]) -> int:
+def tensor_bytes(model: LanguageModel, blocks: list[Block], *, int8: bool = False) -> int:
     """Of the plan, what tensors take."""
-    return peak_bytes(model, blocks, PATTERN) - CPU.kept_by_libraries
+    return peak_bytes(model, blocks, PATTERN, int8=int8) - CPU.kept_by_libraries
 
 
+@pytest.mark.parametrize("int8", [False, True], ids=["as made", "int8"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_plan_of_memory_is_what_is_used(family: str) -> None:
+def test_the_plan_of_memory_is_what_is_used(family: str, int8: bool) -> None:
     model, blocks = tiny_model(family, **WIDER), blocks_of(LENGTHS)
-    working_of(model)
-    assert tensor_bytes(model, blocks) == pytest.approx(used(model, blocks), rel=OFF)
+    working_of(model, int8=int8)
+    needed = used(model, blocks, int8=int8)
+    # With scores written out the plan is over by what the MLP takes and attention does not, however a pool is kept.
+    off = 0.12 if int8 and model.writes_scores else OFF
+    assert tensor_bytes(model, blocks, int8=int8) == pytest.approx(needed, rel=off)
 
 
 @pytest.mark.parametrize("chunk", [60, 130, 400])
@@ -104,7 +109,7 @@ def test_a_plan_says_it_and_asks_when_it_is_wanted(monkeypatch: pytest.MonkeyPat
     assert made.peak_bytes == peak_bytes(task.model, made.blocks, made.pattern)
     assert made.peak_bytes > encode(task, made).tokens * task.model.shape.bytes_per_token
     lazy = plan(task, EncodeSettings(pool_tokens=400, block_size=2))
-    monkeypatch.setattr("dbsa_core.planning.peak_bytes", lambda *_: 7)
+    monkeypatch.setattr("dbsa_core.planning.peak_bytes", lambda *_, **__: 7)
     assert lazy.peak_bytes == 7
 
 

@@ -30,7 +30,7 @@ from dbsa_core.stage2.dense_prefill import prefill, prefill_block
 from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.query_batch import Asked, QueryBatch
 from dbsa_core.stage2.scoring import score_labels
-from dbsa_core.stage2.step import KEYS, QueryStep, Size
+from dbsa_core.stage2.step import MEMORY, QueryStep, Size
 from dbsa_core.stage2.steps import BLOCKS, NODES, PROMPTS, Steps, size_for, steps_of
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.task import Task
@@ -129,7 +129,7 @@ def test_a_step_leaves_no_trace_in_the_model_even_where_it_fails(monkeypatch: py
     with pytest.raises(ZeroDivisionError):
         asked(step, prefix, random_ids(5, 0), TRIES[0])
     assert {name: vars(module) for name, module in model.model.named_modules()} == before
-    assert not any(hasattr(module, KEYS) for module in attention_modules(model.model).values())
+    assert not any(hasattr(module, MEMORY[0]) for module in attention_modules(model.model).values())
 
 
 def test_a_batch_is_answered_while_a_step_is_captured() -> None:
@@ -143,7 +143,7 @@ def test_a_batch_is_answered_while_a_step_is_captured() -> None:
     with QueryStep(model, other.store, SIZE)._attached(other.store):
         for ours, theirs in zip(QueryBatch(model, asked).answer(), alone, strict=True):
             assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
-        assert all(hasattr(module, KEYS) for module in attention_modules(model.model).values())
+        assert all(hasattr(module, MEMORY[0]) for module in attention_modules(model.model).values())
 
 
 def test_a_step_keeps_neither_the_pool_nor_the_model() -> None:
