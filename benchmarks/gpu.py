@@ -106,12 +106,14 @@ def trie_of(case: Case, vocabulary: int) -> LabelTrie:
     return LabelTrie.of_ids([str(label) for label in range(case.labels)], ids, 7)
 
 
-def pool_of(model: LanguageModel, blocks: int) -> EncodedPool:
+def pool_of(model: LanguageModel, blocks: int, *, int8: bool = False) -> EncodedPool:
     """Random keys and values in the memory of an encoded pool."""
     held = tuple(Block(i, (i,), (0,) * BLOCK_TOKENS) for i in range(blocks))
-    store = arena_for(model, blocks * BLOCK_TOKENS).extended(0, [BLOCK_TOKENS] * blocks)
-    store.keys.normal_()
-    store.values.normal_()
+    store = arena_for(model, blocks * BLOCK_TOKENS, int8=int8).extended(0, [BLOCK_TOKENS] * blocks)
+    for states in (store.keys, store.values):
+        states.random_(-127, 128) if int8 else states.normal_()
+    for scales in store.scales:
+        scales.fill_(1 / 127)
     nothing = Pool((), (), "")
     return EncodedPool(nothing, held, BlockPattern(1), PromptTemplate(), store, model.signature, None, blocks, 0.0)
 
@@ -242,6 +244,20 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
                 rows.append(together_row(model, shape, case, pool, pick, trie, name, keys, targets=targets))
             if name == "6":
                 rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
+                small = pool_of(model, blocks, int8=True)
+                ask = queries(model, small, choices, prompts, trie)
+                ask()
+                steps.wait()
+                taken = timed(ask)
+                rows.append(row(f"query_{name}_{keys}_int8_ms", taken, "ms"))
+                rows.append(row(f"query_{name}_{keys}_int8_over_model", Sample(taken.value / answered.value), "ratio"))
+                rows.append(
+                    row(
+                        f"pool_{blocks * BLOCK_TOKENS}_int8_share", Sample(small.num_bytes / pool.num_bytes), "of bytes"
+                    )
+                )
+                rows.append(together_row(model, shape, case, small, pick, trie, "6", keys, targets=False))
+                del small
         del pool
     rows += [*encoding_rows(model, shape, targets=targets), *from_text(model, targets=targets)]
     memory = MEMORY_MB if targets else None
@@ -285,7 +301,7 @@ def together_row(
     floor = floor_ms(model, shape, count * each, keys, read=read, logits=count * (1 + len(trie))) / count
     target, stretch = TOGETHER if targets and name == "6" and keys == 28_160 else (None, None)
     found = Sample(ms.value / count, ms.n, None if ms.iqr is None else ms.iqr / count)
-    label = f"batch{count}_{'' if name == '6' else f'{name}_'}{keys}_ms"
+    label = f"batch{count}_{'' if name == '6' else f'{name}_'}{keys}_{'int8_' if pool.int8 else ''}ms"
     return row(label, found, "ms", target=target, stretch=stretch, floor=floor)
 
 

@@ -46,8 +46,8 @@ def blocks_of(vocabulary: int, lengths: Sequence[int]) -> list[Block]:
     return [Block(i, (i,), random_ids(vocabulary, length, 400 + i)) for i, length in enumerate(lengths)]
 
 
-def encoded(model: LanguageModel, blocks: Sequence[Block]) -> EncodedPool:
-    pool = encode_blocks(model, NOTHING, blocks, PATTERN, PromptTemplate())
+def encoded(model: LanguageModel, blocks: Sequence[Block], *, int8: bool = False) -> EncodedPool:
+    pool = encode_blocks(model, NOTHING, blocks, PATTERN, PromptTemplate(), int8=int8)
     now(model.device)
     return pool
 
@@ -76,6 +76,9 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
         def sparse(held: Sequence[Block] = held) -> None:
             encoded(model, held)
 
+        def small(held: Sequence[Block] = held) -> None:
+            encoded(model, held, int8=True)
+
         def dense(ids: torch.Tensor = ids) -> None:
             with torch.inference_mode():
                 model.model(ids, use_cache=False, logits_to_keep=1)
@@ -89,12 +92,16 @@ def encoding_rows(model: LanguageModel, shape: Shape, *, targets: bool) -> list[
         memory.append((used - pool.num_bytes) / 1e9)
         appended = appending_seconds(model, pool, later)
         del pool
-        taken = in_turn({"sparse": sparse, "dense": dense}, repeats + 1)
+        for _ in range(2):
+            encoded(model, held[:2], int8=True)
+        layers_of(model, int8=True).wait()
+        taken = in_turn({"sparse": sparse, "dense": dense, "int8": small}, repeats + 1)
         ours, theirs = taken["sparse"][1:], taken["dense"][1:]
         name, (target, stretch) = f"encode_{sum(lengths)}", TARGETS[count] if targets else (None, None)
         bounds = {"target": target, "stretch": stretch, "floor": floor_ms(model, shape, lengths)}
         rows.append(row(f"{name}_ms", ms(ours), "ms", **bounds))
         rows.append(row(f"dense_{sum(lengths)}_ms", ms(theirs), "ms"))
+        rows.append(row(f"{name}_int8_over_model", Sample.of(taken["int8"][1:], ours), "ratio"))
         over = OVER_DENSE[count] if targets else None
         rows.append(row(f"{name}_over_dense", Sample.of(ours, theirs), "ratio", target=over))
         floor = floor_ms(model, shape, [*lengths, BLOCK_TOKENS]) - floor_ms(model, shape, lengths)

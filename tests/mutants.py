@@ -201,6 +201,9 @@ FAULTS = (
          "found = self.asked[0].blocks.memory(layer)\n"
          "        return type(found)(getattr(module, 'dbsa_keys', found.keys),\n"
          "                           getattr(module, 'dbsa_values', found.values), found.scales)", "stage2/step"),
+    core("a model is probed by scores in half precision", "model/hook",
+         "config._attn_implementation = _registered(WIDE)", 'config._attn_implementation = _registered("eager")',
+         "model/hook"),
     core("a chunk's largest keys give the factors of all", "stage1/windows",
          "partner, self.windows[0].end)", "partner, key.shape[2])", "int8"),
     core("packed keys take their factors from the whole chunk", "attention/block_attention",
@@ -343,7 +346,7 @@ FAULTS = (
     Fault(
         "a pool of another plan is shared",
         "app/server/encoding.py",
-        "same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern)",
+        "same_words and plan.encodes_as(made)",
         "same_words",
         "app/server/encoding",
     ),

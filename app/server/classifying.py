@@ -163,6 +163,7 @@ def _used(session: Session, pool: Encoded, method: Method, settings: QuerySettin
             **asdict(pattern),
             "seed": pool.settings.seed,
             "long_rows": pool.settings.long_rows,
+            "precision": pool.settings.pool_precision,
         },
         "template": asdict(pool.template),
         "taught_rows": len(session.taught),

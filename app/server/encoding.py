@@ -120,7 +120,7 @@ def _begun(session: Session, task: Task, made: EncodingPlan) -> Encoded | None:
 def _carries_out(found: Encoded, task: Task, made: EncodingPlan) -> bool:
     its, plan = found.setup.task, found.setup.plan
     same_words = (its.pool.fingerprint, its.template) == (task.pool.fingerprint, task.template)
-    return its.model is task.model and same_words and (plan.blocks, plan.pattern) == (made.blocks, made.pattern)
+    return its.model is task.model and same_words and plan.encodes_as(made)
 
 
 def _shared(workspace: Workspace, task: Task, made: EncodingPlan) -> EncodedPool | None:

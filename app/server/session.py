@@ -296,7 +296,7 @@ def changed_settings(
     then: EncodingPlan, now: EncodingPlan, settings_then: EncodeSettings, settings_now: EncodeSettings
 ) -> list[str]:
     """What differs between two plans, in words; empty where they encode the same blocks in the same way."""
-    if (now.blocks, now.pattern) == (then.blocks, then.pattern):
+    if now.encodes_as(then):
         return []
     pairs = {
         "the block size": (then.pattern.demonstrations_per_block, now.pattern.demonstrations_per_block),
@@ -306,6 +306,7 @@ def changed_settings(
         "pool tokens": (then.tokens, now.tokens),
         "the seed": (settings_then.seed, settings_now.seed),
         "long rows": (settings_then.long_rows, settings_now.long_rows),
+        "how keys and values are kept": (settings_then.pool_precision, settings_now.pool_precision),
     }
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return [f"{name} ({_shown(before)} to {_shown(after)})" for name, (before, after) in changed.items()]

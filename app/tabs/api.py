@@ -5,7 +5,7 @@ Each client has a session of its own, with the bundled example in it from the st
 """
 
 # No `from __future__ import annotations`: Gradio reads the return types themselves.
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -19,7 +19,7 @@ from app.server.workspace import Workspace
 from app.tabs.programs import ENDPOINTS, PUT_ADDRESS, programs_view
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
-from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.settings import EncodeSettings, PoolPrecision, QuerySettings
 from dbsa_core.stage1.progress import Progress
 
 
@@ -33,10 +33,13 @@ def create_api(workspace: Workspace) -> None:
         block_size: int | None = None,
         window: int = 2,
         sink_blocks: int = 1,
+        pool_precision: str = "model",
     ) -> dict:
         with told():
             session = session_of(request)
-            session.settings = EncodeSettings(pool_tokens, block_size, window, sink_blocks)
+            session.settings = EncodeSettings(
+                pool_tokens, block_size, window, sink_blocks, pool_precision=cast(PoolPrecision, pool_precision)
+            )
             found = workspace.plan(session)
             return {
                 "sentence": found.sentence,

@@ -23,6 +23,10 @@ _POSITION_NAMES = [
     ("Sequential (the paper)", "sequential"),
     ("Local (the pool may exceed the model's context)", "local"),
 ]
+_PRECISION_NAMES = [
+    ("As the model makes them", "model"),
+    ("As int8 (half the memory of half precision, a quarter of full)", "int8"),
+]
 MIN_TOKENS = 256
 
 
@@ -119,6 +123,9 @@ def further_controls() -> list[Any]:
                 value="exclude",
                 label="Rows too long for a block",
             ),
+            gr.Dropdown(
+                _PRECISION_NAMES, value="model", label="How keys and values are kept", elem_id="pool-precision"
+            ),
             gr.Number(42, label="Seed (draws and shuffles the rows)", precision=0),
             gr.Textbox(template.text_prefix, label="Word before a text", max_lines=1, max_length=60),
             gr.Textbox(template.label_prefix, label="Word before a label", max_lines=1, max_length=60),
@@ -136,6 +143,7 @@ def apply_controls(
     order: Any,
     positions: Any,
     long_rows: Any,
+    pool_precision: Any,
     seed: float | None,
     text_prefix: str,
     label_prefix: str,
@@ -149,6 +157,7 @@ def apply_controls(
         positions=positions,
         seed=_whole("Seed", seed),
         long_rows=long_rows,
+        pool_precision=pool_precision,
     )
     query = QuerySettings(
         ratio=float(ratio),

@@ -177,6 +177,7 @@ def render_encode(workspace: Workspace, session: Session) -> list[Any]:
         query.order,
         settings.positions,
         settings.long_rows,
+        settings.pool_precision,
         settings.seed,
         template.text_prefix,
         template.label_prefix,

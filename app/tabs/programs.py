@@ -109,6 +109,7 @@ ENDPOINTS = {
                 "block_size": "rows per block; null leaves it to the app",
                 "window": "blocks before it that each block sees",
                 "sink_blocks": "first blocks that every block sees and every query reads",
+                "pool_precision": "how keys and values are kept: model, or int8 for less memory",
             },
             {
                 "sentence": "the plan in words",

@@ -27,6 +27,7 @@ KEYWORD = "dbsa_stage"
 PREFIX = "dbsa_"
 STOCK = ("eager", "sdpa")
 """Implementations that a model may have been loaded with."""
+WIDE = "eager in float32"
 
 MakesTables = Callable[..., Tables]
 """Called as a decoder's `rotary_emb` is: hidden states, position ids, and a layer type where the family has several."""
@@ -132,11 +133,12 @@ class Hook:
 
     @contextmanager
     def eager(self) -> Iterator[None]:
-        """Within it, forwards without a stage attend as the family's own file writes it out."""
+        """Within it, forwards without a stage attend as the family's own file writes it out, in float32 or wider: half
+        precision would round scores, which in Qwen2 are large enough for that to change what is attended to."""
         chosen = [config._attn_implementation for config in self._configs]
         try:
             for config in self._configs:
-                config._attn_implementation = _registered("eager")
+                config._attn_implementation = _registered(WIDE)
             yield
         finally:
             for config, name in zip(self._configs, chosen, strict=True):
@@ -178,14 +180,29 @@ def _registered(stock: str) -> str:
         return _staged_attention(module, stage, query, key, value, options), None
 
     AttentionInterface.register(PREFIX + stock, attention)
-    AttentionMaskInterface.register(PREFIX + stock, AttentionMaskInterface()[stock])
+    AttentionMaskInterface.register(PREFIX + stock, AttentionMaskInterface()["eager" if stock == WIDE else stock])
     return PREFIX + stock
 
 
 def _stock_attention(module: nn.Module, stock: str) -> Callable[..., Any]:
-    if stock == "eager":  # each model file has its own
-        return sys.modules[type(module).__module__].eager_attention_forward  # type: ignore[no-any-return]
-    return AttentionInterface()[stock]  # type: ignore[no-any-return]
+    if stock not in ("eager", WIDE):
+        return AttentionInterface()[stock]  # type: ignore[no-any-return]
+    own: Callable[..., Any] = sys.modules[type(module).__module__].eager_attention_forward  # each model file has one
+    return own if stock == "eager" else _widened(own)
+
+
+def _widened(attention: Callable[..., Any]) -> Callable[..., Any]:
+    """The same computed in float32 or wider, and rounded once."""
+
+    def widened(
+        module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **options: Any
+    ) -> Any:
+        wide = torch.promote_types(query.dtype, torch.float32)
+        mask = mask.to(wide) if torch.is_tensor(mask) and mask.is_floating_point() else mask
+        output, *rest = attention(module, *(states.to(wide) for states in (query, key, value)), mask, **options)
+        return (output.to(query.dtype), *rest)
+
+    return widened
 
 
 def _scaling(query: torch.Tensor, options: dict[str, Any]) -> float:

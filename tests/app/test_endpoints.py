@@ -146,6 +146,9 @@ def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:
     assert client.predict("water", api_name="/classify")["label"]
     client.predict(800, 4, 1, 1, api_name="/plan")
     assert client.predict(api_name="/status")["changed_since"] == ["the block size (3 to 4)"]
+    small = client.predict(800, 3, 1, 1, "int8", api_name="/plan")
+    assert small["bytes"] < 0.5 * plan["bytes"]
+    assert client.predict(api_name="/status")["changed_since"] == ["how keys and values are kept (model to int8)"]
 
 
 def test_loading_data_says_what_was_found_in_the_file(client: Client, tmp_path: Path) -> None:
@@ -188,6 +191,7 @@ def test_bad_queries_say_what_is_wrong(client: Client, arguments: tuple[Any, ...
         ((3,), "Not one row fits"),
         ((800, 0), "Block size .* is 0"),
         ((800, 3, -1), "Window .* is -1"),
+        ((800, 3, 1, 1, "int4"), "precision is 'int4'; accepted are"),
     ],
 )
 def test_bad_settings_say_what_is_wrong(client: Client, arguments: tuple[Any, ...], message: str) -> None:

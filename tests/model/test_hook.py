@@ -12,7 +12,7 @@ import torch
 from dbsa_core.errors import Cancelled, ModelError
 from dbsa_core.interrupt import interruptible
 from dbsa_core.model.hook import HookedRotary
-from dbsa_core.model.language_model import DenseStage, LanguageModel
+from dbsa_core.model.language_model import PROBE_TOLERANCE, DenseStage, LanguageModel
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, ByteTokenizer, stock_model
 
 IDS = torch.arange(2 * 20).view(2, 20) * 5 % 250 + 1
@@ -89,6 +89,24 @@ def test_a_softcap_holds_where_stock_sdpa_leaves_it_out() -> None:
     assert float((ours - expected).abs().max()) < 1e-5 * float(expected.abs().max())
     with torch.no_grad():
         assert torch.equal(stock(IDS[:1]).logits[0], without), "the user's own forwards stay as they were"
+
+
+def test_large_scores_in_half_precision_are_no_reason_to_refuse_a_model() -> None:
+    """As those of Qwen2.5, whose keys and queries have large biases: rounded scores would differ from exact ones by far
+    more than the probe allows."""
+    stock, generator = stock_model("qwen2", dtype=torch.bfloat16), torch.Generator().manual_seed(1)
+    for module in stock.modules():
+        for name, size in (("k_proj", 100), ("q_proj", 10)):
+            if hasattr(module, name):
+                bias = getattr(module, name).bias.data
+                bias += (size * torch.randn(bias.shape, generator=generator)).bfloat16()
+    model, ids = LanguageModel.of(stock, ByteTokenizer(), "large"), torch.arange(24)
+    found = model.run(ids, ids, DenseStage(model.rope, ids), deferred=True, logits_rows=range(24))
+    stock.set_attn_implementation("eager")
+    with torch.inference_mode():
+        rounded = stock(input_ids=ids[None], use_cache=False).logits[0].float()
+    assert found is not None
+    assert float((found - rounded).abs().max() / rounded.abs().max()) > PROBE_TOLERANCE[torch.bfloat16]
 
 
 def test_training_passes_through_the_hook_as_without_it() -> None:

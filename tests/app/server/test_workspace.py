@@ -86,6 +86,7 @@ def test_steps_give_the_same_pool_as_one_encoding(workspace: Workspace, session:
         ({"pool_tokens": 700}, "pool tokens"),
         ({"positions": "local"}, "positions (sequential to local)"),
         ({"seed": 7}, "the seed (42 to 7)"),
+        ({"pool_precision": "int8"}, "how keys and values are kept (model to int8)"),
     ],
 )
 def test_a_changed_setting_makes_the_pool_stale_by_name(
@@ -299,14 +300,29 @@ def test_settings_are_all_taken_or_none(session: Session) -> None:
     from app.tabs.controls import apply_controls
 
     before = (session.settings, session.query_settings, session.template)
-    rest = ("bm25", "pool", "sequential", "exclude", 42, "Text:", "Label:")
+    rest = ("bm25", "pool", "sequential", "exclude", "int8", 42, "Text:", "Label:")
     for values in [(0, 2, True, 0.3, 8), (5, 2, True, 0, 8), (5, None, True, 0.3, 8), (5, -1, True, 0.3, 8)]:
         with pytest.raises(SettingsError):
             apply_controls(session, *values, *rest)
         assert (session.settings, session.query_settings, session.template) == before
     apply_controls(session, None, 1, False, 0.5, 0, *rest)
-    assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0)
+    assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0, pool_precision="int8")
     assert session.query_settings == QuerySettings(ratio=0.5, fresh_demonstrations=0)
+
+
+def test_a_pool_is_kept_as_int8_where_that_is_chosen(workspace: Workspace, session: Session) -> None:
+    """Step by step as any, and answered from."""
+    pools = []
+    for settings in (session.settings, replace(session.settings, pool_precision="int8")):
+        session.settings = settings
+        encoded(workspace, session)
+        assert session.encoded is not None
+        pools.append(session.encoded.pool)
+    whole, small = pools
+    assert (whole.int8, small.int8) == (False, True)
+    assert small.tokens == whole.tokens
+    assert small.num_bytes < 0.6 * whole.num_bytes
+    assert classify_text(workspace, session, "what about int8").prediction.label
 
 
 def test_presets_and_the_slider_agree_with_the_plan(workspace: Workspace, session: Session) -> None:
