@@ -232,6 +232,41 @@ def probabilities_section(found: dict[str, Any]) -> list[str]:
     ]
 
 
+SAME_LABEL = 0.99
+"""Of test rows whose answers by an int8 pool have the label of those by the model's precision, the target."""
+
+
+def int8_section(found: dict[str, Any]) -> list[str]:
+    rows = found["rows"]
+    lines = [
+        "## Pools kept as int8",
+        "",
+        paragraph(
+            f"`python benchmarks/int8_accuracy.py`: {found['config']['model']} in {found['dtype']}, pools of",
+            f"{rows[0]['pool_tokens']:,} tokens, once as the model makes keys and values and once as int8, which takes",
+            f"{rows[0]['bytes_int8'] / rows[0]['bytes']:.3f} of the bytes; {found['device']}, {versions(found)}. The",
+            "share of test rows with the same label is to be 0.99 or more; beside it the same share where the pool is",
+            "as it was and the rows are asked in another order, which rounding within batches alone makes. The last",
+            "column is the mean change of the best label's log-probability.",
+        ),
+        "",
+        "| | rows | accuracy (95 %) | accuracy, int8 (95 %) | same label | | in another order | log-probability |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        told = []
+        for name in ("accuracy", "accuracy_int8"):
+            low, high = wilson_interval(round(row[name] * row["n"]), row["n"])
+            told.append(f"{row[name]:.3f} ({low:.3f} to {high:.3f})")
+        verdict = "met" if row["same_label"] >= SAME_LABEL else "**missed**"
+        lines.append(
+            f"| {SETS[row['dataset']]}, {NAMES[row['method']]} | {row['n']} | {told[0]} | {told[1]} | "
+            f"{row['same_label']:.3f} | {verdict} | {row['same_label_in_another_order']:.3f} | "
+            f"{row['log_prob_change']:.3f} |"
+        )
+    return lines
+
+
 def benchmarks() -> str:
     """docs/BENCHMARKS.md."""
     parts = []
@@ -242,6 +277,9 @@ def benchmarks() -> str:
     for kind in ("cpu", "cuda"):
         if found := read(f"small-accuracy-{kind}"):
             parts.append(accuracy_section(found, kind))
+    for kind in ("cpu", "cuda"):
+        if found := read(f"int8-accuracy-{kind}"):
+            parts.append(int8_section(found))
     if on_gpu := gpu_results():
         parts.append(gpu_section(on_gpu))
     if found := read("long-prompts-cuda"):

@@ -25,7 +25,7 @@ _POSITION_NAMES = [
 ]
 _PRECISION_NAMES = [
     ("As the model makes them", "model"),
-    ("As int8 (half the memory of half precision, a quarter of full)", "int8"),
+    ("As int8 (less memory)", "int8"),
 ]
 MIN_TOKENS = 256
 
