@@ -220,7 +220,7 @@ FAULTS = (
          "num_bytes=with_spare(tokens) * bytes_per_token(task.model, int8=settings.int8)",
          "num_bytes=with_spare(tokens) * bytes_per_token(task.model, int8=False)", "int8"),
     core("a pool of another precision is taken for the plan's", "setup",
-         "made.blocks[:shared], made.settings.int8)", "made.blocks[:shared], encoded.int8)", "int8"),
+         "made.blocks[:shared], made.settings.int8)", "made.blocks[:shared], encoded.int8)", "setup"),
     core("the first query's blocks serve all", "methods/answering",
          "prefixes[question.block_ids], question.prompt)", "prefixes[questions[0].block_ids], question.prompt)",
          "many"),

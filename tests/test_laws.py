@@ -250,15 +250,16 @@ class LocalLoop:
         for block in range(len(BLOCKS)):
             window = [t for b in self.pattern.window(block) for t in range(first[b], first[b + 1])]
             place = {token: position for position, token in enumerate(window)}
+            rotated = torch.cat([self._rotated(key[0, :, t : t + 1], place[t], layer) for t in window], dim=1)
             for q in range(first[block], first[block + 1]):
                 at = place[q]
                 near = options.sliding_window or 10**9
                 keys = [t for t in window if place[t] <= at and at - place[t] < near]
-                rotated = torch.cat([self._rotated(key[0, :, t : t + 1], place[t], layer) for t in keys], dim=1)
+                seen = rotated[:, [place[t] for t in keys]]
                 own = self._rotated(query[0, :, q : q + 1], at, layer)
                 for head in range(heads):
                     kv = head // (heads // kv_heads)
-                    scores = rotated[kv] @ own[head, 0] * options.scaling
+                    scores = seen[kv] @ own[head, 0] * options.scaling
                     if options.softcap:
                         scores = torch.tanh(scores / options.softcap) * options.softcap
                     output[0, head, q] = scores.softmax(0) @ value[0, kv, keys]
@@ -328,7 +329,7 @@ def test_moving_a_block_leaves_its_stored_keys_alone(model: LanguageModel) -> No
 
 
 @pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize("chosen", [(0, 2, 5), (0, 4, 1), ()])
+@pytest.mark.parametrize("chosen", [(0, 4, 1), ()])
 def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int, ...]) -> None:
     """Tree pass = teacher forcing label by label (each label alone behind the same prefix) = best-first where
     proven."""
@@ -357,9 +358,9 @@ def test_queries_together_are_each_alone(model: LanguageModel) -> None:
     ]
     nothing = [(Prefix.empty(model, length), random_ids(count, count)) for count in (3, 20)]
     ways: tuple[tuple[dict[str, Any], Any], ...] = (
-        ({"way": "one_pass"}, (queries, queries[::-1], queries[2:3], [queries[0], queries[0]], nothing)),
-        ({"way": "best_first"}, (queries[2:],)),
-        ({"decode": "greedy"}, (queries[:3],)),
+        ({"way": "one_pass"}, (queries, queries[2:3], [queries[0], queries[0]], nothing)),
+        ({"way": "best_first"}, (queries[2:4],)),
+        ({"decode": "greedy"}, (queries[:2],)),
     )
     for how, groups in ways:
         alone = {query: score_labels(*query, TRIE, **how) for query in {*chain(*groups)}}

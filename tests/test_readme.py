@@ -17,8 +17,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_readme_names_the_two_commands_and_files_that_exist() -> None:
     assert "make app" in README
     assert "make test" in README
-    for target in re.findall(r"\]\((docs/[^)]+)\)", README):
+    for target, heading in re.findall(r"\]\((docs/[^)#]+)#?([^)]*)\)", README):
         assert (ROOT / target).is_file(), target
+        headings = (
+            re.findall(r"^#+ (.*)$", (ROOT / target).read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+        )
+        assert not heading or heading in {found.lower().replace(" ", "-") for found in headings}, heading
 
 
 @pytest.mark.slow
