@@ -246,18 +246,9 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
                 rows += beside_retrieval(model, trie, answered, keys, case.prompt, OVER[blocks] if targets else None)
                 small = pool_of(model, blocks, int8=True)
                 ask = queries(model, small, choices, prompts, trie)
-                ask()
-                steps.wait()
-                taken = timed(ask)
-                rows.append(row(f"query_{name}_{keys}_int8_ms", taken, "ms"))
-                rows.append(row(f"query_{name}_{keys}_int8_over_model", Sample(taken.value / answered.value), "ratio"))
-                rows.append(
-                    row(
-                        f"pool_{blocks * BLOCK_TOKENS}_int8_share", Sample(small.num_bytes / pool.num_bytes), "of bytes"
-                    )
-                )
-                rows.append(together_row(model, shape, case, small, pick, trie, "6", keys, targets=False))
-                del small
+                rows += int8_rows(model, ask, answered, keys, small.num_bytes / pool.num_bytes)
+                rows.append(together_row(model, shape, case, small, pick, trie, name, keys, targets=False))
+                del small, ask
         del pool
     rows += [*encoding_rows(model, shape, targets=targets), *from_text(model, targets=targets)]
     memory = MEMORY_MB if targets else None
@@ -266,6 +257,21 @@ def measure(shape: Shape, *, targets: bool) -> tuple[list[dict[str, Any]], list[
     compiled, captured = ([w.seconds for w in steps.warm_ups if w.compiled is kind] for kind in (True, False))
     rows.append(row("warm_up_compile_s", Sample(sum(compiled)), "s"))
     return [*rows, row("warm_up_capture_s", Sample(sum(captured)), "s")], profiles
+
+
+def int8_rows(
+    model: LanguageModel, ask: Callable[[], LabelScores], answered: Sample, keys: int, share: float
+) -> list[dict[str, Any]]:
+    """A query over a pool that is kept as int8, beside the same over one in the model's precision (`answered`), and its
+    `share` of the bytes."""
+    ask()
+    steps_of(model).wait()
+    taken = timed(ask)
+    return [
+        row(f"query_6_{keys}_int8_ms", taken, "ms"),
+        row(f"query_6_{keys}_int8_over_model", Sample(taken.value / answered.value), "ratio"),
+        row(f"pool_{keys}_int8_over_model", Sample(share), "ratio of bytes"),
+    ]
 
 
 def beside_retrieval(

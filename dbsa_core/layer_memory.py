@@ -66,11 +66,13 @@ def channels_of(keys: torch.Tensor, partner: torch.Tensor, count: torch.Tensor |
     """Factors of keys, float32 [kv_heads, head_dim], from the first `count` of `keys` [tokens, kv_heads, head_dim].
 
     They are the largest lengths of the pairs that RoPE turns, which turning leaves as they are: so keys have the same
-    in whatever form they are kept. `partner` [head_dim, head_dim] is the family's; see `Rope.partner_matrix`.
+    in whatever form they are kept. They are shares of the head's largest, for kernels multiply queries by them, which
+    float16 has no room for otherwise. `partner` [head_dim, head_dim] is the family's; see `Rope.partner_matrix`.
     """
     wide = keys.float()
     lengths = torch.hypot(wide, wide @ partner.float())
     first = torch.arange(len(keys), device=keys.device) < count
     largest = torch.where(first[:, None, None], lengths, 0).amax(0)
     least = (SMALLEST_CHANNEL * largest.mean(-1, keepdim=True)).clamp(min=torch.finfo(torch.float32).tiny)
-    return torch.maximum(largest, least)
+    found = torch.maximum(largest, least)
+    return found / found.amax(-1, keepdim=True)

@@ -14,7 +14,7 @@ from dbsa_core.attention.visibility import Sees
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.data import Pool
 from dbsa_core.errors import SettingsError
-from dbsa_core.layer_memory import LayerMemory, quantised, restored
+from dbsa_core.layer_memory import LayerMemory, channels_of, quantised, restored
 from dbsa_core.masks import dense_mask
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
@@ -98,7 +98,8 @@ class RoundedDense:
     def _placed(self, layer: int, key: torch.Tensor) -> torch.Tensor:
         """The pool's keys [1, kv_heads, tokens, head_dim], rounded and at their places."""
         lengths = (key.square() + self.rope.partner(key).square()).sqrt()[0, :, : self.lengths[0]].amax(1)
-        factors = torch.maximum(lengths, 0.01 * lengths.mean(-1, keepdim=True)).float()
+        factors = torch.maximum(lengths, 0.01 * lengths.mean(-1, keepdim=True))
+        factors = (factors / factors.amax(-1, keepdim=True)).float()
         if not self.rope.rotates[layer]:
             return rounded(key[0], factors)[None]
         if self.forms[layer] is KeyForm.BEFORE_ROPE:
@@ -239,6 +240,12 @@ def test_keys_that_stand_out_in_every_token_do_not_drown_the_others() -> None:
     error, naive = (float((found - keys)[..., others].norm() / keys[..., others].norm()) for found in (ours, by_token))
     assert error < 0.1
     assert naive > 5 * error
+
+
+def test_factors_are_shares_of_the_largest_and_never_nothing() -> None:
+    keys = torch.tensor([[[300.0, 4.0, 0.0], [0.0, 0.0, 0.0]], [[-100.0, 8.0, 9.0], [1.0, 1.0, 1.0]]])
+    found = channels_of(keys, torch.zeros(3, 3), 1)
+    assert torch.allclose(found, torch.tensor([[1.0, 4 / 300, 0.01 * (304 / 3) / 300], [1.0, 1.0, 1.0]]))
 
 
 def test_numbers_and_scales() -> None:

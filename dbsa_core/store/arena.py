@@ -113,13 +113,12 @@ class Arena:
         """A block's keys, each in its layer's form, and values, both [layers, kv_heads, tokens, head_dim], as the model
         makes them; of all layers or some. Views where they can be."""
         start, end = self.span(block_id)
-        keys, values, *scales = (memory[layers] for memory in (self.keys, self.values, *self.scales))
-        there = slice(start, end)
-        if not scales:
-            return keys[:, there].transpose(1, 2), values[:, there].transpose(1, 2)
-        of_keys, of_values, channels = scales
-        found = restored(keys[:, there], of_keys[:, there], self.dtype, channels[:, None])
-        return found.transpose(1, 2), restored(values[:, there], of_values[:, there], self.dtype).transpose(1, 2)
+        # Tokens first: a list of layers copies.
+        keys, values, *scales = (part[:, start:end][layers] for part in (self.keys, self.values, *self.scales[:2]))
+        if scales:
+            keys = restored(keys, scales[0], self.dtype, self.scales[2][layers][:, None])
+            values = restored(values, scales[1], self.dtype)
+        return keys.transpose(1, 2), values.transpose(1, 2)
 
     def put(self, block_id: int, kv: BlockKV) -> None:
         """Write a block whose place `extended` has made."""
