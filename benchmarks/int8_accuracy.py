@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,27 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from benchmarks.small_accuracy import SEED, SETS, device_name, task_of  # noqa: E402
 from benchmarks.versions import versions  # noqa: E402
-from dbsa_core.prompt import template  # noqa: E402
 
-SETS = ("trec", "banking77", "nlu")
 METHODS = ("dbsa", "dbsa_fresh")
-SEED = 42
 
 
 def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, pool_tokens: int) -> list[dict[str, Any]]:
     """Both methods on one data set."""
-    pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
-    test = list(dbsa.build_pool(dbsa.read_table(folder / "test.csv")).demonstrations)
-    drawn = random.Random(SEED).sample(test, min(count, len(test)))
+    task, drawn = task_of(name, folder, model, count)
     texts, right = [row.text for row in drawn], [row.label for row in drawn]
-    task, settings = dbsa.Task(model, pool, template(name)), dbsa.EncodeSettings(pool_tokens=pool_tokens, seed=SEED)
+    settings = dbsa.EncodeSettings(pool_tokens=pool_tokens, seed=SEED)
     whole, int8 = (dbsa.Setup.of(task, replace(settings, pool_precision=kind)).encode() for kind in ("model", "int8"))
     rows = []
     for method in METHODS:
@@ -105,7 +99,7 @@ def main() -> None:
         rows += run(name, arguments.data / name, model, arguments.rows, arguments.pool_tokens)
     kind = model.device.type
     found = {
-        "device": torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads",
+        "device": device_name(model),
         "dtype": str(model.shape.dtype).removeprefix("torch."),
         "versions": versions(),
         "config": {"model": model.name, "seed": SEED, "rows": arguments.rows},

@@ -34,12 +34,26 @@ POOL_TOKENS = 4000
 SEED = 42
 
 
-def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods: list[str]) -> list[dict[str, Any]]:
-    """All methods on one data set."""
+def task_of(
+    name: str, folder: Path, model: dbsa.LanguageModel, count: int
+) -> tuple[dbsa.Task, list[dbsa.Demonstration]]:
+    """A data set in the paper's words, and so many of its test rows, drawn with SEED."""
     pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
     test = list(dbsa.build_pool(dbsa.read_table(folder / "test.csv")).demonstrations)
     drawn = random.Random(SEED).sample(test, min(count, len(test)))
-    task = dbsa.Task(model, pool, template(name))
+    return dbsa.Task(model, pool, template(name)), drawn
+
+
+def device_name(model: dbsa.LanguageModel) -> str:
+    """What a model runs on, in words."""
+    if model.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods: list[str]) -> list[dict[str, Any]]:
+    """All methods on one data set."""
+    task, drawn = task_of(name, folder, model, count)
     setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS, seed=SEED))
     rows = []
     made = [WordCounts() if method == WordCounts.name else dbsa.make_method(method) for method in methods]
@@ -69,9 +83,8 @@ def main() -> None:
     for name in SETS:
         rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
     kind = model.device.type
-    device = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     found = {
-        "device": device,
+        "device": device_name(model),
         "dtype": arguments.dtype,
         "versions": versions(),
         "config": {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows},

@@ -38,11 +38,15 @@ class LayerMemory(NamedTuple):
 
     def read(self, where: slice | torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values [tokens, kv_heads, head_dim] of some tokens, of that type: views where they can be."""
-        if not self.scales:
-            return self.keys[where], self.values[where]
-        of_keys, of_values, channels = self.scales
-        keys = restored(self.keys[where], of_keys[where], dtype, channels)
-        return keys, restored(self.values[where], of_values[where], dtype)
+        values = self.values[where]
+        if self.scales:
+            values = restored(values, self.scales[1][where], dtype)
+        return self.read_keys(where, dtype), values
+
+    def read_keys(self, where: slice | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The keys alone."""
+        keys = self.keys[where]
+        return restored(keys, self.scales[0][where], dtype, self.scales[2]) if self.scales else keys
 
 
 def quantised(states: torch.Tensor, channels: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:

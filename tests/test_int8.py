@@ -25,7 +25,7 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.store import KeyForm
 from dbsa_core.task import Task
-from tests.test_laws import ALL, BLOCKS, END, LABEL_IDS, PATTERN, QUERY, TOKENS, TRIE, ways_of
+from tests.test_laws import BLOCKS, END, LABEL_IDS, PATTERN, QUERY, TOKENS, TRIE, by_family_and_way, keys_and_values
 from tests.test_laws import device as device  # a fixture
 from tests.test_laws import in_place as in_place  # a fixture
 from tests.tiny import tiny_model
@@ -38,10 +38,7 @@ step is at most 1/127 of the largest."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "in_place" in metafunc.fixturenames:
-        pairs = [(family, way) for family in ALL for way in ways_of(family)]
-        ids = ["-".join(filter(None, pair)) for pair in pairs]
-        metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
+    by_family_and_way(metafunc)
 
 
 _models: dict[tuple[str, str], LanguageModel] = {}
@@ -138,24 +135,9 @@ def test_encoding_is_a_dense_forward_over_rounded_keys_and_values(model: Languag
     model.run(model.ids(ids), stage.positions, stage, deferred=True, rope_length=pool.rope_length)
     prefix = assemble(model, pool, range(len(BLOCKS)))
     for layer, (keys, values) in enumerate(stage.seen):
-        ours = of_prefix(prefix, layer)
+        ours = keys_and_values(prefix, layer)
         assert apart(ours[0], keys) < SAME
         assert apart(ours[1], values) < SAME
-
-
-def of_prefix(prefix: Any, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[kv_heads, tokens, head_dim], blocks that are read in place turned on to where they stand."""
-    blocks, rope = prefix.in_place(layer), prefix.model.rope
-    if blocks is None:
-        return prefix.keys[layer], prefix.values[layer]
-    found = []
-    for span, first in zip(blocks.stretches.spans, blocks.firsts, strict=True):
-        key, value = (part.transpose(0, 1) for part in blocks.memory(layer).read(slice(*span), torch.float64))
-        if rope.rotates[layer]:
-            moved = rope.moves(torch.full((key.shape[1],), first, device=key.device), rope.layer_types[layer])
-            key = rope.rotate_wide(key[None], moved)[0]
-        found.append((key, value))
-    return torch.cat([key for key, _ in found], dim=1), torch.cat([value for _, value in found], dim=1)
 
 
 @pytest.mark.usefixtures("in_place")

@@ -70,14 +70,19 @@ TRIE = LabelTrie.of_ids(LABELS, LABEL_IDS, END)
 _models: dict[tuple[str, str], LanguageModel] = {}
 
 
+def by_family_and_way(metafunc: pytest.Metafunc) -> bool:
+    """Every family, and every way of encoding its blocks: read in place too if the family has layers that may be, and
+    encoded by one operator if all are. False for a test that encodes none."""
+    if "in_place" not in metafunc.fixturenames:
+        return False
+    pairs = [(family, way) for family in ALL for way in ways_of(family)]
+    ids = ["-".join(filter(None, pair)) for pair in pairs]
+    metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
+    return True
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every family; where blocks are encoded, read in place too if the family has layers that may be, and encoded by
-    one operator if all are."""
-    if "in_place" in metafunc.fixturenames:
-        pairs = [(family, way) for family in ALL for way in ("", "in-place", "packed") if way in ways_of(family)]
-        ids = ["-".join(filter(None, pair)) for pair in pairs]
-        metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
-    elif "model" in metafunc.fixturenames:
+    if not by_family_and_way(metafunc) and "model" in metafunc.fixturenames:
         metafunc.parametrize("model", ALL, indirect=True)
 
 
@@ -133,13 +138,14 @@ def keys_and_values(prefix: Prefix, layer: int) -> tuple[torch.Tensor, torch.Ten
     if blocks is None:
         return prefix.keys[layer], prefix.values[layer]
     keys, values = [], []
-    for (start, end), first in zip(blocks.stretches.spans, blocks.firsts, strict=True):
-        key = blocks.arena.keys[layer, start:end].transpose(0, 1)
+    for span, first in zip(blocks.stretches.spans, blocks.firsts, strict=True):
+        states = blocks.memory(layer).read(slice(*span), prefix.model.shape.dtype)
+        key, value = (each.transpose(0, 1) for each in states)
         if rope.rotates[layer]:
-            far = torch.full((end - start,), first, device=key.device)
+            far = torch.full((key.shape[1],), first, device=key.device)
             key = rope.rotate(key[None], rope.moves(far, rope.layer_types[layer]))[0]
         keys.append(key)
-        values.append(blocks.arena.values[layer, start:end].transpose(0, 1))
+        values.append(value)
     return torch.cat([*keys, prefix.keys[layer]], dim=1), torch.cat([*values, prefix.values[layer]], dim=1)
 
 

@@ -28,6 +28,7 @@ PREFIX = "dbsa_"
 STOCK = ("eager", "sdpa")
 """Implementations that a model may have been loaded with."""
 WIDE = "eager in float32"
+"""The one within `Hook.eager`."""
 
 MakesTables = Callable[..., Tables]
 """Called as a decoder's `rotary_emb` is: hidden states, position ids, and a layer type where the family has several."""

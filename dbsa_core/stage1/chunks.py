@@ -59,7 +59,7 @@ def run_chunk(
     """Write keys and values of `chunk`, consecutive ones of `blocks` with places in the store; by compiled layers where
     there are some and they are wanted."""
     if packs(model, store):
-        twin = layers_of(model, int8=bool(store.scales)).twin if compiled else None
+        twin = layers_of(model, int8=store.int8).twin if compiled else None
         PackedStage(model, store, pattern, blocks, chunk).run(model, twin or model.model)
     else:
         windows = BlockStage.of(model, store, rope_length, pattern, blocks, chunk)

@@ -64,7 +64,7 @@ class EncodedPool:
     @property
     def int8(self) -> bool:
         """Whether keys and values are kept as int8; else as the model makes them."""
-        return bool(self.store.scales)
+        return self.store.int8
 
     @property
     def tokens(self) -> int:
@@ -107,7 +107,7 @@ def encode_blocks(
     """Encode `blocks` (ids 0.. in order); `cancelled` is asked between chunks of blocks, and what is done is kept.
 
     Keys and values are kept as the model makes them, or as `int8`, which takes about half the memory of half precision.
-    It is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Where it runs out
+    Memory is reserved at once for `expected_tokens`, by default those of `blocks`, and some to spare. Where it runs out
     on the way, blocks go through the model fewer at a time, and at last those that are done are kept
     (`EncodedPool.out_of_memory` says so). Raises `CapacityError` where it runs out before one is done, and where
     sequential positions, or one window of local ones, exceed the model's.

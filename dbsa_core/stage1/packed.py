@@ -149,7 +149,7 @@ class _Layout:
         def run(others: Sequence[int]) -> tuple[int, int, int]:
             if not others:
                 return 0, 0, 0
-            values = bank[others[0]] if store.scales else store.span(others[0])[0]
+            values = bank[others[0]] if store.int8 else store.span(others[0])[0]
             return bank[others[0]], values, sum(len(blocks[other]) for other in others)
 
         lengths = np.array([len(block) for block in chunk])
@@ -161,7 +161,7 @@ class _Layout:
         firsts = [sum(len(blocks[w]) for w in pattern.window(block)[:-1]) for block in seen]
         self.far = self.in_block + np.repeat(firsts, lengths) if pattern.positions == "local" else self.near
         """[tokens], their positions among far keys: with local positions, in their own windows."""
-        copied = banked if store.scales else earlier
+        copied = banked if store.int8 else earlier
         spans = [(0, spare), *(store.span(other) for other in copied)]
         self.before = np.concatenate([np.arange(*span) for span in spans])
         """[keys], of what the bank begins with, in the memory; all of it where that is int8."""

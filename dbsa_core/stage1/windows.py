@@ -147,7 +147,7 @@ class BlockStage:
             raise AllWrittenError
         # [kv_heads, tokens, head_dim] of the whole memory; or of what the chunk sees, restored from int8: blocks see
         # what is kept, of their own tokens too, so that nothing depends on how chunks were cut.
-        restored = bool(memory.scales)
+        restored = self.store.int8
         there = self._seen if restored else slice(None)
         keys, values = (states.transpose(0, 1) for states in memory.read(there, query.dtype))
         rotates = self.rope.rotates[layer]
@@ -177,7 +177,7 @@ class BlockStage:
 
     def _write(self, memory: LayerMemory, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Keep the chunk's keys and values."""
-        if memory.scales and self.first == 0:
+        if self.store.int8 and self.first == 0:
             partner = self.rope.partner_matrix(key.shape[3], torch.float32)
             memory.scales[2].copy_(channels_of(key[0].transpose(0, 1), partner, self.windows[0].end))
         kept = self._as_kept(layer, key)

@@ -52,19 +52,18 @@ class Working:
 
 def working_of(model: LanguageModel, *, int8: bool = False) -> Working:
     """Measured when it is first asked for, of a pool that is kept as the model makes it or as `int8`."""
-    if (known := _known[int8].get(model)) is not None:
-        return known
+    known = _known.setdefault(model, {})
+    if int8 in known:
+        return known[int8]
     with model.lock:
         packed = packs(model, arena_for(model, 1, int8=int8))
         (few, less), (many, more) = (_tried(model, length, packed, int8=int8) for length in PROBE_TOKENS)
         each = (more - less) / (many - few)
-        _known[int8][model] = found = Working(max(0.0, less - each * few), each, packed)
+        known[int8] = found = Working(max(0.0, less - each * few), each, packed)
     return found
 
 
-_known: dict[bool, weakref.WeakKeyDictionary[LanguageModel, Working]] = {
-    int8: weakref.WeakKeyDictionary() for int8 in (False, True)
-}
+_known: weakref.WeakKeyDictionary[LanguageModel, dict[bool, Working]] = weakref.WeakKeyDictionary()
 
 
 def _tried(model: LanguageModel, length: int, packed: bool, *, int8: bool) -> tuple[int, int]:

@@ -153,7 +153,7 @@ class TailStage:
         asked = [(row, key) for key in (prefix.keys[layer][None], seen) if key.shape[2]]
         if turned is not None and prefix.blocks is not None:
             memory = prefix.blocks.memory(layer)
-            keys = [memory.read(slice(*span), row.dtype)[0] for span in prefix.blocks.stretches.spans]
+            keys = [memory.read_keys(slice(*span), row.dtype) for span in prefix.blocks.stretches.spans]
             there = [(one[None], key[None].transpose(1, 2)) for one, key in zip(turned, keys, strict=True)]
             asked = [*there, *asked]
         scores = torch.cat([attention_scores(one, key, options) for one, key in asked], dim=-1)

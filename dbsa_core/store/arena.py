@@ -85,6 +85,11 @@ class Arena:
         """Of its memory, spare room included."""
         return sum(memory.nbytes for memory in (self.keys, self.values, *self.scales))
 
+    @property
+    def int8(self) -> bool:
+        """Whether keys and values are kept as int8; else as the model makes them."""
+        return bool(self.scales)
+
     def layer(self, layer: int) -> LayerMemory:
         """The memory of one layer."""
         return LayerMemory(self.keys[layer], self.values[layer], tuple(of_all[layer] for of_all in self.scales))
