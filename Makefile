@@ -112,6 +112,6 @@ $(RUN): requirements.txt requirements-model.txt constraints.txt | $(PY)
 	@printf 'DEVICE=%s\nTORCH_INDEX=%s\n' '$(DEVICE)' '$(TORCH_INDEX)' > $(KEPT)
 	@touch $@
 
-$(DEV): requirements-dev.txt $(RUN)
+$(DEV): requirements-dev.txt requirements-quantised.txt $(RUN)
 	$(PIP) install -c $(CONSTRAINTS) -r requirements-dev.txt
 	@touch $@

@@ -73,8 +73,9 @@ MAY_IMPORT = {
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.embedded": "errors",
-    "model.loading": "errors model.embedded",
-    "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading",
+    "model.weights": "errors devices",
+    "model.loading": "errors model.embedded model.weights",
+    "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading model.weights",
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "errors",

@@ -14,7 +14,7 @@ from packaging.markers import default_environment
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tools.try_versions import LOCK, RUN, TOOLS, requirements
+from tools.try_versions import LOCK, QUANTISED, RUN, TOOLS, requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -51,7 +51,7 @@ def locked(python: str, system: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_has_one_exact_version_within_the_range_of_each_requirement(python: str, system: str) -> None:
     found = locked(python, system)
-    for requirement in (*requirements(RUN), *requirements(TOOLS)):
+    for requirement in (*requirements(RUN), *requirements(QUANTISED), *requirements(TOOLS)):
         assert requirement.specifier.contains(found[canonicalize_name(requirement.name)]), requirement
 
 
@@ -64,7 +64,7 @@ def test_the_lock_names_no_build_and_no_index() -> None:
 
 
 def test_ranges_end_and_those_of_fast_movers_end_at_the_next_minor_version() -> None:
-    for requirement in requirements(RUN):
+    for requirement in (*requirements(RUN), *requirements(QUANTISED)):
         assert any(part.operator in ("<", "==") for part in requirement.specifier), requirement
         if requirement.name in ("transformers", "gradio"):
             major, minor = map(int, locked("3.11", "Linux")[requirement.name].split(".")[:2])
@@ -94,9 +94,8 @@ class Machine:
     def __init__(self, folder: Path, gpu: bool):
         self.folder, self.bin = folder, folder / "tools"
         self.bin.mkdir()
-        for name in ("Makefile", "requirements.txt", "requirements-model.txt", "requirements-dev.txt"):
-            shutil.copy(ROOT / name, folder)
-        shutil.copy(ROOT / "constraints.txt", folder)
+        for path in (ROOT / "Makefile", LOCK, *ROOT.glob("requirements*.txt")):
+            shutil.copy(path, folder)
         self._script("python3", RECORDING_PYTHON)
         self._script("nvidia-smi", f"#!/bin/sh\n{'echo GPU 0: NVIDIA H100' if gpu else 'exit 9'}\n")
 

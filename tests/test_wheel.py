@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("app", "assets", "dbsa_core", "LICENSE", "README.md", "pyproject.toml", "requirements.txt")
+SOURCES = (
+    *("app", "assets", "dbsa_core", "LICENSE", "README.md", "pyproject.toml"),
+    *("requirements.txt", "requirements-quantised.txt"),
+)
 
 
 def test_the_packages_named_are_the_packages_there_are() -> None:

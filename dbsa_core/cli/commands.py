@@ -101,7 +101,7 @@ def _set_up(args: argparse.Namespace, chosen: Choices, data: Data, console: Cons
         console.say(unused)
     console.say(f"Loading the model {args.model} ...")
     begun = time.perf_counter()
-    model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype)
+    model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype, weights=args.weights)
     precision = str(model.shape.dtype).removeprefix("torch.")
     console.say(
         f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, loaded in "

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from dbsa_core.errors import QueryError, SettingsError
 from dbsa_core.methods import METHODS, make_method
+from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS, PromptTemplate, template
 from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
@@ -130,6 +131,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", help="cpu or cuda (cuda where there is a GPU)")
     group.add_argument("--dtype", help="float32, bfloat16 or float16 (bfloat16 on a GPU, else float32)")
+    group.add_argument(
+        "--weights", metavar="KIND", default=AS_SAVED, help=f"keep weights as {_names(WEIGHTS)} (model: as they are)"
+    )
     group.add_argument("--prompt", default="default", metavar="NAME", help=f"words of the prompt: {_names(PRESETS)}")
     group.add_argument("--text-prefix", metavar="WORD", help="the word before a text, instead of --prompt's")
     group.add_argument("--label-prefix", metavar="WORD", help="the word before a label, instead of --prompt's")

@@ -24,6 +24,7 @@ from dbsa_core.interrupt import AllWrittenError
 from dbsa_core.model import loading
 from dbsa_core.model.hook import KEYWORD, Hook, Stage, attention_modules, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
+from dbsa_core.model.weights import AS_SAVED, plain_tensors, refuse_shared_rounding, saved_as
 
 TESTED_FAMILIES = frozenset(
     [
@@ -85,16 +86,19 @@ class LanguageModel:
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | str | None = None,
+        weights: str = AS_SAVED,
         cache_folder: Path | None = None,
     ) -> LanguageModel:
         """The embedded model (None), a hub id, a local folder or a GGUF file.
 
-        The device is CUDA where there is one, else the CPU; the dtype bfloat16 on CUDA and float32 on the CPU. Raises
-        `ModelError` where nothing is found, or where the family is one that the capture gets wrong.
+        The device is CUDA where there is one, else the CPU; the dtype bfloat16 on CUDA and float32 on the CPU. Weights
+        of linear layers are kept as they were saved ("model"), or rounded when they are read: "int8", "nf4" (4 bits),
+        or "float8", which a GPU multiplies as it is (`weights.SCHEMES`). Raises `ModelError` where nothing is found,
+        where the family is one that the capture gets wrong, and where weights cannot be kept so.
         """
         device, dtype = placement(device, dtype)
-        model, tokenizer, name = loading.load(source, device, dtype, cache_folder)
-        return cls.of(model, tokenizer, name)
+        model, tokenizer, name = loading.load(source, loading.Placed(device, dtype, weights), cache_folder)
+        return cls.of(model, tokenizer, name if weights == AS_SAVED else f"{name}, {weights} weights")
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: Any, name: str | None = None) -> LanguageModel:
@@ -106,6 +110,7 @@ class LanguageModel:
         config = model.config.get_text_config()
         max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
         _check_rotary(model)
+        refuse_shared_rounding(model.config)
         signature = _signature(model, tokenizer)
         hook = Hook(model)
         try:
@@ -137,6 +142,12 @@ class LanguageModel:
     @property
     def family(self) -> str:
         return str(self.model.config.get_text_config().model_type)
+
+    @property
+    def weights(self) -> str:
+        """How the weights of linear layers are kept: "model", "int8", "float8", "nf4", or the method by which they were
+        quantised before they were saved."""
+        return saved_as(self.model.config)
 
     @property
     def moves_alike(self) -> bool:
@@ -356,8 +367,9 @@ def _signature(model: PreTrainedModel, tokenizer: Any) -> str:
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_OF_THE_MODEL}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in model.state_dict().items():
-        flat = weight.reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 16)][:16].float().cpu().numpy()
-        digest.update(name.encode() + sample.tobytes())
+        for part in plain_tensors(weight):
+            flat = part.reshape(-1)
+            sample = flat[:: max(1, flat.numel() // 16)][:16].float().cpu().numpy()
+            digest.update(name.encode() + sample.tobytes())
     digest.update(str(len(tokenizer) if hasattr(tokenizer, "__len__") else 0).encode())
     return digest.hexdigest()[:16]

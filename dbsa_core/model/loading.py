@@ -9,6 +9,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +18,93 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from dbsa_core.errors import ModelError
 from dbsa_core.model.embedded import EMBEDDED_NAME, default_cache_folder, embedded_gguf
+from dbsa_core.model.weights import AS_SAVED, WEIGHTS, configuration, saved_as
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Where a model is put, and in what."""
+
+    device: torch.device
+    dtype: torch.dtype
+    weights: str = AS_SAVED
+    """One of `WEIGHTS`."""
+
+
 def load(
-    source: str | Path | None, device: torch.device, dtype: torch.dtype, cache_folder: Path | None = None
+    source: str | Path | None, placed: Placed, cache_folder: Path | None = None
 ) -> tuple[PreTrainedModel, Any, str]:
     """Model, tokenizer and a name for the screen."""
     cache_folder = cache_folder or default_cache_folder()
     if source is None or str(source) in ("", "embedded", EMBEDDED_NAME):
         folder = converted(embedded_gguf(), cache_folder)
-        return (*_from_folder(str(folder), device, dtype), EMBEDDED_NAME)
+        return (*_from_folder(str(folder), placed), EMBEDDED_NAME)
     path = Path(source).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise ModelError(f"There is no GGUF file at {path}; give the path of a file that exists.")
-        return (*_from_folder(str(converted(path, cache_folder)), device, dtype), path.stem)
+        return (*_from_folder(str(converted(path, cache_folder)), placed), path.stem)
     if path.is_dir():
-        return _local_folder(path, device, dtype, cache_folder)
+        return _local_folder(path, placed, cache_folder)
     if len(Path(source).parts) > 2 or str(source).startswith((".", "~", "/")):
         raise ModelError(
             f"There is no folder at {path}; give a model's folder, a .gguf file or a hub id like 'org/name'."
         )
-    return (*_from_folder(str(source), device, dtype), str(source))
+    return (*_from_folder(str(source), placed), str(source))
 
 
-def _local_folder(
-    path: Path, device: torch.device, dtype: torch.dtype, cache_folder: Path
-) -> tuple[PreTrainedModel, Any, str]:
+def _local_folder(path: Path, placed: Placed, cache_folder: Path) -> tuple[PreTrainedModel, Any, str]:
     if (path / "config.json").is_file():
-        return (*_from_folder(str(path), device, dtype), path.name)
+        return (*_from_folder(str(path), placed), path.name)
     ggufs = sorted(path.glob("*.gguf"))
     if len(ggufs) == 1:
-        return (*_from_folder(str(converted(ggufs[0], cache_folder)), device, dtype), ggufs[0].stem)
+        return (*_from_folder(str(converted(ggufs[0], cache_folder)), placed), ggufs[0].stem)
     held = f"{len(ggufs)} GGUF files, name one of them" if ggufs else "no config.json and no GGUF file"
     raise ModelError(f"The folder {path} holds {held}; give a folder made by save_pretrained, or a .gguf file.")
 
 
-def _from_folder(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
+def _from_folder(source: str, placed: Placed) -> tuple[PreTrainedModel, Any]:
+    asked = configuration(placed.weights, placed.device, placed.dtype)
+    options: dict[str, Any] = {"dtype": placed.dtype, "use_safetensors": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        kept = saved_as(AutoConfig.from_pretrained(source, trust_remote_code=False))
+        if asked is not None and kept != AS_SAVED:
+            raise ModelError(
+                f"The weights of {source} were saved as {kept} already; leave out the {placed.weights} that was asked "
+                "for, or name the model that it was made of."
+            )
+        if asked is not None or kept != AS_SAVED:  # layer by layer: it may be that only what is rounded fits
+            options |= {"device_map": {"": placed.device}}
+        if asked is not None:
+            options |= {"quantization_config": asked}
+        model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+        if "device_map" not in options:
+            model = model.to(placed.device)
+    except ModelError:
+        raise
+    except torch.OutOfMemoryError as error:
+        advice = "use a smaller one" if placed.weights != AS_SAVED else "use a smaller one, or weights of 8 or 4 bits"
+        raise ModelError(f"The model {source} does not fit the memory of {placed.device}; {advice}.") from error
     except Exception as error:
         raise ModelError(_load_message(source, error)) from error
+    if asked is not None:
+        _try_out(model, placed)
+    return model, tokenizer
+
+
+def _try_out(model: PreTrainedModel, placed: Placed) -> None:
+    """One short forward of weights that were rounded: not every width can be multiplied so."""
     try:
-        moved: Any = model
-        return moved.to(device), tokenizer
-    except torch.OutOfMemoryError as error:
-        raise ModelError(f"The model {source} does not fit the memory of {device}; use a smaller one.") from error
+        with torch.inference_mode():
+            model(input_ids=torch.arange(3, device=placed.device)[None], use_cache=False)
+    except Exception as error:
+        raise ModelError(
+            f"The model cannot be used with weights as {placed.weights} ({type(error).__name__}: {str(error)[:300]}); "
+            f"accepted are {', '.join(WEIGHTS)}."
+        ) from error
 
 
 def _load_message(source: str, error: Exception) -> str:

@@ -189,6 +189,19 @@ def test_a_gpu_that_lies_idle_is_named_unless_a_device_was_asked_for(run: Run, m
     assert "GPU found, but." not in run("encode", "--device", "cpu").err
 
 
+@pytest.mark.parametrize("weights", ["int8", "nf4"])
+def test_weights_of_fewer_bits(run: Run, weights: str) -> None:
+    outcome = run("classify", "--query", "light", "--weights", weights, "--json")
+    assert f", {weights} weights on cpu" in outcome.err
+    assert len(outcome.objects) == 1
+
+
+def test_weights_that_are_not_known_are_refused_with_those_that_are(run: Run) -> None:
+    outcome = run("encode", "--weights", "int3")
+    assert outcome.code == 2
+    assert "accepted are model, float8, int8, nf4" in outcome.err
+
+
 # --- files of queries -------------------------------------------------------------------------------------------------
 
 

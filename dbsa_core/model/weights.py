@@ -1,0 +1,174 @@
+"""Weights of fewer bits than a model was saved with, by libraries that are installed beside the others.
+
+Knows nothing about attention or blocks: transformers reads weights by the configuration that is made here. Only what
+rounds each token for itself is offered. Where one token decides how another is rounded (LLM.int8() looks for outliers
+in all of them), keys would depend on what else is in a forward, and no pool could be encoded in pieces.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig, TorchAoConfig
+
+from dbsa_core.devices import multiplies_float8
+from dbsa_core.errors import ModelError
+
+AS_SAVED = "model"
+"""Weights as the model has them."""
+REQUIREMENTS = "requirements-quantised.txt"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way of keeping the weights of linear layers, all but the output layer's."""
+
+    what: str
+    library: str
+    bytes_per_weight: float
+    """Scales included, at a width of 1,024 or more."""
+    make: Callable[[torch.dtype], Any]
+    """transformers' configuration, for a model that computes in this dtype; `ImportError` without the library."""
+    marks: Callable[[dict[str, Any]], bool]
+    """Whether a configuration that names the library, as a dictionary, means this."""
+    refused: Callable[[torch.device], str] = lambda device: ""
+    """Why a device cannot, "" where it can."""
+
+
+def _float8(dtype: torch.dtype) -> Any:
+    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow
+
+    return TorchAoConfig(Float8DynamicActivationFloat8WeightConfig(granularity=PerRow(), set_inductor_config=False))
+
+
+def _int8(dtype: torch.dtype) -> Any:
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    import bitsandbytes  # noqa: F401  # transformers says that it is missing much later
+
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _no_float8(device: torch.device) -> str:
+    if multiplies_float8(device):
+        return ""
+    return f"needs an NVIDIA GPU of compute capability 8.9 or newer, and the device is {device}"
+
+
+SCHEMES = {
+    "float8": Scheme(
+        "8 bits, a scale for each row; activations are rounded to 8 bits too, each token for itself",
+        "torchao",
+        1.0,
+        _float8,
+        lambda told: "Float8DynamicActivationFloat8WeightConfig" in str(told.get("quant_type")),
+        _no_float8,
+    ),
+    "int8": Scheme(
+        "8 bits, a scale for each row",
+        "torchao",
+        1.0,
+        _int8,
+        lambda told: "Int8WeightOnlyConfig" in str(told.get("quant_type")),
+    ),
+    "nf4": Scheme(
+        "4 bits (NormalFloat), a scale for every 64 weights",
+        "bitsandbytes",
+        0.5625,
+        _nf4,
+        lambda told: bool(told.get("load_in_4bit")) and told.get("bnb_4bit_quant_type") == "nf4",
+    ),
+}
+"""arXiv 2209.05433 (float8), 2305.14314 (nf4)."""
+WEIGHTS = (AS_SAVED, *SCHEMES)
+"""What `LanguageModel.load(weights=)` takes."""
+
+
+def configuration(weights: str, device: torch.device, dtype: torch.dtype) -> Any | None:
+    """What `from_pretrained` takes as `quantization_config`; None for weights as they were saved.
+
+    Raises `ModelError` for a word that is not known, on a device that cannot, and without the library.
+    """
+    if weights == AS_SAVED:
+        return None
+    if weights not in SCHEMES:
+        raise ModelError(f"Weights as {weights!r} are not known; accepted are {', '.join(WEIGHTS)}.")
+    scheme = SCHEMES[weights]
+    if why := scheme.refused(device):
+        others = ", ".join(name for name, other in SCHEMES.items() if not other.refused(device))
+        raise ModelError(f"Weights as {weights} cannot be used here: it {why}. On this device there are {others}.")
+    try:
+        with _without_words():
+            return scheme.make(dtype)
+    except ImportError as error:
+        raise ModelError(
+            f"Weights as {weights} need the package {scheme.library}, which is not here ({error}). Install it with "
+            f"`pip install -r {REQUIREMENTS}` or `pip install 'dbsa[quantised]'`."
+        ) from error
+
+
+@contextmanager
+def _without_words() -> Iterator[None]:
+    """Within it, nothing is logged of kernels for other machines that torchao cannot load when it is imported."""
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def saved_as(config: Any) -> str:
+    """How the weights are kept of a model with this configuration: one of `WEIGHTS`, or the name of another method of
+    quantisation that the model was saved with ("gptq")."""
+    told = _told(config)
+    if told is None:
+        return AS_SAVED
+    found = (name for name, scheme in SCHEMES.items() if scheme.library == _method(told) and scheme.marks(told))
+    return next(found, _method(told))
+
+
+def refuse_shared_rounding(config: Any) -> None:
+    """Raises `ModelError` where it depends on the other tokens of a forward how one is rounded."""
+    told = _told(config)
+    if told is None:
+        return
+    shared = told.get("load_in_8bit") or told.get("_load_in_8bit") or "PerTensor" in str(told.get("quant_type"))
+    if shared:
+        raise ModelError(
+            f"Weights quantised by {_method(told)} in this way cannot be used: all tokens of a forward decide together "
+            "how each is rounded, so that a block's keys would depend on what is encoded beside it. Load the model "
+            f"that it was made of, with weights as one of {', '.join(WEIGHTS)}."
+        )
+
+
+def _told(config: Any) -> dict[str, Any] | None:
+    """What a model's configuration says of how its weights were quantised."""
+    found = getattr(config, "quantization_config", None)
+    return found if found is None or isinstance(found, dict) else dict(found.to_dict())
+
+
+def _method(told: dict[str, Any]) -> str:
+    return str(getattr(told.get("quant_method"), "value", told.get("quant_method")))
+
+
+def plain_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """The plain tensors that hold a weight: itself, unless a library keeps it as a tensor of its own kind."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        return [tensor]
+    return [
+        part for name in flatten()[0] for part in plain_tensors(getattr(tensor, name)) if isinstance(part, torch.Tensor)
+    ]
