@@ -30,8 +30,9 @@ from tests.test_laws import device as device  # a fixture
 from tests.test_laws import in_place as in_place  # a fixture
 from tests.tiny import tiny_model
 
-SAME = 2e-3
-"""Relative RMS in float64, of what is computed in another order: now and then a number is rounded the other way."""
+SAME = {"cpu": 1e-3, "cuda": 4e-3}
+"""Relative RMS in float64, of what is computed in another order: now and then a number is rounded the other way, and
+what differs by it is rounded again in each layer. It happens on a GPU, to one family (olmo2)."""
 BOUND = 0.02
 """Relative RMS of keys and values as int8 against those of the model, for any head: half a step for each number, and a
 step is at most 1/127 of the largest."""
@@ -136,8 +137,8 @@ def test_encoding_is_a_dense_forward_over_rounded_keys_and_values(model: Languag
     prefix = assemble(model, pool, range(len(BLOCKS)))
     for layer, (keys, values) in enumerate(stage.seen):
         ours = keys_and_values(prefix, layer)
-        assert apart(ours[0], keys) < SAME
-        assert apart(ours[1], values) < SAME
+        assert apart(ours[0], keys) < SAME[model.device.type]
+        assert apart(ours[1], values) < SAME[model.device.type]
 
 
 @pytest.mark.usefixtures("in_place")
@@ -149,7 +150,7 @@ def test_answers_are_those_of_that_forward_continued(model: LanguageModel) -> No
     alone = score_labels(prefix, QUERY, TRIE, way="one_pass").log_probs
     together = score_together([(prefix, QUERY)] * 2, TRIE, way="one_pass")
     for found in (alone, *(one.log_probs for one in together)):
-        assert apart(torch.tensor(found), torch.tensor(wanted)) < SAME
+        assert apart(torch.tensor(found), torch.tensor(wanted)) < SAME[model.device.type]
 
 
 def log_probs_behind(
@@ -179,7 +180,7 @@ def test_a_method_answers_so(model: LanguageModel) -> None:
     wanted = log_probs_behind(model, setup.encoded_pool(), task.query("thing 4")[1], labels, end)
     method = make_method("dbsa", QuerySettings(ratio=1.0, fresh_demonstrations=0)).fit(setup)
     for answer in (method.predict("thing 4"), *method.predict_many(["thing 4"] * 2)):
-        assert apart(torch.tensor(answer.scores.log_probs), torch.tensor(wanted)) < SAME
+        assert apart(torch.tensor(answer.scores.log_probs), torch.tensor(wanted)) < SAME[model.device.type]
 
 
 @pytest.mark.usefixtures("in_place")
@@ -195,7 +196,7 @@ def test_neither_chunks_nor_appending_change_what_is_kept(model: LanguageModel, 
     for pool in (encoded(model, pattern, 1), appended):
         for block in range(len(BLOCKS)):
             for ours, theirs in zip(pool.store.read(block), at_once.store.read(block), strict=True):
-                assert apart(ours, theirs) < SAME
+                assert apart(ours, theirs) < SAME[model.device.type]
             assert torch.allclose(pool.store.get(block).scales[2], at_once.store.get(block).scales[2], rtol=1e-5)
 
 

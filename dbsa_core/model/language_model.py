@@ -224,6 +224,12 @@ class LanguageModel:
         assert ours is not None
         difference = float((ours.float() - stock).abs().max() / stock.abs().max().clamp_min(1e-30))
         if not difference <= PROBE_TOLERANCE[self.shape.dtype]:
+            if self.weights != AS_SAVED:
+                raise ModelError(
+                    f"The model cannot be used with weights as {self.weights}: captured and stock logits differ by "
+                    f"{difference:.1e} of the largest, so its answers would depend on the order in which numbers are "
+                    "added up. Use weights of another kind, or as they were saved."
+                )
             raise ModelError(
                 f"The family {self.family!r} cannot be used: its keys before RoPE are not what its attention receives "
                 f"(captured and stock logits differ by {difference:.1e} of the largest). Use a model of a tested "

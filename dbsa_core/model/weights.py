@@ -47,9 +47,11 @@ def _float8(dtype: torch.dtype) -> Any:
 
 
 def _int8(dtype: torch.dtype) -> Any:
-    from torchao.quantization import Int8WeightOnlyConfig
+    from torchao.quantization import IntxWeightOnlyConfig, PerAxis
 
-    return TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
+    # Whole weights are restored and multiplied. Compiled layers with Int8WeightOnlyConfig, which multiplies integers
+    # first, would use a kernel of PyTorch that is slow for many tokens.
+    return TorchAoConfig(IntxWeightOnlyConfig(torch.int8, PerAxis(0)))
 
 
 def _nf4(dtype: torch.dtype) -> Any:
@@ -78,7 +80,7 @@ SCHEMES = {
         "torchao",
         1.0,
         _int8,
-        lambda told: "Int8WeightOnlyConfig" in str(told.get("quant_type")),
+        lambda told: "IntxWeightOnlyConfig" in str(told.get("quant_type")),
     ),
     "nf4": Scheme(
         "4 bits (NormalFloat), a scale for every 64 weights",
