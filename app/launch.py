@@ -103,7 +103,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Serve the app, then open the address that is printed.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=None, help="port (default: 7860, or the next that is free)")
-    parser.add_argument("--model", default=EMBEDDED, metavar="SOURCE", help="hub id, folder or .gguf file")
+    parser.add_argument(
+        "--model",
+        default=EMBEDDED,
+        metavar="SOURCE",
+        help="hub id, folder or .gguf file; with @int8 or @nf4 behind it weights take 8 or 4 bits",
+    )
     parser.add_argument(
         "--allow-model",
         action="append",

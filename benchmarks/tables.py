@@ -35,6 +35,7 @@ NAMES = {
     "tfidf": "TF-IDF + logistic regression, no language model",
 }
 IN_README = ("dbsa_fresh", "dbsa", "retrieval_icl", "fixed_icl", "zero_shot", "tfidf")
+WEIGHTS = ("model", "int8", "nf4")
 SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}
 HEAD = """# Benchmarks
 
@@ -267,6 +268,54 @@ def int8_section(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def weights_section(found: list[dict[str, Any]], accuracy: dict[str, Any] | None) -> list[str]:
+    """What weights of fewer bits take, by shape, and what they change in answers."""
+    lines = [
+        "## Weights of 8 and 4 bits",
+        "",
+        paragraph(
+            f"`python benchmarks/gpu_weights.py`: {found[0]['device']}, {versions(found[0])}. A query has 6 labels and",
+            "reads 28,160 tokens; 30,720 tokens are encoded. Whole weights are restored before they are multiplied:",
+            "memory is saved, not time. Weights *and activations* as float8 are refused:",
+            f"{found[0]['float8'].partition(': ')[2].split('. ')[0]}.",
+        ),
+        "",
+        "| | weights | GB | query, ms | floor | of the model's | encode, ms | of the model's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        values = {row["name"]: row["value"] for row in one["rows"]}
+        floors = {row["name"]: row["floor"] for row in one["rows"]}
+        for kind in WEIGHTS:
+            query, encode = f"{kind}_query_6_28160_ms", f"{kind}_encode_30720_ms"
+            beside = [number(values[f"{n}_over_model"]) if kind != "model" else "" for n in (query, encode)]
+            lines.append(
+                f"| {one['shape']} | {kind} | {number(values[f'{kind}_weights_gb'])} | {number(values[query])} | "
+                f"{number(floors[query])} | {beside[0]} | {number(values[encode])} | {beside[1]} |"
+            )
+    if accuracy is None:
+        return lines
+    lines += [
+        "",
+        paragraph(
+            f"`python benchmarks/weights_accuracy.py`: {accuracy['config']['model']}, pools of",
+            f"{accuracy['rows'][0]['pool_tokens']:,} tokens, {accuracy['device']}. *Same label* is the share of test",
+            "rows with the label that the model as it was saved gives.",
+        ),
+        "",
+        "| | rows | weights | accuracy (95 %) | same label |",
+        "|---|---|---|---|---|",
+    ]
+    for row in accuracy["rows"]:
+        low, high = wilson_interval(round(row["accuracy"] * row["n"]), row["n"])
+        same = "" if row["weights"] == "model" else f"{row['same_label']:.3f}"
+        lines.append(
+            f"| {SETS[row['dataset']]}, {NAMES[row['method']]} | {row['n']} | {row['weights']} | "
+            f"{row['accuracy']:.3f} ({low:.3f} to {high:.3f}) | {same} |"
+        )
+    return lines
+
+
 def benchmarks() -> str:
     """docs/BENCHMARKS.md."""
     parts = []
@@ -280,6 +329,9 @@ def benchmarks() -> str:
     for kind in ("cpu", "cuda"):
         if found := read(f"int8-accuracy-{kind}"):
             parts.append(int8_section(found))
+    by_shape = [read(path.stem) for path in sorted(RESULTS.glob("weights-nvidia-*.json"))]
+    if shapes := [one for one in by_shape if one is not None]:
+        parts.append(weights_section(shapes, read("weights-accuracy-cuda")))
     if on_gpu := gpu_results():
         parts.append(gpu_section(on_gpu))
     if found := read("long-prompts-cuda"):

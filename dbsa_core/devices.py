@@ -212,8 +212,6 @@ class GPU:
 
 HOPPER = 9
 """Major number of the compute capability."""
-FLOAT8 = (8, 9)
-"""The compute capability from which on matrices of 8-bit floating-point numbers are multiplied."""
 
 
 @cache
@@ -221,11 +219,6 @@ def gpu_of(device: torch.device) -> GPU:
     """Raises `RuntimeError` where the device is none of CUDA's interface."""
     found: Any = torch.cuda.get_device_properties(device)
     return GPU(found.multi_processor_count, found.shared_memory_per_block_optin, found.major >= HOPPER)
-
-
-def multiplies_float8(device: torch.device) -> bool:
-    """Whether the device multiplies matrices of 8-bit floating-point numbers."""
-    return policy_for(device).kernels is Kernels.CUDA and torch.cuda.get_device_capability(device) >= FLOAT8
 
 
 def placement(device: str | torch.device | None, dtype: torch.dtype | str | None) -> tuple[torch.device, torch.dtype]:

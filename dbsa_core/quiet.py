@@ -25,6 +25,9 @@ def hush_libraries() -> None:
 
     TRANSFORMERS_VERBOSITY and HF_HUB_VERBOSITY are obeyed where they are given.
     """
+    # Transformers imports torchao where it is installed, which tells of kernels for other machines that do not load.
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Both set their level when they are imported, so that must be over.
     import huggingface_hub  # noqa: F401
     import transformers  # noqa: F401

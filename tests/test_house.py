@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "model.hook": "errors interrupt attention model.rope",
     "model.rope": "errors",
     "model.embedded": "errors",
-    "model.weights": "errors devices",
+    "model.weights": "errors",
     "model.loading": "errors model.embedded model.weights",
     "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading model.weights",
     "model.compiled": "errors model.language_model",

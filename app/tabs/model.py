@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app.server.catalogue import KNOWN, QUERY_TOKENS, Offer, gigabytes, offers
+from app.server.models import AS_SAVED, source_of
 from app.server.session import Session
 from app.server.troubles import MODEL
 from app.server.workspace import EMBEDDED, Workspace
@@ -21,6 +22,11 @@ from dbsa_core.errors import ModelError
 from dbsa_core.model.embedded import EMBEDDED_NAME
 
 PLACEHOLDER = "organisation/name on the hub, a folder, or a .gguf file on the computer that runs this app"
+WEIGHTS = [
+    ("As the model was saved", AS_SAVED),
+    ("8 bits (int8): about half the memory of half precision, slower", "int8"),
+    ("4 bits (nf4): about a third of it, slower, answers change more", "nf4"),
+]
 CSS = """
 .dbsa-model { text-align: left;
   justify-content: flex-start; white-space: pre-line; font-weight: 400; line-height: 1.4; }
@@ -51,15 +57,16 @@ def _create_sizes(page: Page) -> None:
             max_length=400,
             elem_id="model-place",
         )
+        weights = gr.Dropdown(WEIGHTS, value=AS_SAVED, label="Weights", elem_id="model-weights")
         load = gr.Button("Load this model", size="sm", elem_id="load-model")
 
     def shown(session: Session) -> list[Any]:
         return [*model_buttons(workspace, session), *loading_views(workspace, session)]
 
-    def begin(session: Session, place: str) -> Sequence[Any]:
+    def begin(session: Session, place: str, weights: str) -> Sequence[Any]:
         if not place.strip():
             raise ModelError(f"Name the model first: {PLACEHOLDER}.")
-        workspace.load_model_job(session, place)
+        workspace.load_model_job(session, source_of(place, weights))
         return shown(session)
 
     def choose(source: str) -> Any:
@@ -71,7 +78,7 @@ def _create_sizes(page: Page) -> None:
 
     for button, known in zip(buttons, KNOWN, strict=True):
         page.on(button.click, choose(known.source), [], [*buttons, note, cancel], cause=MODEL)
-    page.on([load.click, place.submit], begin, [place], [*buttons, note, cancel], cause=MODEL)
+    page.on([load.click, place.submit], begin, [place, weights], [*buttons, note, cancel], cause=MODEL)
     page.watch(shown, [], [*buttons, note, cancel])
     page.restore([*buttons, note, cancel, place], lambda session: [*shown(session), _named(session)])
 

@@ -10,15 +10,14 @@ import sys
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from dbsa_core.cli.commands import main
 from dbsa_core.quiet import hush_libraries
-
-__all__ = ["main", "run"]
 
 
 def run() -> NoReturn:
     """The process's command line, from its arguments to its exit code."""
     hush_libraries()
+    from dbsa_core.cli.commands import main  # what it imports has been hushed
+
     brought = {point.name: point for point in entry_points(group="dbsa.commands")}
     if len(sys.argv) > 1 and sys.argv[1] in brought:
         sys.exit(brought[sys.argv[1]].load()(sys.argv[2:]))

@@ -92,9 +92,9 @@ class LanguageModel:
         """The embedded model (None), a hub id, a local folder or a GGUF file.
 
         The device is CUDA where there is one, else the CPU; the dtype bfloat16 on CUDA and float32 on the CPU. Weights
-        of linear layers are kept as they were saved ("model"), or rounded when they are read: "int8", "nf4" (4 bits),
-        or "float8", which a GPU multiplies as it is (`weights.SCHEMES`). Raises `ModelError` where nothing is found,
-        where the family is one that the capture gets wrong, and where weights cannot be kept so.
+        of linear layers are kept as they were saved ("model"), or rounded when they are read: "int8" or "nf4", which is
+        4 bits (`weights.SCHEMES`). Raises `ModelError` where nothing is found, where the family is one that the capture
+        gets wrong, and where weights cannot be kept so.
         """
         device, dtype = placement(device, dtype)
         model, tokenizer, name = loading.load(source, loading.Placed(device, dtype, weights), cache_folder)
@@ -145,7 +145,7 @@ class LanguageModel:
 
     @property
     def weights(self) -> str:
-        """How the weights of linear layers are kept: "model", "int8", "float8", "nf4", or the method by which they were
+        """How the weights of linear layers are kept: "model", "int8", "nf4", or the method by which they were
         quantised before they were saved."""
         return saved_as(self.model.config)
 

@@ -66,7 +66,7 @@ def _local_folder(path: Path, placed: Placed, cache_folder: Path) -> tuple[PreTr
 
 
 def _from_folder(source: str, placed: Placed) -> tuple[PreTrainedModel, Any]:
-    asked = configuration(placed.weights, placed.device, placed.dtype)
+    asked = configuration(placed.weights, placed.dtype)
     options: dict[str, Any] = {"dtype": placed.dtype, "use_safetensors": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)

@@ -7,16 +7,13 @@ in all of them), keys would depend on what else is in a forward, and no pool cou
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig, TorchAoConfig
 
-from dbsa_core.devices import multiplies_float8
 from dbsa_core.errors import ModelError
 
 AS_SAVED = "model"
@@ -36,14 +33,6 @@ class Scheme:
     """transformers' configuration, for a model that computes in this dtype; `ImportError` without the library."""
     marks: Callable[[dict[str, Any]], bool]
     """Whether a configuration that names the library, as a dictionary, means this."""
-    refused: Callable[[torch.device], str] = lambda device: ""
-    """Why a device cannot, "" where it can."""
-
-
-def _float8(dtype: torch.dtype) -> Any:
-    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow
-
-    return TorchAoConfig(Float8DynamicActivationFloat8WeightConfig(granularity=PerRow(), set_inductor_config=False))
 
 
 def _int8(dtype: torch.dtype) -> Any:
@@ -60,21 +49,7 @@ def _nf4(dtype: torch.dtype) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def _no_float8(device: torch.device) -> str:
-    if multiplies_float8(device):
-        return ""
-    return f"needs an NVIDIA GPU of compute capability 8.9 or newer, and the device is {device}"
-
-
 SCHEMES = {
-    "float8": Scheme(
-        "8 bits, a scale for each row; activations are rounded to 8 bits too, each token for itself",
-        "torchao",
-        1.0,
-        _float8,
-        lambda told: "Float8DynamicActivationFloat8WeightConfig" in str(told.get("quant_type")),
-        _no_float8,
-    ),
     "int8": Scheme(
         "8 bits, a scale for each row",
         "torchao",
@@ -90,46 +65,29 @@ SCHEMES = {
         lambda told: bool(told.get("load_in_4bit")) and told.get("bnb_4bit_quant_type") == "nf4",
     ),
 }
-"""arXiv 2209.05433 (float8), 2305.14314 (nf4)."""
+"""nf4: arXiv 2305.14314. Weights and activations as float8 are not among them: activations are rounded so coarsely that
+the last bit of a sum decides about large steps, and captured and stock logits are far apart (docs/BENCHMARKS.md)."""
 WEIGHTS = (AS_SAVED, *SCHEMES)
 """What `LanguageModel.load(weights=)` takes."""
 
 
-def configuration(weights: str, device: torch.device, dtype: torch.dtype) -> Any | None:
+def configuration(weights: str, dtype: torch.dtype) -> Any | None:
     """What `from_pretrained` takes as `quantization_config`; None for weights as they were saved.
 
-    Raises `ModelError` for a word that is not known, on a device that cannot, and without the library.
+    Raises `ModelError` for a word that is not known, and without the library.
     """
     if weights == AS_SAVED:
         return None
     if weights not in SCHEMES:
         raise ModelError(f"Weights as {weights!r} are not known; accepted are {', '.join(WEIGHTS)}.")
     scheme = SCHEMES[weights]
-    if why := scheme.refused(device):
-        others = ", ".join(name for name, other in SCHEMES.items() if not other.refused(device))
-        raise ModelError(f"Weights as {weights} cannot be used here: it {why}. On this device there are {others}.")
     try:
-        with _without_words():
-            return scheme.make(dtype)
+        return scheme.make(dtype)
     except ImportError as error:
         raise ModelError(
             f"Weights as {weights} need the package {scheme.library}, which is not here ({error}). Install it with "
             f"`pip install -r {REQUIREMENTS}` or `pip install 'dbsa[quantised]'`."
         ) from error
-
-
-@contextmanager
-def _without_words() -> Iterator[None]:
-    """Within it, nothing is logged of kernels for other machines that torchao cannot load when it is imported."""
-    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def saved_as(config: Any) -> str:

@@ -778,6 +778,18 @@ def test_models_are_offered_by_what_they_take_here(page: Page) -> None:
     expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct, CPU")
 
 
+def test_a_model_may_be_loaded_with_weights_of_fewer_bits(page: Page) -> None:
+    open_tab(page, "Encode")
+    expect(page.locator("#model-0")).to_contain_text("in use", timeout=ENCODED)
+    page.locator("#another-model button").first.click()
+    page.locator("#model-place textarea, #model-place input").fill("embedded")
+    page.locator("#model-weights input").click()
+    page.get_by_role("option", name="4 bits (nf4)").click()
+    page.locator("#load-model").click()
+    expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct, nf4 weights", timeout=ENCODED)
+    expect(page.locator("#model-note")).to_contain_text("nf4 weights is loaded")
+
+
 # --- corrections ------------------------------------------------------------------------------------------------------
 
 PASSWORD = "Where can I change my password? The settings page only offers language and colours."

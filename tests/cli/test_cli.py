@@ -199,7 +199,7 @@ def test_weights_of_fewer_bits(run: Run, weights: str) -> None:
 def test_weights_that_are_not_known_are_refused_with_those_that_are(run: Run) -> None:
     outcome = run("encode", "--weights", "int3")
     assert outcome.code == 2
-    assert "accepted are model, float8, int8, nf4" in outcome.err
+    assert "accepted are model, int8, nf4" in outcome.err
 
 
 # --- files of queries -------------------------------------------------------------------------------------------------
