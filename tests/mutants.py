@@ -23,7 +23,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("dbsa_core", "app", "assets", "tests", "tools", "benchmarks")
-FILES = ("pyproject.toml", "app.py", "constraints.txt", *(f"requirements{part}.txt" for part in ("", "-dev", "-model")))
+FILES = (
+    "pyproject.toml",
+    "app.py",
+    "constraints.txt",
+    *(f"requirements{part}.txt" for part in ("", "-dev", "-model", "-quantised")),
+)
 PASSED, FAILED = 0, 1
 """Of pytest's exit codes those that say something about a fault."""
 
@@ -446,6 +451,21 @@ FAULTS = (
         "if past in free)",
         "app/server/history",
     ),
+    # Weights of fewer bits.
+    core("weights are read as they were saved whatever is asked for", "model/loading",
+         "        if asked is not None:\n            options", "        if False:\n            options", "weights"),
+    core("a rounded model has the name of the whole one", "model/language_model",
+         'name if weights == AS_SAVED else f"{name}, {weights} weights"', "name", "weights"),
+    core("LLM.int8() is accepted", "model/weights",
+         'told.get("load_in_8bit") or told.get("_load_in_8bit") or (', "(", "weights"),
+    core("one scale for the activations of all tokens is accepted", "model/weights",
+         '("DynamicActivation" in kind and "PerTensor" in kind)', "False", "weights"),
+    core("what was saved rounded is rounded once more", "model/loading",
+         "if asked is not None and kept != AS_SAVED:", "if False:", "weights"),
+    core("a rounded model is moved like another", "model/loading",
+         'options |= {"device_map": {"": placed.device}}', "pass", "weights"),
+    Fault("a source's weights are forgotten", "app/server/models.py",
+          "dbsa.LanguageModel.load(place, weights=weights)", "dbsa.LanguageModel.load(place)", "app/server/models"),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,17 @@ _models: dict[tuple[str, str, str], LanguageModel] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every family in every way of encoding as int8, and in its fastest way as nf4; methods so as nf4 alone."""
+    """Every family as int8 in its fastest way of encoding; as nf4 in every way, among the slow tests."""
     if "in_place" not in metafunc.fixturenames:
         return
     each = [
-        ((family, weights), way)
+        pytest.param((family, weights), way, id="-".join(filter(None, (family, weights, way))), marks=marks)
         for family in ALL
+        for weights, marks in (("int8", ()), ("nf4", pytest.mark.slow))
         for way in ways_of(family)
-        for weights in EVERYWHERE
-        if (way == ways_of(family)[-1] if weights == "nf4" else "method" not in metafunc.function.__name__)
+        if way == ways_of(family)[-1] or weights == "nf4"
     ]
-    ids = ["-".join(filter(None, (*names, way))) for names, way in each]
-    metafunc.parametrize(("model", "in_place"), each, ids=ids, indirect=True)
+    metafunc.parametrize(("model", "in_place"), each, indirect=True)
 
 
 @pytest.fixture(params=EVERYWHERE)
@@ -202,6 +202,15 @@ def test_rounding_by_what_stands_beside_a_token_is_refused(saved: Path) -> None:
     eight = BitsAndBytesConfig(load_in_8bit=True)
     model = AutoModelForCausalLM.from_pretrained(saved, quantization_config=eight, device_map={"": "cpu"})
     with pytest.raises(ModelError, match=r"bitsandbytes in this way .* all tokens of a forward decide together"):
+        LanguageModel.of(model, ByteTokenizer())
+
+
+@pytest.mark.parametrize(("granularity", "shared"), [("PerTensor", True), ("PerRow", False)])
+def test_one_scale_for_all_activations_is_refused(saved: Path, granularity: str, shared: bool) -> None:
+    model = stock_model("llama")
+    kind = {"default": {"_type": "Int8DynamicActivationInt8WeightConfig", "_data": {"granularity": granularity}}}
+    model.config.quantization_config = {"quant_method": "torchao", "quant_type": kind}
+    with pytest.raises(ModelError, match="all tokens of a forward decide") if shared else nullcontext():
         LanguageModel.of(model, ByteTokenizer())
 
 

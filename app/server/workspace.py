@@ -22,7 +22,7 @@ import psutil
 
 import dbsa_core as dbsa
 from app.server.jobs import WORK, Job, JobRegistry, Lane, Turnstile
-from app.server.models import EMBEDDED, load_model
+from app.server.models import EMBEDDED, load_model, parted, source_of
 from app.server.runs import Runs
 from app.server.session import Data, Encoded, Session
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError
@@ -95,7 +95,8 @@ class Workspace:
     def check_source(self, source: str) -> str:
         """The source, tidied; `ModelError` where this server must not load it."""
         source = source.strip() or self.default_model
-        source = EMBEDDED if source == EMBEDDED_NAME else source
+        place, weights = parted(source)
+        source = source_of(EMBEDDED, weights) if place == EMBEDDED_NAME else source
         if self.allowed_models is not None and source not in self.allowed_models:
             raise ModelError(
                 f"This server loads only the models {', '.join(self.allowed_models)}. Whoever runs it can allow others "

@@ -25,10 +25,7 @@ REQUIREMENTS = "requirements-quantised.txt"
 class Scheme:
     """One way of keeping the weights of linear layers, all but the output layer's."""
 
-    what: str
     library: str
-    bytes_per_weight: float
-    """Scales included, at a width of 1,024 or more."""
     make: Callable[[torch.dtype], Any]
     """transformers' configuration, for a model that computes in this dtype; `ImportError` without the library."""
     marks: Callable[[dict[str, Any]], bool]
@@ -50,23 +47,16 @@ def _nf4(dtype: torch.dtype) -> Any:
 
 
 SCHEMES = {
-    "int8": Scheme(
-        "8 bits, a scale for each row",
-        "torchao",
-        1.0,
-        _int8,
-        lambda told: "IntxWeightOnlyConfig" in str(told.get("quant_type")),
-    ),
+    "int8": Scheme("torchao", _int8, lambda told: "IntxWeightOnlyConfig" in str(told.get("quant_type"))),
     "nf4": Scheme(
-        "4 bits (NormalFloat), a scale for every 64 weights",
         "bitsandbytes",
-        0.5625,
         _nf4,
         lambda told: bool(told.get("load_in_4bit")) and told.get("bnb_4bit_quant_type") == "nf4",
     ),
 }
-"""nf4: arXiv 2305.14314. Weights and activations as float8 are not among them: activations are rounded so coarsely that
-the last bit of a sum decides about large steps, and captured and stock logits are far apart (docs/BENCHMARKS.md)."""
+"""int8: a scale for each row. nf4: 4 bits, a scale for every 64 weights (arXiv 2305.14314). Weights and activations as
+float8 are not among them: activations are rounded so coarsely that the last bit of a sum decides about large steps, and
+captured and stock logits are far apart (docs/BENCHMARKS.md)."""
 WEIGHTS = (AS_SAVED, *SCHEMES)
 """What `LanguageModel.load(weights=)` takes."""
 
@@ -105,8 +95,8 @@ def refuse_shared_rounding(config: Any) -> None:
     told = _told(config)
     if told is None:
         return
-    shared = told.get("load_in_8bit") or told.get("_load_in_8bit") or "PerTensor" in str(told.get("quant_type"))
-    if shared:
+    kind = str(told.get("quant_type"))
+    if told.get("load_in_8bit") or told.get("_load_in_8bit") or ("DynamicActivation" in kind and "PerTensor" in kind):
         raise ModelError(
             f"Weights quantised by {_method(told)} in this way cannot be used: all tokens of a forward decide together "
             "how each is rounded, so that a block's keys would depend on what is encoded beside it. Load the model "

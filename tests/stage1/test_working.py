@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -28,7 +29,8 @@ from dbsa_core.stage1.working import chunk_bytes, peak_bytes, tokens_in_memory, 
 from dbsa_core.store import SPARE
 from dbsa_core.task import Task
 from tests.stage2.test_step import random_ids
-from tests.tiny import FAMILIES, tiny_model
+from tests.test_weights import rounded
+from tests.tiny import FAMILIES, stock_model, tiny_model
 
 LENGTHS = (40, 30, 50, 45, 35, 60, 40, 30, 40, 45, 35, 40)
 WIDER = {"hidden_size": 128, "head_dim": 32, "intermediate_size": 384}
@@ -62,6 +64,16 @@ def test_the_plan_of_memory_is_what_is_used(family: str, int8: bool) -> None:
     # With scores written out the plan is over by what the MLP takes and attention does not, however a pool is kept.
     off = 0.12 if int8 and model.writes_scores else OFF
     assert tensor_bytes(model, blocks, int8=int8) == pytest.approx(needed, rel=off)
+
+
+@pytest.mark.parametrize(("weights", "off"), [("int8", 0.12), ("nf4", OFF)])
+def test_weights_that_are_restored_are_planned_too(weights: str, off: float, tmp_path: Path) -> None:
+    """A restored weight is most of what so small chunks take as are tried; of a large one's peak it is no part."""
+    stock_model("llama", **WIDER).save_pretrained(tmp_path)
+    model, blocks = rounded(tmp_path, "cpu", weights), blocks_of(LENGTHS)
+    working_of(model)
+    needed = used(model, blocks)
+    assert tensor_bytes(model, blocks) == pytest.approx(needed, rel=off)
 
 
 @pytest.mark.parametrize("chunk", [60, 130, 400])

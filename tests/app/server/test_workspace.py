@@ -196,6 +196,13 @@ def test_a_restricted_server_loads_only_what_is_allowed(model: LanguageModel) ->
     assert workspace.check_source(" org/other ") == "org/other"
     with pytest.raises(ModelError, match="--allow-model"):
         workspace.load_model_job(workspace.session(None), "/etc")
+    with pytest.raises(ModelError, match="--allow-model"):
+        workspace.check_source("org/other@nf4")
+
+
+def test_the_embedded_models_name_stands_for_it_with_any_weights(model: LanguageModel) -> None:
+    workspace = Workspace(load=lambda source: model)
+    assert workspace.check_source("SmolLM2-135M-Instruct@nf4") == f"{EMBEDDED}@nf4"
 
 
 def test_a_model_that_fails_to_load_leaves_the_session_alone(table: Table, model: LanguageModel) -> None:
