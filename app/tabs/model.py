@@ -24,8 +24,8 @@ from dbsa_core.model.embedded import EMBEDDED_NAME
 PLACEHOLDER = "organisation/name on the hub, a folder, or a .gguf file on the computer that runs this app"
 WEIGHTS = [
     ("As the model was saved", AS_SAVED),
-    ("8 bits (int8): about half the memory of half precision, slower", "int8"),
-    ("4 bits (nf4): about a third of it, slower, answers change more", "nf4"),
+    ("8 bits (int8): less memory, slower", "int8"),
+    ("4 bits (nf4): least memory, slower", "nf4"),
 ]
 CSS = """
 .dbsa-model { text-align: left;
