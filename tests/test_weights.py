@@ -251,6 +251,21 @@ def test_widths_that_cannot_be_multiplied_so_are_named(saved: Path, monkeypatch:
         LanguageModel.load(saved, device="cpu", weights="int8")
 
 
+def test_rounded_weights_go_to_their_device_one_by_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a model fits whose whole weights would not."""
+    asked, loaded = [], AutoModelForCausalLM.from_pretrained
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        asked.append(options.get("device_map"))
+        return loaded(*arguments, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", recorded)
+    for weights in WEIGHTS:
+        LanguageModel.load(saved, device="cpu", weights=weights)
+    there = {"": torch.device("cpu")}
+    assert asked == [None, there, there]
+
+
 @pytest.mark.parametrize("kept", ["gptq", "awq"])
 def test_another_method_is_named_as_the_model_names_it(saved: Path, kept: str, tmp_path: Path) -> None:
     config = json.loads((saved / "config.json").read_text())
