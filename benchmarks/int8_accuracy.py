@@ -25,8 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.small_accuracy import SEED, SETS, device_name, task_of  # noqa: E402
-from benchmarks.versions import versions  # noqa: E402
+from benchmarks.small_accuracy import SEED, SETS, described, task_of  # noqa: E402
 
 METHODS = ("dbsa", "dbsa_fresh")
 
@@ -98,13 +97,8 @@ def main() -> None:
     for name in SETS:
         rows += run(name, arguments.data / name, model, arguments.rows, arguments.pool_tokens)
     kind = model.device.type
-    found = {
-        "device": device_name(model),
-        "dtype": str(model.shape.dtype).removeprefix("torch."),
-        "versions": versions(),
-        "config": {"model": model.name, "seed": SEED, "rows": arguments.rows},
-        "rows": rows,
-    }
+    config = {"model": model.name, "seed": SEED, "rows": arguments.rows}
+    found = {**described(model, config), "rows": rows}
     arguments.out.mkdir(parents=True, exist_ok=True)
     target = arguments.out / f"int8-accuracy-{kind}.json"
     target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -51,6 +51,12 @@ def device_name(model: dbsa.LanguageModel) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def described(model: dbsa.LanguageModel, config: dict[str, Any]) -> dict[str, Any]:
+    """What rows were measured with; `config` is what the script was told."""
+    dtype = str(model.shape.dtype).removeprefix("torch.")
+    return {"device": device_name(model), "dtype": dtype, "versions": versions(), "config": config}
+
+
 def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods: list[str]) -> list[dict[str, Any]]:
     """All methods on one data set."""
     task, drawn = task_of(name, folder, model, count)
@@ -83,13 +89,8 @@ def main() -> None:
     for name in SETS:
         rows += run(name, arguments.data / name, model, arguments.rows, arguments.methods.split(","))
     kind = model.device.type
-    found = {
-        "device": device_name(model),
-        "dtype": arguments.dtype,
-        "versions": versions(),
-        "config": {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows},
-        "rows": rows,
-    }
+    config = {"model": model.name, "pool_tokens": POOL_TOKENS, "seed": SEED, "rows": arguments.rows}
+    found = {**described(model, config), "rows": rows}
     out = arguments.out or ROOT / "benchmarks" / "results" / f"small-accuracy-{kind}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n")

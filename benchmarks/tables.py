@@ -15,28 +15,17 @@ import json
 import os
 import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dbsa_core.intervals import wilson_interval  # noqa: E402  # the script runs without an installation
+from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions  # noqa: E402  # the script runs without an installation
+from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
+from dbsa_core.intervals import wilson_interval  # noqa: E402
 
-RESULTS = ROOT / "benchmarks" / "results"
-NAMES = {
-    "dbsa": "DBSA, as in the paper",
-    "dbsa_fresh": "DBSA + 8 similar examples",
-    "fixed_icl": "Fixed ICL",
-    "retrieval_icl": "Retrieval ICL, from the pool",
-    "nearest": "8 similar examples alone",
-    "zero_shot": "Zero-shot",
-    "tfidf": "TF-IDF + logistic regression, no language model",
-}
 IN_README = ("dbsa_fresh", "dbsa", "retrieval_icl", "fixed_icl", "zero_shot", "tfidf")
-WEIGHTS = ("model", "int8", "nf4")
-SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}
 HEAD = """# Benchmarks
 
 Every table is what a script printed: its name, the machine and the versions stand above it. `benchmarks/tables.py`
@@ -44,25 +33,6 @@ writes this file from `benchmarks/results/`. What is compared within a table was
 a median; *n* says of how many measurements, and IQR is their interquartile range. A target that is missed stays, with
 its figure.
 """
-
-
-def read(name: str) -> dict[str, Any] | None:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def versions(found: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-
-
-def paragraph(*parts: str) -> str:
-    return textwrap.fill(" ".join(parts), 120, break_long_words=False, break_on_hyphens=False)
-
-
-def number(value: float) -> str:
-    if value and abs(value) < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def target_table(rows: list[dict[str, Any]]) -> list[str]:
@@ -231,89 +201,6 @@ def probabilities_section(found: dict[str, Any]) -> list[str]:
         f"- The label is the same in {found['same_label']} of {found['queries']} queries.",
         f"- Forward: {seconds['one_pass']:.2f} s in one pass, {seconds['best_first']:.2f} s best-first.",
     ]
-
-
-SAME_LABEL = 0.99
-"""Of test rows whose answers by an int8 pool have the label of those by the model's precision, the target."""
-
-
-def int8_section(found: dict[str, Any]) -> list[str]:
-    rows = found["rows"]
-    lines = [
-        "## Pools kept as int8",
-        "",
-        paragraph(
-            f"`python benchmarks/int8_accuracy.py`: {found['config']['model']} in {found['dtype']}, pools of",
-            f"{rows[0]['pool_tokens']:,} tokens, once as the model makes keys and values and once as int8, which takes",
-            f"{rows[0]['bytes_int8'] / rows[0]['bytes']:.3f} of the bytes; {found['device']}, {versions(found)}. The",
-            "share of test rows with the same label is to be 0.99 or more; beside it the same share where the pool is",
-            "as it was and the rows are asked in another order, which rounding within batches alone makes. The last",
-            "column is the mean change of the best label's log-probability.",
-        ),
-        "",
-        "| | rows | accuracy (95 %) | accuracy, int8 (95 %) | same label | | in another order | log-probability |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        told = []
-        for name in ("accuracy", "accuracy_int8"):
-            low, high = wilson_interval(round(row[name] * row["n"]), row["n"])
-            told.append(f"{row[name]:.3f} ({low:.3f} to {high:.3f})")
-        verdict = "met" if row["same_label"] >= SAME_LABEL else "**missed**"
-        lines.append(
-            f"| {SETS[row['dataset']]}, {NAMES[row['method']]} | {row['n']} | {told[0]} | {told[1]} | "
-            f"{row['same_label']:.3f} | {verdict} | {row['same_label_in_another_order']:.3f} | "
-            f"{row['log_prob_change']:.3f} |"
-        )
-    return lines
-
-
-def weights_section(found: list[dict[str, Any]], accuracy: dict[str, Any] | None) -> list[str]:
-    """What weights of fewer bits take, by shape, and what they change in answers."""
-    lines = [
-        "## Weights of 8 and 4 bits",
-        "",
-        paragraph(
-            f"`python benchmarks/gpu_weights.py`: {found[0]['device']}, {versions(found[0])}. A query has 6 labels and",
-            "reads 28,160 tokens; 30,720 tokens are encoded. Whole weights are restored before they are multiplied:",
-            "memory is saved, not time. Weights *and activations* as float8 are refused:",
-            f"{found[0]['float8'].partition(': ')[2].split('. ')[0]}.",
-        ),
-        "",
-        "| | weights | GB | query, ms | floor | of the model's | encode, ms | of the model's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in found:
-        values = {row["name"]: row["value"] for row in one["rows"]}
-        floors = {row["name"]: row["floor"] for row in one["rows"]}
-        for kind in WEIGHTS:
-            query, encode = f"{kind}_query_6_28160_ms", f"{kind}_encode_30720_ms"
-            beside = [number(values[f"{n}_over_model"]) if kind != "model" else "" for n in (query, encode)]
-            lines.append(
-                f"| {one['shape']} | {kind} | {number(values[f'{kind}_weights_gb'])} | {number(values[query])} | "
-                f"{number(floors[query])} | {beside[0]} | {number(values[encode])} | {beside[1]} |"
-            )
-    if accuracy is None:
-        return lines
-    lines += [
-        "",
-        paragraph(
-            f"`python benchmarks/weights_accuracy.py`: {accuracy['config']['model']}, pools of",
-            f"{accuracy['rows'][0]['pool_tokens']:,} tokens, {accuracy['device']}. *Same label* is the share of test",
-            "rows with the label that the model as it was saved gives.",
-        ),
-        "",
-        "| | rows | weights | accuracy (95 %) | same label |",
-        "|---|---|---|---|---|",
-    ]
-    for row in accuracy["rows"]:
-        low, high = wilson_interval(round(row["accuracy"] * row["n"]), row["n"])
-        same = "" if row["weights"] == "model" else f"{row['same_label']:.3f}"
-        lines.append(
-            f"| {SETS[row['dataset']]}, {NAMES[row['method']]} | {row['n']} | {row['weights']} | "
-            f"{row['accuracy']:.3f} ({low:.3f} to {high:.3f}) | {same} |"
-        )
-    return lines
 
 
 def benchmarks() -> str:

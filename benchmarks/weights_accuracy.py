@@ -21,8 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.int8_accuracy import METHODS, answers, share  # noqa: E402
-from benchmarks.small_accuracy import SEED, SETS, device_name, task_of  # noqa: E402
-from benchmarks.versions import versions  # noqa: E402
+from benchmarks.small_accuracy import SEED, SETS, described, task_of  # noqa: E402
 from dbsa_core.errors import ModelError  # noqa: E402
 from dbsa_core.model.weights import WEIGHTS  # noqa: E402
 
@@ -74,15 +73,9 @@ def main() -> None:
             continue
         for name in SETS:
             rows += run(name, arguments.data / name, model, arguments.rows, arguments.pool_tokens, whole)
-            found = {
-                "device": device_name(model),
-                "dtype": str(model.shape.dtype).removeprefix("torch."),
-                "versions": versions(),
-                "config": {"model": model.name.split(",")[0], "seed": SEED, "rows": arguments.rows},
-                "rows": rows,
-            }
+            config = {"model": model.name.split(",")[0], "seed": SEED, "rows": arguments.rows}
             target = arguments.out / f"weights-accuracy-{model.device.type}.json"
-            target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            target.write_text(json.dumps({**described(model, config), "rows": rows}, indent=1) + "\n", encoding="utf-8")
         del model
     print(f"written: {target.name}")
 

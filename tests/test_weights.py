@@ -29,6 +29,7 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.task import Task
 from tests.model.test_language_model import byte_tokenizer
+from tests.model.test_language_model import saved as saved  # a fixture
 from tests.oracle import pinned_logits
 from tests.test_laws import (
     ALL,
@@ -91,14 +92,6 @@ def rounded(folder: Path, device: str, weights: str, dtype: torch.dtype = torch.
     options: Any = {"dtype": dtype, "attn_implementation": "eager", "device_map": {"": device}}
     model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=asked, **options)
     return LanguageModel.of(model, ByteTokenizer())
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rounded") / "my-llama"
-    stock_model("llama").save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.usefixtures("in_place")

@@ -70,7 +70,8 @@ def _from_folder(source: str, placed: Placed) -> tuple[PreTrainedModel, Any]:
     options: dict[str, Any] = {"dtype": placed.dtype, "use_safetensors": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        kept = saved_as(AutoConfig.from_pretrained(source, trust_remote_code=False))
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        kept = saved_as(config)
         if asked is not None and kept != AS_SAVED:
             raise ModelError(
                 f"The weights of {source} were saved as {kept} already; leave out the {placed.weights} that was asked "
@@ -80,7 +81,7 @@ def _from_folder(source: str, placed: Placed) -> tuple[PreTrainedModel, Any]:
             options |= {"device_map": {"": placed.device}}
         if asked is not None:
             options |= {"quantization_config": asked}
-        model: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, config=config, **options)
         if "device_map" not in options:
             model = model.to(placed.device)
     except ModelError:
