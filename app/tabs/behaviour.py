@@ -2,8 +2,8 @@
 
 A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
 (`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
-by what it is about) stays so when the view is shown anew; what lies over the page (`details[data-popup]`) closes when
-something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one.
+by what it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again
+for something else begins empty. What lies over the page (`details[data-popup]`) closes when something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one.
 Which of several buttons of one event was pressed is said by its value (`PRESSED`).
 """
 
@@ -14,7 +14,8 @@ const typed = one => one?.querySelector('input[type=text]');
 const hold = () => {
   held = new Map(kept().filter(one => one.open).map(one => [one.dataset.keep, typed(one)?.value]));
   const now = document.activeElement;
-  focused = now?.id && now.closest('details[data-keep]') && element.contains(now) ? [now.id, now.selectionStart] : null;
+  const own = now?.id && now.closest('details[data-keep]') && element.contains(now);
+  focused = own ? [now.id, now.selectionStart, now.selectionEnd] : null;
 };
 const press = (from, event) => {
   const form = from.closest('details[data-keep]');
@@ -25,7 +26,7 @@ const press = (from, event) => {
   if (from.tagName === 'BUTTON') document.body.dataset.pressed = from.value;
   trigger(event);
 };
-for (const kind of ['input', 'toggle', 'keyup']) element.addEventListener(kind, hold, true);
+for (const kind of ['input', 'toggle', 'keyup', 'select']) element.addEventListener(kind, hold, true);
 document.addEventListener('focusin', () => { if (held.size) hold(); });
 element.addEventListener('click', event => {
   const pressed = event.target.closest('[data-event]');
@@ -42,14 +43,13 @@ document.addEventListener('keydown', event => { if (event.key === 'Escape') leav
 element.addEventListener('change', event => { if (event.target.dataset.change) trigger(event.target.dataset.change); });
 watch('value', () => {
   for (const one of kept()) {
-    if (!held.has(one.dataset.keep)) continue;
-    one.open = true;
-    if (typed(one)) typed(one).value = held.get(one.dataset.keep);
+    if (held.has(one.dataset.keep)) one.open = true;
+    if (typed(one)) typed(one).value = held.get(one.dataset.keep) ?? '';
   }
   const again = focused && document.getElementById(focused[0]);
   if (!again || !element.contains(again)) return;
   again.focus({preventScroll: true});
-  if (again.type === 'text') again.setSelectionRange(focused[1], focused[1]);
+  if (again.type === 'text') again.setSelectionRange(focused[1], focused[2]);
 });
 const fold = () => element.querySelectorAll('details[data-wide]').forEach(one => { one.open = innerWidth > 760; });
 fold();

@@ -827,6 +827,7 @@ def test_a_wrong_answer_and_one_correction_answer_a_paraphrase_rightly(page: Pag
 def test_a_new_label_is_learnt_from_two_rows(page: Page) -> None:
     for text in ("Your courier was rude to my mother at the door.", "The courier was rude and threw the box over."):
         answered(page, text)
+        expect(page.locator("#right-label")).to_have_value("")
         teach(page, "complaint_about_courier")
     expect(page.locator("#header")).to_contain_text("143 encoded, ready")
     answered(page, "A rude courier left my box in the rain.", "complaint_about_courier")
@@ -840,6 +841,17 @@ def test_what_is_typed_stays_while_the_comparison_comes(page: Page) -> None:
     page.locator("#right-label").press_sequentially("replace")
     expect(page.locator("#comparison .dbsa-say")).to_contain_text("against", timeout=SOON)
     page.locator("#right-label").press_sequentially("ment")
+    expect(page.locator("#right-label")).to_have_value("replacement")
+
+
+def test_what_is_selected_stays_so_while_the_comparison_comes(page: Page) -> None:
+    answered(page, FILTER)
+    expect(page.locator("#comparison")).to_contain_text("Stop comparison")
+    page.get_by_text("Wrong? Choose the right label").click()
+    page.locator("#right-label").press_sequentially("refund")
+    page.locator("#right-label").select_text()
+    expect(page.locator("#comparison .dbsa-say")).to_contain_text("against", timeout=SOON)
+    page.keyboard.type("replacement")
     expect(page.locator("#right-label")).to_have_value("replacement")
 
 
