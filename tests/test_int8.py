@@ -25,11 +25,22 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.store import KeyForm
 from dbsa_core.task import Task
-from tests.test_laws import BLOCKS, END, LABEL_IDS, PATTERN, QUERY, TOKENS, TRIE, by_family_and_way, keys_and_values
+from tests.test_laws import (
+    BLOCKS,
+    END,
+    LABEL_IDS,
+    PATTERN,
+    QUERY,
+    TOKENS,
+    TRIE,
+    by_family_and_way,
+    keys_and_values,
+)
 from tests.test_laws import device as device  # a fixture
 from tests.test_laws import in_place as in_place  # a fixture
 from tests.tiny import tiny_model
 
+pytestmark = pytest.mark.mostly_slow
 SAME = {"cpu": 1e-3, "cuda": 4e-3}
 """Relative RMS in float64, of what is computed in another order: now and then a number is rounded the other way, and
 what differs by it is rounded again in each layer. It happens on a GPU, to one family (olmo2)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -44,6 +44,9 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 ALL = [*FAMILIES, *LENGTH_DEPENDENT]
 NEVER_IN_PLACE = {"mistral", "phi3", "mixtral", "gemma2", *LENGTH_DEPENDENT}
 """Each of their layers has a sliding window, a softcap, or tables that depend on the length."""
+UNLIKE = ("llama", "qwen2", "gemma2", "glm4", "mixtral", "phi3-longrope")
+"""One family for each of: keys read in place, and in every second layer; softcap; a part of each head rotated, in pairs
+of neighbours; experts; tables that depend on the length."""
 IN_PLACE_IN_TURN = {"qwen2", "gemma3"}
 """Every second layer has a sliding window."""
 
@@ -70,14 +73,22 @@ TRIE = LabelTrie.of_ids(LABELS, LABEL_IDS, END)
 _models: dict[tuple[str, str], LanguageModel] = {}
 
 
+def slow_but(family: str, quick: Collection[str]) -> tuple[pytest.MarkDecorator, ...]:
+    return () if family in quick else (pytest.mark.slow,)
+
+
 def by_family_and_way(metafunc: pytest.Metafunc) -> bool:
     """Every family, and every way of encoding its blocks: read in place too if the family has layers that may be, and
     encoded by one operator if all are. False for a test that encodes none."""
     if "in_place" not in metafunc.fixturenames:
         return False
-    pairs = [(family, way) for family in ALL for way in ways_of(family)]
-    ids = ["-".join(filter(None, pair)) for pair in pairs]
-    metafunc.parametrize(("model", "in_place"), pairs, ids=ids, indirect=True)
+    quick = UNLIKE if metafunc.definition.get_closest_marker("mostly_slow") else ALL
+    each = [
+        pytest.param(family, way, id="-".join(filter(None, (family, way))), marks=slow_but(family, quick))
+        for family in ALL
+        for way in ways_of(family)
+    ]
+    metafunc.parametrize(("model", "in_place"), each, indirect=True)
     return True
 
 
@@ -353,6 +364,7 @@ def test_the_three_ways_of_scoring_agree(model: LanguageModel, chosen: tuple[int
     assert left <= best_first.open_mass + 1e-9
 
 
+@pytest.mark.mostly_slow
 @pytest.mark.usefixtures("in_place")
 def test_queries_together_are_each_alone(model: LanguageModel) -> None:
     """By every way and in any grouping: of other blocks in any order, of none, of the same ones; of prompts of one

@@ -39,9 +39,11 @@ from tests.test_laws import (
     POOL_IDS,
     QUERY,
     TRIE,
+    UNLIKE,
     close,
     encoded,
     oracle_log_probs,
+    slow_but,
     ways_of,
 )
 from tests.test_laws import device as device  # a fixture
@@ -56,13 +58,15 @@ _models: dict[tuple[str, str, str], LanguageModel] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every family as int8 in its fastest way of encoding; as nf4 in every way, among the slow tests."""
+    """Every family as int8 in its fastest way of encoding; as nf4 in every way. Most are slow tests."""
     if "in_place" not in metafunc.fixturenames:
         return
     each = [
-        pytest.param((family, weights), way, id="-".join(filter(None, (family, weights, way))), marks=marks)
+        pytest.param(
+            (family, weights), way, id="-".join(filter(None, (family, weights, way))), marks=slow_but(family, quick)
+        )
         for family in ALL
-        for weights, marks in (("int8", ()), ("nf4", pytest.mark.slow))
+        for weights, quick in (("int8", UNLIKE), ("nf4", ()))
         for way in ways_of(family)
         if way == ways_of(family)[-1] or weights == "nf4"
     ]
