@@ -109,7 +109,7 @@ def _correction(query: str, labels: Sequence[str]) -> str:
     form = f'<div>{field}<button type="button" data-event="submit">Teach</button></div>'
     summary = "<summary>Wrong? Choose the right label</summary>"
     said = muted("The text becomes an example, and is asked again.")
-    about = f'data-keep="teach {escape(query)}" data-query="{escape(query)}"'
+    about = f'data-keep="teach {escape(query)}" data-about="{escape(query)}"'
     return f'<details class="dbsa-teach" {about}>{summary}{form}{said}</details>'
 
 

@@ -154,5 +154,5 @@ def _label(found: Classified, answer: RowAnswer, place: int) -> str:
     )
     form = f'<div>{field}<button type="button" data-event="submit">Teach</button></div>'
     shown = breakable(answer.label or "choose")
-    about = f'class="dbsa-fix" data-keep="row {place}" data-row="{place}"'
+    about = f'class="dbsa-fix" data-keep="row {place}" data-about="{place}"'
     return f"<details {about}><summary>{shown}</summary>{form}</details>"

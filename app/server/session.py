@@ -183,6 +183,8 @@ class Session:
     """When its page turned to that run, or to `answer`; seconds since the epoch."""
     trials: tuple[Trial, ...] = ()
     """What the last answers would have been with other settings; see `app.server.what_if`."""
+    tried_at: float = 0.0
+    """When a page sent the newest of them, in its milliseconds."""
     history: tuple[Past, ...] = ()
     """The last queries, the newest first; see `app.server.history`."""
     pinned: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ Knows nothing about Gradio. It reads the pool that the answer read, so that noth
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from app.server.comparing import go_on, interrupt
 from app.server.jobs import Job
 from app.server.session import Answer, Session, Trial, dbsa_name
 from app.server.workspace import Workspace
-from dbsa_core.errors import DataError
+from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled
 
 if TYPE_CHECKING:
@@ -47,9 +48,12 @@ def tried(session: Session) -> QuerySettings:
     return answer.settings if answer is not None else session.query_settings
 
 
-def try_settings(workspace: Workspace, session: Session, ratio: float, similar: int, order: Order) -> None:
+def try_settings(
+    workspace: Workspace, session: Session, ratio: float, similar: int, order: Order, moment: float = math.inf
+) -> None:
     """Ask the last query with these settings, and wait for what it answers; a newer call takes an older one's place.
 
+    Which is newer is told by `moment`, when a page sent it, for calls may arrive in another order.
     Settings that were tried before are not asked again: what they answered stands first from then on. Raises
     `SettingsError` for values that are not accepted, and `Cancelled` for the older of two calls. A comparison that is
     under way begins anew afterwards, so that each has the machine for itself.
@@ -58,26 +62,39 @@ def try_settings(workspace: Workspace, session: Session, ratio: float, similar: 
     if answer is None or answer.provisional:
         raise DataError("There is nothing to ask with other settings yet; ask something once a pool is encoded.")
     settings = replace(answer.settings, ratio=ratio, fresh_demonstrations=similar, order=order)
-    workspace.stop(session, "what_if")
-    workspace.stop(session, "measure")
-    before = next((trial for trial in trials(session) if trial.settings == settings), None)
-    if before is not None:
-        _keep(session, before)
-    elif settings != answer.settings:
-        comparison = interrupt(workspace, session)
-
-        def work(job: Job) -> None:
-            if comparison is not None:
-                comparison.wait(ALONE_SECONDS)
-            with interruptible(job.cancelled):
-                _ask(workspace, session, answer, settings)
-
-        trying = workspace.submit(session, "what_if", work, replaces=True)
+    with session.lock:
+        trying = _begin(workspace, session, answer, settings, moment)
+    if trying is not None:
         try:
             trying.outcome()
         finally:
             if workspace.job(session, "what_if") is trying:
                 go_on(workspace, session)
+
+
+def _begin(
+    workspace: Workspace, session: Session, answer: Answer, settings: QuerySettings, moment: float
+) -> Job | None:
+    """What asks with these settings, in the place of what asks with others; None where it is known what they answer."""
+    if moment < session.tried_at:
+        raise Cancelled("Newer settings are tried.")
+    session.tried_at = moment if math.isfinite(moment) else session.tried_at
+    workspace.stop(session, "what_if")
+    workspace.stop(session, "measure")
+    before = next((trial for trial in trials(session) if trial.settings == settings), None)
+    if before is not None:
+        _keep(session, before)
+    if before is not None or settings == answer.settings:
+        return None
+    comparison = interrupt(workspace, session)
+
+    def work(job: Job) -> None:
+        if comparison is not None:
+            comparison.wait(ALONE_SECONDS)
+        with interruptible(job.cancelled):
+            _ask(workspace, session, answer, settings)
+
+    return workspace.submit(session, "what_if", work, replaces=True)
 
 
 def _ask(workspace: Workspace, session: Session, answer: Answer, settings: QuerySettings) -> None:

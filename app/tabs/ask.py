@@ -22,7 +22,7 @@ from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
 from app.tabs.answer import MEAN, milestone, notice_of, render_pictures, render_views, shown_now
-from app.tabs.behaviour import BEHAVIOUR
+from app.tabs.behaviour import BEHAVIOUR, TYPED
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
 from app.tabs.page import Page, kept_by_page
@@ -41,11 +41,6 @@ window.addEventListener('dbsa-tab', () => setTimeout(() => {
   document.querySelector('#query textarea')?.dispatchEvent(new Event('input'));
 }));
 """
-_CORRECTED = """(session, ...given) => {
-  const form = document.querySelector('#answer .dbsa-teach');
-  return [session, form.querySelector('input').value, form.dataset.query, ...given.slice(2)];
-}"""
-
 _COMPARED = """(session, ...given) => {
   const chosen = [...document.querySelectorAll('#answer .dbsa-choose input[name=method]:checked')];
   const alone = document.querySelector('#compare-alone').checked;
@@ -169,7 +164,7 @@ def create_ask_tab(page: Page) -> None:
 
     ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
     ask(shown.retry, again, [unfolded])
-    ask(shown.submit, correct, [right, of, unfolded], js=_CORRECTED)
+    ask(shown.submit, correct, [right, of, unfolded], js=TYPED)
     page.on(shown.stop, stop, show_progress="hidden")
     trying.bind(page, ask, classify, unfolded)
     _bind_comparison(page, shown, views)

@@ -1,15 +1,16 @@
 """What the views of the page do when they are pressed, typed into or shown anew.
 
-A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
-(`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
-by what it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again
-for something else begins empty. What lies over the page (`details[data-popup]`) closes when something else is pressed.
-What is only wide enough for a wide screen (`details[data-wide]`) is folded on a narrow one. Which of several buttons of
-one event was pressed is said by its value (`PRESSED`).
+A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key (`data-
+enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named by what
+it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again for
+something else begins empty. What was typed is taken at the press (`TYPED`). What lies over the page (`details[data-
+popup]`) closes when something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is
+folded on a narrow one. Which of several buttons of one event was pressed is said by its value (`PRESSED`).
 """
 
 BEHAVIOUR = """
 let held = new Map(), focused = null;
+const named = new WeakMap();
 const kept = () => [...element.querySelectorAll('details[data-keep]')];
 const typed = one => one?.querySelector('input[type=text]');
 const hold = () => {
@@ -22,6 +23,7 @@ const press = (from, event) => {
   const form = from.closest('details[data-keep]');
   if (typed(form) && event === 'submit') {
     if (!typed(form).value.trim()) return typed(form).focus();
+    [document.body.dataset.typed, document.body.dataset.about] = [typed(form).value, form.dataset.about];
     form.open = false;
   }
   if (from.tagName === 'BUTTON') document.body.dataset.pressed = from.value;
@@ -44,8 +46,11 @@ document.addEventListener('keydown', event => { if (event.key === 'Escape') leav
 element.addEventListener('change', event => { if (event.target.dataset.change) trigger(event.target.dataset.change); });
 watch('value', () => {
   for (const one of kept()) {
-    if (held.has(one.dataset.keep)) one.open = true;
-    if (typed(one)) typed(one).value = held.get(one.dataset.keep) ?? '';
+    const is = one.dataset.keep, field = typed(one);
+    if (held.has(is)) one.open = true;
+    if (field && held.has(is)) field.value = held.get(is);
+    else if (field && named.get(field) !== is) field.value = '';
+    if (field) named.set(field, is);
   }
   const again = focused && document.getElementById(focused[0]);
   if (!again || !element.contains(again)) return;
@@ -59,3 +64,10 @@ watch('value', fold);
 
 PRESSED = "(session, ...given) => [session, document.body.dataset.pressed ?? '', ...given.slice(1)]"
 """Hands the value of the button that was pressed last to an event as its first input behind the session's id."""
+
+TYPED = """(session, ...given) => {
+  const {typed, about} = document.body.dataset;
+  return [session, typed ?? '', about ?? '', ...given.slice(2)];
+}"""
+"""Hands what was typed into the form that was sent last, and what that form is about (`data-about`), to an event as its
+first two inputs behind the session's id."""

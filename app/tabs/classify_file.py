@@ -25,7 +25,7 @@ from app.server.classifying import (
 from app.server.session import Session
 from app.server.troubles import QUERIES
 from app.server.workspace import Workspace
-from app.tabs.behaviour import BEHAVIOUR
+from app.tabs.behaviour import BEHAVIOUR, TYPED
 from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.reading import create_reading, options, sheet_choices
@@ -34,19 +34,15 @@ from dbsa_core.data import read_query_table
 from dbsa_core.files.tables import describe_rows
 
 NO_COLUMN = ""
-# What was pressed: rows to look at, or a row whose label is taught. Before the view acts on it.
+# Which rows are to be looked at, before the view acts on it.
 _PRESSED = """
 const take = event => {
-  const look = event.target.closest('[data-look]'), form = event.target.closest('details[data-row]');
+  const look = event.target.closest('[data-look]');
   if (look) document.body.dataset.look = look.dataset.look;
-  if (!form) return;
-  [document.body.dataset.row, document.body.dataset.label] = [form.dataset.row, form.querySelector('input').value];
 };
 for (const kind of ['click', 'keydown']) element.addEventListener(kind, take, true);
 """
 _LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...given.slice(1)]"
-_TEACH = """(session, ...given) => [
-  session, document.body.dataset.row ?? '', document.body.dataset.label ?? '', ...given.slice(2)]"""
 
 
 def create_classify_file_tab(page: Page) -> None:
@@ -103,7 +99,7 @@ def create_classify_file_tab(page: Page) -> None:
     def turn(session: Session, look: str) -> Sequence[Any]:
         return render_table(workspace, session, Look.of(look), "")
 
-    def correct(session: Session, row: str, label: str, look: str, harmless: bool) -> Sequence[Any]:
+    def correct(session: Session, label: str, row: str, look: str, harmless: bool) -> Sequence[Any]:
         correct_row(workspace, session, int(row) if row.isdigit() else -1, label, spreadsheet_safe=harmless)
         return [*render_live(workspace, session), *render_found(workspace, session, Look.of(look), "")]
 
@@ -119,8 +115,8 @@ def create_classify_file_tab(page: Page) -> None:
     page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     page.on([rows.select, summary.select], turn, [look], table, js=_LOOK, show_progress="hidden", queue=False)
-    teaches = {"js": _TEACH, "cause": QUERIES, "show_progress": "hidden"}
-    page.on(rows.submit, correct, [row, label, look, harmless], [*live, *found], **teaches)
+    teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
+    page.on(rows.submit, correct, [label, row, look, harmless], [*live, *found], **teaches)
     page.watch(watch, [seen, drawn, look], [*live, *found, seen])
     page.restore(
         [*file, *live, *found, seen],

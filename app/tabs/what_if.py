@@ -39,7 +39,7 @@ _TRY = """(session, ...given) => {
   const said = document.querySelector('#tries .dbsa-trying span');
   const blocks = order.options[order.selectedIndex].text.toLowerCase();
   if (said) said.textContent = `Asking with ratio ${ratio.value}, ${similar.value} similar rows, blocks ${blocks} …`;
-  return [session, ratio.value, similar.value, order.value];
+  return [session, ratio.value, similar.value, order.value, performance.timeOrigin + performance.now()];
 }"""
 _TRIED = """() => {
   const left = Number(document.body.dataset.trying ?? 0) - 1;
@@ -74,11 +74,11 @@ class Trying:
 
     def bind(self, page: Page, ask: Callable[..., Any], classify: Callable[..., Any], unfolded: Any) -> None:
         """`ask` binds what asks the query that `classify` answers."""
-        ratio, similar, order, pressed = (kept_by_page() for _ in range(4))
+        ratio, similar, order, moment, pressed = (kept_by_page() for _ in range(5))
         workspace = self.workspace
 
-        def move(session: Session, ratio: str, similar: str, order: Any) -> Sequence[Any]:
-            try_settings(workspace, session, _number(ratio), round(_number(similar)), order)
+        def move(session: Session, ratio: str, similar: str, order: Any, moment: str) -> Sequence[Any]:
+            try_settings(workspace, session, _number(ratio), round(_number(similar)), order, _number(moment))
             shown = shown_now(workspace, session)
             return [_tried(workspace, session, shown) if shown is not None else ""]
 
@@ -98,7 +98,7 @@ class Trying:
         moved = page.on(
             self.controls.input,
             move,
-            [ratio, similar, order],
+            [ratio, similar, order, moment],
             [self.tried],
             js=_TRY,
             cause="what_if",

@@ -799,7 +799,7 @@ ALIKE = "Where do I change my password? I find only language and colours in the 
 def answered(page: Page, text: str, label: str = "") -> None:
     """Ask, and wait for the answer to that very text; `label` is what it is to be."""
     ask(page, text)
-    expect(page.locator(f".dbsa-teach[data-query={json.dumps(text)}]")).to_be_attached(timeout=SOON)
+    expect(page.locator(f".dbsa-teach[data-about={json.dumps(text)}]")).to_be_attached(timeout=SOON)
     expect(page.locator("#dbsa-answer .dbsa-label")).to_contain_text(label)
 
 

@@ -99,7 +99,7 @@ def test_a_label_opens_a_form_for_another_and_a_row_without_text_has_none() -> N
     found = classified(MIXED)
     found.rows.texts[2] = ""  # type: ignore[index]
     page = rows_view(found, Look(), LABELS)
-    assert re.findall(r'data-row="(\d+)"', page) == ["0", "1", "3", "4", "5", "6"]
+    assert re.findall(r'data-about="(\d+)"', page) == ["0", "1", "3", "4", "5", "6"]
     assert 'aria-label="Right label of row 4"' in page
     assert "No answer The cell is empty." in text_of(page)
 

@@ -130,6 +130,16 @@ def test_a_newer_trial_takes_the_place_of_an_older_one(
     assert [trial.settings.ratio for trial in trials(session)] == [0.4]
 
 
+def test_what_was_sent_last_counts_and_not_what_arrives_last(workspace: Workspace, session: Session) -> None:
+    asked(workspace, session)
+    try_settings(workspace, session, 0.4, 8, "pool", 2000.5)
+    with pytest.raises(Cancelled):
+        try_settings(workspace, session, 0.5, 8, "pool", 2000.25)
+    assert [trial.settings.ratio for trial in trials(session)] == [0.4]
+    try_settings(workspace, session, 0.5, 8, "pool", 2001.0)
+    assert [trial.settings.ratio for trial in trials(session)] == [0.5, 0.4]
+
+
 def test_a_new_query_ends_what_is_tried(
     workspace: Workspace, session: Session, held: tuple[threading.Event, threading.Event]
 ) -> None:
