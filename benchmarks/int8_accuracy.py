@@ -83,15 +83,20 @@ def share(ours: Sequence[str], theirs: Sequence[str]) -> float:
     return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(description: str | None, rows: int) -> argparse.Namespace:
+    """What a script that compares answers is told; so many test rows a data set by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--model", required=True, help="hub id, folder or GGUF file")
-    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--rows", type=int, default=rows)
     parser.add_argument("--pool-tokens", type=int, default=28_000)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = options(__doc__, 500)
     model = dbsa.LanguageModel.load(arguments.model, device=arguments.device)
     rows: list[dict[str, Any]] = []
     for name in SETS:

@@ -10,7 +10,6 @@ it was saved gives.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.int8_accuracy import METHODS, answers, share  # noqa: E402
+from benchmarks.int8_accuracy import METHODS, answers, options, share  # noqa: E402
 from benchmarks.small_accuracy import SEED, SETS, described, task_of  # noqa: E402
 from dbsa_core.errors import ModelError  # noqa: E402
 from dbsa_core.model.weights import WEIGHTS  # noqa: E402
@@ -54,14 +53,7 @@ def run(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--model", required=True, help="hub id, folder or GGUF file")
-    parser.add_argument("--rows", type=int, default=250)
-    parser.add_argument("--pool-tokens", type=int, default=28_000)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
-    arguments = parser.parse_args()
+    arguments = options(__doc__, 250)
     rows: list[dict[str, Any]] = []
     whole: Labels = {}
     arguments.out.mkdir(parents=True, exist_ok=True)

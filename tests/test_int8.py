@@ -25,17 +25,7 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.store import KeyForm
 from dbsa_core.task import Task
-from tests.test_laws import (
-    BLOCKS,
-    END,
-    LABEL_IDS,
-    PATTERN,
-    QUERY,
-    TOKENS,
-    TRIE,
-    by_family_and_way,
-    keys_and_values,
-)
+from tests.test_laws import BLOCKS, END, LABEL_IDS, PATTERN, QUERY, TOKENS, TRIE, by_family_and_way, keys_and_values
 from tests.test_laws import device as device  # a fixture
 from tests.test_laws import in_place as in_place  # a fixture
 from tests.tiny import tiny_model

@@ -5,7 +5,6 @@ Knows nothing about Gradio. It reads the pool that the answer read, so that noth
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,11 +48,12 @@ def tried(session: Session) -> QuerySettings:
 
 
 def try_settings(
-    workspace: Workspace, session: Session, ratio: float, similar: int, order: Order, moment: float = math.inf
+    workspace: Workspace, session: Session, ratio: float, similar: int, order: Order, moment: float | None = None
 ) -> None:
     """Ask the last query with these settings, and wait for what it answers; a newer call takes an older one's place.
 
-    Which is newer is told by `moment`, when a page sent it, for calls may arrive in another order.
+    Which is newer is told by `moment`, when a page sent it, for calls may arrive in another order; without it a call is
+    the newest.
     Settings that were tried before are not asked again: what they answered stands first from then on. Raises
     `SettingsError` for values that are not accepted, and `Cancelled` for the older of two calls. A comparison that is
     under way begins anew afterwards, so that each has the machine for itself.
@@ -73,12 +73,13 @@ def try_settings(
 
 
 def _begin(
-    workspace: Workspace, session: Session, answer: Answer, settings: QuerySettings, moment: float
+    workspace: Workspace, session: Session, answer: Answer, settings: QuerySettings, moment: float | None
 ) -> Job | None:
     """What asks with these settings, in the place of what asks with others; None where it is known what they answer."""
-    if moment < session.tried_at:
-        raise Cancelled("Newer settings are tried.")
-    session.tried_at = moment if math.isfinite(moment) else session.tried_at
+    if moment is not None:
+        if moment < session.tried_at:
+            raise Cancelled("Newer settings are tried.")
+        session.tried_at = moment
     workspace.stop(session, "what_if")
     workspace.stop(session, "measure")
     before = next((trial for trial in trials(session) if trial.settings == settings), None)

@@ -1,11 +1,12 @@
 """What the views of the page do when they are pressed, typed into or shown anew.
 
-A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key (`data-
-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named by what
-it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again for
-something else begins empty. What was typed is taken at the press (`TYPED`). What lies over the page (`details[data-
-popup]`) closes when something else is pressed. What is only wide enough for a wide screen (`details[data-wide]`) is
-folded on a narrow one. Which of several buttons of one event was pressed is said by its value (`PRESSED`).
+A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
+(`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
+by what it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again
+for something else begins empty. What was typed is taken at the press (`TYPED`). What lies over the page
+(`details[data-popup]`) closes when something else is pressed. What is only wide enough for a wide screen
+(`details[data-wide]`) is folded on a narrow one. Which of several buttons of one event was pressed is said by its value
+(`PRESSED`).
 """
 
 BEHAVIOUR = """
