@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.versions import versions  # noqa: E402
-from benchmarks.word_counts import WordCounts  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
 
 SETS = ("trec", "banking77", "nlu")
@@ -62,8 +61,7 @@ def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods:
     task, drawn = task_of(name, folder, model, count)
     setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=POOL_TOKENS, seed=SEED))
     rows = []
-    made = [WordCounts() if method == WordCounts.name else dbsa.make_method(method) for method in methods]
-    for found in dbsa.evaluate(made, setup, drawn):
+    for found in dbsa.evaluate([dbsa.make_method(method) for method in methods], setup, drawn):
         rows.append({"dataset": name, **found.as_json()})
         print(
             f"{name:10s} {found.method:14s} accuracy {found.accuracy:.2f}  setup {found.setup_seconds:7.2f} s  "
@@ -80,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--device", default=None)
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--methods", default=",".join([*dbsa.METHODS, WordCounts.name]))
+    parser.add_argument("--methods", default=",".join(dbsa.METHODS))
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()

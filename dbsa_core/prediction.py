@@ -52,7 +52,7 @@ FIELD_MEANINGS = {
     "taught": "whether a person gave the label for this very text",
     "context_tokens": "tokens that the label's first token attends to",
     "example_tokens": "tokens of the rows that were encoded with the query",
-    "decoding": "how the labels were scored: one_pass, best_first or greedy",
+    "decoding": "how the labels were scored: one_pass, best_first or greedy; or classifier, by no language model",
     "cold": "whether this was the model's first query of its kind, which may be slower",
     "notes": "what else is to be said, in sentences",
     "together": "how many queries went through the model together; its seconds are its share of theirs",

@@ -86,7 +86,12 @@ class Setup:
         another label since."""
         later = range(self.plan.rows_total, len(self.task.pool))
         before = () if self.plan.cuts_long_rows else self.plan.too_long
-        return frozenset((*before, *filter(self._too_long, later), *self._corrected()))
+        return self.outdated.union(before, filter(self._too_long, later))
+
+    @cached_property
+    def outdated(self) -> frozenset[int]:
+        """Rows whose text was taught with another label since."""
+        return frozenset(self._corrected())
 
     def _too_long(self, row: int) -> bool:
         return not self.plan.cuts_long_rows and len(self.task.row_ids[row]) > self.plan.longest_row

@@ -13,7 +13,7 @@ import torch
 
 from dbsa_core.data import Pool
 from dbsa_core.masks import dense_mask
-from dbsa_core.methods import METHODS, make_method
+from dbsa_core.methods import make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
@@ -21,6 +21,7 @@ from dbsa_core.retrieve import make_retriever
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.task import Task
+from tests.asking import ASKING, MATCHED
 from tests.oracle import pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, tiny_model
 
@@ -166,11 +167,23 @@ def test_fixed_icl_is_one_dense_forward_of_the_whole_pool(case: Case) -> None:
     check(case.answer("fixed_icl"), case.oracle([*ids, QUERY_IDS]))
 
 
+def test_fixed_icl_with_similar_rows_reads_those_that_are_not_in_the_pool_nearest_last(case: Case) -> None:
+    ids, _ = case.blocks()
+    rows = [row for row in case.by_likeness() if row not in set(case.setup.rows)][-3:]
+    found = case.answer("fixed_icl_fresh", fresh_demonstrations=3)
+    assert list(found.demonstration_rows) == rows
+    check(found, case.oracle([*ids, *map(row_ids, rows), QUERY_IDS]))
+
+
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
-def test_retrieval_icl_is_one_dense_forward_of_the_nearest_rows_nearest_last(case: Case, ratio: float) -> None:
-    encoded, found = set(case.setup.rows), case.answer("retrieval_icl", ratio=ratio)
+@pytest.mark.parametrize("name", MATCHED)
+def test_retrieval_icl_is_one_dense_forward_of_the_nearest_rows_nearest_last(
+    case: Case, name: str, ratio: float
+) -> None:
+    encoded, found = set(case.setup.rows), case.answer(name, ratio=ratio)
     blocks = max(2, int(ratio * len(case.setup.blocks) + 0.5))
-    rows = [row for row in case.by_likeness() if row in encoded][-2 * blocks :]
+    may_read = encoded if name == "retrieval_icl" else range(len(ROWS))
+    rows = [row for row in case.by_likeness() if row in may_read][-min(2 * blocks, len(encoded)) :]
     assert list(found.demonstration_rows) == rows
     check(found, case.oracle([[BOS], *map(row_ids, rows), QUERY_IDS]))
 
@@ -187,7 +200,7 @@ def test_zero_shot_is_one_dense_forward_of_the_query(case: Case) -> None:
     check(case.answer("zero_shot"), case.oracle([[BOS], QUERY_IDS]))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ASKING)
 def test_what_was_taught_is_read_at_once_and_its_label_is_a_candidate(case: Case, name: str) -> None:
     """By every method, behind blocks that were encoded before the label was known."""
     taught = Case(case.setup.teach(f"{QUERY} twice", "new one"))
@@ -204,10 +217,11 @@ def test_what_was_taught_is_read_at_once_and_its_label_is_a_candidate(case: Case
         prompt = [[BOS], lesson, QUERY_IDS]
     elif name == "zero_shot":
         prompt = [[BOS], QUERY_IDS]
-    elif name == "retrieval_icl":
+    elif name in MATCHED:
         texts = [*(text for text, _ in ROWS), f"{QUERY} twice"]
         order = reversed(make_retriever("bm25", texts).rank(QUERY).order)
-        rows = [row for row in order if row in set(case.setup.rows)][1:]  # one makes room
+        may_read = set(case.setup.rows) if name == "retrieval_icl" else range(len(ROWS))
+        rows = [row for row in order if row in may_read][-len(case.setup.rows) + 1 :]  # one makes room
         prompt = [[BOS], *map(row_ids, rows), lesson, QUERY_IDS]
     if name != "zero_shot":
         assert found.demonstration_rows[-1] == len(ROWS)

@@ -16,7 +16,7 @@ import torch
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU, CUDA
 from dbsa_core.errors import CapacityError, QueryError, SettingsError
-from dbsa_core.methods import METHODS, Setup, answering, make_method
+from dbsa_core.methods import METHODS, Setup, answering, make_method, word_counts
 from dbsa_core.methods.base import Method
 from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.model.language_model import LanguageModel
@@ -26,6 +26,7 @@ from dbsa_core.stage1 import memory
 from dbsa_core.stage2 import prefix, scoring
 from dbsa_core.stage2.query_batch import QueryBatch
 from dbsa_core.task import Task
+from tests.asking import ASKING
 from tests.tiny import tiny_model
 
 LABELS = ("fruit", "tool", "sky_blue")
@@ -86,7 +87,7 @@ def test_each_answer_is_the_one_alone(setup: Setup, name: str) -> None:
         same(ours, method.predict(query))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ASKING)
 def test_greedy_too(setup: Setup, name: str) -> None:
     method, few = made(name, setup, decode="greedy"), QUERIES[:3]
     for ours, query in zip(method.predict_many(few), few, strict=True):
@@ -96,7 +97,7 @@ def test_greedy_too(setup: Setup, name: str) -> None:
         assert ours.scores.log_probs[ours.scores.best] == pytest.approx(alone.scores.log_probs[alone.scores.best])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ASKING)
 def test_a_query_that_cannot_be_answered_has_its_error_in_its_place(setup: Setup, name: str) -> None:
     method = made(name, setup)
     asked = ["", QUERIES[0], "z" * 3000, "\x00", QUERIES[1]]
@@ -306,6 +307,7 @@ def test_what_is_taught_between_two_answers_holds_from_the_next_query_on(
     """Also one that was read already, but not asked: it is answered as it was read."""
     method, before = made(name, setup), made(name, setup)
     give_room(monkeypatch, 170)
+    monkeypatch.setattr(word_counts, "AT_ONCE", 2)
     answers = method.predict_many(["apple red"] * 6)
     for _ in range(2):
         same(next(answers), before.predict("apple red"))

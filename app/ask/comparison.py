@@ -221,8 +221,10 @@ def which_rows(may_read: MayRead, rows: int, encoded: int) -> str:
     return f"the {encoded:,} encoded rows" if encoded else "the rows to encode"
 
 
-def price(once: float, each: float) -> str:
-    """ "about 4 s", "about 7 s, 6 s of it once"."""
+def price(once: float, each: float, trains: int = 0) -> str:
+    """ "about 4 s", "about 7 s, 6 s of it once", "less than 1 s, once it is trained on 5,452 rows"."""
+    if trains:
+        return f"{duration(each)}, once it is trained on {count(trains, 'row')}"
     text = f"about {duration(once + each)}" if once + each >= 1 else duration(once + each)
     return f"{text}, {duration(once)} of it once" if once >= 0.5 else text
 

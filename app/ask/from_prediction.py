@@ -119,6 +119,8 @@ def _meaning(prediction: Prediction) -> str:
     if scores.way == "greedy":
         others = f"{left:,} candidate labels were" if left > 1 else "candidate label was"
         parts = [f"The other {others} not scored."] if left else []
+    elif scores.way == "classifier":
+        parts = [f"The classifier's own, of the {total:,} labels."]
     elif scores.exact:
         parts = [f"Softmax over the {total:,} candidate labels of their exact log-probabilities."]
     else:

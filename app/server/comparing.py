@@ -56,6 +56,8 @@ class Estimate:
     once: float
     """Before its first answer."""
     each: float
+    trains: int = 0
+    """Rows that a classifier is trained on before, for a time that is not known; 0 where that is done."""
 
     @property
     def total(self) -> float:
@@ -102,7 +104,10 @@ def estimate(session: Session, answer: Answer, method: Method) -> Estimate:
     """Of a method over what the answer read, by the fastest speed that is known."""
     cost, scores = method.cost(answer.setup), answer.prediction.scores
     fitted = session._methods.get(method.name)
-    once = 0 if fitted is not None and fitted[0] == (answer.setup, answer.settings) else cost.once
+    there = fitted is not None and fitted[0] == (answer.setup, answer.settings)
+    if cost.trains:
+        return Estimate(0.0, 0.0, 0 if there else cost.trains)
+    once = 0 if there else cost.once
     query = scores.tokens - answer.prediction.example_tokens
     return Estimate(once / answer.tokens_per_second, (cost.each + query) / answer.tokens_per_second)
 

@@ -134,12 +134,13 @@ def _price(session: Session, answer: Answer, method: Method) -> str:
     found = estimate(session, answer, method)
     setup = answer.setup
     encoded = len(setup.rows) if setup.encoded is not None else 0
-    return f"{price(found.once, found.each)}; may read {which_rows(method.may_read, len(setup.task.pool), encoded)}"
+    rows = which_rows(method.may_read, len(setup.task.pool), encoded)
+    return f"{price(found.once, found.each, found.trains)}; may read {rows}"
 
 
 def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Method, job: Job | None) -> Waiting:
     found = estimate(session, answer, method)
-    takes = price(found.once, found.each)
+    takes = price(found.once, found.each, found.trains)
     stand = (job.progress if job.active else job.result) if job is not None else None
     failed = stand.refused.get(method.name, "") if isinstance(stand, Stand) else ""
     if job is not None and job.active and not failed:

@@ -11,31 +11,33 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+import dbsa_core
 from dbsa_core.cli.files import Data, Queries, read_data, read_query_file, read_test
-from dbsa_core.cli.options import Choices, check_queries, choices, parse
+from dbsa_core.cli.options import Choices, check_queries, choices, options_of, parse
 from dbsa_core.cli.output import (
-    EVALUATION_HEADER,
     Answer,
     Console,
     CsvFile,
     csv_line,
+    evaluation_header,
     evaluation_line,
     header,
 )
 from dbsa_core.data import Demonstration
 from dbsa_core.devices import unused_gpu
 from dbsa_core.errors import DataError, DBSAError
-from dbsa_core.evaluation import Evaluation, EvaluationStopped, evaluate
+from dbsa_core.evaluation import RUN, Evaluation, EvaluationStopped, beaten_by_word_counts, evaluate, read_run
 from dbsa_core.files.spreadsheet import safe_row
 from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
 from dbsa_core.prediction import NO_TEXT, Prediction
+from dbsa_core.scope import checked_out_of_scope, guessed_out_of_scope
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
 from dbsa_core.task import Task
@@ -251,15 +253,20 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     test = read_test(args, chosen.encode.seed, data, console)
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
-    setup = _set_up(args, chosen, data, console)
+    out_of_scope = _out_of_scope(args, data, console)
+    setup = _set_up(args, _as_before(args, chosen), data, console)
     _report_test(test, setup, console)
 
     methods = [make_method(name, chosen.query) for name in chosen.methods]
+    options = options_of(args) | {"pool_tokens": setup.plan.tokens}
     try:
         found = evaluate(
             methods,
             setup,
             test,
+            out_of_scope=out_of_scope,
+            folder=args.out,
+            about={"options": options, "dbsa": dbsa_core.__version__},
             on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} queries", last=done == total),
             on_encoding=console.encoding,
             on_refused=_left_out(console, len(methods)),
@@ -268,19 +275,47 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
         _show(stop.results, args, console)
         if stop.results:
             console.say(f"Stopped after {stop.results[0].n:,} of {len(test):,} test rows; the results are of those.")
+        if args.out:
+            console.say(f"What was answered is kept in {args.out}; the same command goes on with it.")
         raise
     _show(found, args, console)
+    if args.out:
+        console.say(f"The report is {args.out / 'report.html'}; answers.csv beside it has every answer.")
     _report_warm_up(setup, console)
+
+
+def _as_before(args: argparse.Namespace, chosen: Choices) -> Choices:
+    """A run that goes on encodes as many tokens as it did, whatever this machine would allow now."""
+    if args.out is None or chosen.encode.pool_tokens is not None or not (args.out / RUN).is_file():
+        return chosen
+    tokens = read_run(args.out / RUN)["settings"]["encode"]["pool_tokens"]
+    return replace(chosen, encode=replace(chosen.encode, pool_tokens=tokens))
+
+
+def _out_of_scope(args: argparse.Namespace, data: Data, console: Console) -> str | None:
+    """The label of texts that fit no other one: as given, or by its name."""
+    if args.no_out_of_scope:
+        return None
+    if args.out_of_scope is not None:
+        return checked_out_of_scope(args.out_of_scope, data.pool.labels)
+    if (found := guessed_out_of_scope(data.pool.labels)) is not None:
+        console.say(
+            f'The label "{found}" is taken for texts that fit no other one, by its name; --out-of-scope LABEL names '
+            "another, --no-out-of-scope none."
+        )
+    return found
 
 
 def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Console) -> None:
     if results and not args.json:
-        console.result(EVALUATION_HEADER)
+        console.result(evaluation_header(results))
     for found in results:
         if args.json:
             console.json(found.as_json())
         else:
             console.result(evaluation_line(found))
+    if told := beaten_by_word_counts(results):
+        console.say(told)
     for found in results:
         if found.unanswered:
             console.say(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.evaluation.folder import read_run
 from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS, PromptTemplate, template
@@ -85,6 +86,12 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     if given and given[0] not in commands.choices and not given[0].startswith("-"):
         parser.error(f"There is no command {given[0]!r}; give one of {_names([*commands.choices, *further])}")
     args = parser.parse_args(given)
+    if getattr(args, "run", None) is not None:
+        own = {name: value for name, value in read_run(args.run)["about"].get("options", {}).items() if name in args}
+        if args.methods:
+            del own["methods"]  # else they were added to
+        evaluate.set_defaults(**own)
+        args = parser.parse_args(given)
     if args.command is None:
         parser.error(f"Give a command, one of {_names([*commands.choices, *further])}")
     return args
@@ -174,6 +181,17 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--test", type=Path, metavar="FILE", help="labelled test rows (test.csv beside --data)")
     _add_reading(group, "test-")
     group.add_argument("--limit", type=_whole, metavar="N", help="draw so many test rows, by --seed (all)")
+    group.add_argument(
+        "--out-of-scope", metavar="LABEL", help="the label of texts that fit no other one (guessed by its name)"
+    )
+    group.add_argument("--no-out-of-scope", action="store_true", help="none is, whatever labels are called")
+    group.add_argument(
+        "--out", type=Path, metavar="FOLDER",
+        help="keep every answer and write the report there; given again, a run that was stopped goes on",
+    )  # fmt: skip
+    group.add_argument(
+        "--run", type=Path, metavar="FILE", help="take all options from the run.json of an evaluation; others go before"
+    )
 
 
 def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:
@@ -260,3 +278,10 @@ def check_queries(args: argparse.Namespace) -> None:
     for source in (args.queries, args.data):
         if source is not None and args.out.exists() and source.exists() and args.out.samefile(source):
             raise SettingsError(f'--out is "{args.out}", which is also read; give another name.')
+
+
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """All options of one call as plain values, files by their whole path; what `--run` takes."""
+    files = {name: str(value.absolute()) for name, value in vars(args).items() if isinstance(value, Path)}
+    plain = {name: value for name, value in vars(args).items() if not isinstance(value, Path) and value is not None}
+    return {name: value for name, value in {**plain, **files}.items() if name not in ("command", "json", "out", "run")}

@@ -23,11 +23,6 @@ from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
 """Where standard error is no terminal, progress takes at most one line in this time."""
-EVALUATION_HEADER = (
-    f"{'method':<14} {'accuracy':>8} {'n':>6} {'setup s':>9} {'p50 s':>8} {'p95 s':>8} {'IQR s':>8} {'queries/s':>9}"
-)
-"""The times are of whole queries, each alone: median, 95th percentile, and 75th less 25th percentile; then the queries
-that are answered in a second where many are asked together."""
 
 
 @dataclass
@@ -181,10 +176,26 @@ class CsvFile:
             raise DataError(f'"{self.path}" cannot be written ({error.strerror}); give another --out.') from error
 
 
-def evaluation_line(found: Evaluation) -> str:
-    """One row below `EVALUATION_HEADER`."""
+def evaluation_header(results: Sequence[Evaluation]) -> str:
+    """Above `evaluation_line`s. Accuracy has its interval of 95 %; of a label that is out of scope, its recall, and the
+    accuracy of the others. The times are of whole queries, each alone: median, 95th percentile, and 75th less 25th
+    percentile; then the queries that are answered in a second where many are asked together."""
+    apart = f"{'in-scope accuracy':>24} {'out-of-scope recall':>24} " if results[0].out_of_scope is not None else ""
     return (
-        f"{found.method:<14} {found.accuracy:>8.1%} {found.n:>6,} {found.setup_seconds:>9.2f} "
-        f"{found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} {found.latency_iqr_seconds:>8.3f} "
+        f"{'method':<18} {'accuracy':>24} {apart}{'macro-F1':>8} {'ECE':>6} {'n':>6} {'setup s':>9} {'p50 s':>8} "
+        f"{'p95 s':>8} {'IQR s':>8} {'queries/s':>9}"
+    )
+
+
+def evaluation_line(found: Evaluation) -> str:
+    """One row."""
+    apart = ""
+    if found.out_of_scope is not None:
+        apart = "".join(f"{each or '-'!s:>24} " for each in (found.in_scope_accuracy, found.oos_recall))
+    return (
+        f"{found.method:<18} {found.accuracy_estimate!s:>24} {apart}{found.macro_f1.value:>8.3f} "
+        f"{'-' if found.calibration_error is None else f'{found.calibration_error:.3f}':>6} {found.n:>6,} "
+        f"{found.setup_seconds:>9.2f} {found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} "
+        f"{found.latency_iqr_seconds:>8.3f} "
         f"{'-' if found.queries_per_second is None else f'{found.queries_per_second:.1f}':>9}"
     )

@@ -10,12 +10,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dbsa_core.errors import SettingsError
-from dbsa_core.methods.base import Method, Refusal
+from dbsa_core.methods.base import MayRead, Method, Refusal
 from dbsa_core.methods.dbsa import Dbsa
 from dbsa_core.methods.fitting import Fitted, OnRefused, fit_methods
 from dbsa_core.methods.fixed_icl import FixedIcl
 from dbsa_core.methods.nearest import Nearest
 from dbsa_core.methods.retrieval_icl import RetrievalIcl
+from dbsa_core.methods.word_counts import WordCounts
 from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
@@ -31,6 +32,18 @@ def _fresh(settings: QuerySettings) -> Method:
     return Dbsa(_with_similar(settings), name="dbsa_fresh")
 
 
+def _fixed(settings: QuerySettings) -> Method:
+    return FixedIcl(replace(settings, fresh_demonstrations=0))
+
+
+def _fixed_fresh(settings: QuerySettings) -> Method:
+    return FixedIcl(_with_similar(settings), name="fixed_icl_fresh")
+
+
+def _whole_file(settings: QuerySettings) -> Method:
+    return RetrievalIcl(settings, name="retrieval_icl_file", whole_file=True)
+
+
 def _nearest(settings: QuerySettings) -> Method:
     return Nearest(_with_similar(settings))
 
@@ -43,14 +56,18 @@ METHODS: Mapping[str, Callable[[QuerySettings], Method]] = MappingProxyType(
     {
         "dbsa": _paper,
         "dbsa_fresh": _fresh,
-        "fixed_icl": FixedIcl,
+        "fixed_icl": _fixed,
+        "fixed_icl_fresh": _fixed_fresh,
         "retrieval_icl": RetrievalIcl,
+        "retrieval_icl_file": _whole_file,
         "nearest": _nearest,
         "zero_shot": ZeroShot,
+        "tfidf": WordCounts,
     }
 )
 """`dbsa` is the paper's; `dbsa_fresh` (ours) adds the demonstrations most similar to the query, 8 unless told
-otherwise, and `nearest` reads those alone."""
+otherwise, `fixed_icl_fresh` adds them to the whole pool (arXiv 2507.16217), and `nearest` reads those alone.
+`retrieval_icl_file` may read rows that are not encoded too; `tfidf` is a classifier of words, without the model."""
 
 
 def make_method(name: str, settings: QuerySettings | None = None) -> Method:
@@ -60,4 +77,4 @@ def make_method(name: str, settings: QuerySettings | None = None) -> Method:
     return METHODS[name](settings or QuerySettings())
 
 
-__all__ = ["METHODS", "Fitted", "Method", "OnRefused", "Refusal", "Setup", "fit_methods", "make_method"]
+__all__ = ["METHODS", "Fitted", "MayRead", "Method", "OnRefused", "Refusal", "Setup", "fit_methods", "make_method"]

@@ -14,6 +14,7 @@ from dbsa_core.errors import CapacityError, QueryError, SettingsError
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Ids
+from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.task import Task
 
@@ -35,6 +36,8 @@ class Cost:
     """Tokens that `fit` runs through the model, and keeps; the encoding of the setup's pool is not among them."""
     each: int
     """Tokens of demonstrations that run through the model with each query."""
+    trains: int = 0
+    """Rows that `fit` trains a classifier on; then not even the query runs through the model."""
 
 
 class Method(Protocol):
@@ -47,6 +50,9 @@ class Method(Protocol):
     def title(self) -> str:
         """What people call it."""
         ...
+
+    @property
+    def settings(self) -> QuerySettings: ...
 
     @property
     def may_read(self) -> MayRead:

@@ -25,6 +25,8 @@ class Fitted:
     method: Method
     setup_seconds: float
     """All that is done once for all queries: encoding, where the method reads what is encoded, and its `fit`."""
+    kv_bytes: int = 0
+    """Keys and values that it keeps between queries."""
 
 
 def fit_methods(
@@ -64,7 +66,9 @@ def fit_methods(
 
 def _fit(method: Method, setup: Setup) -> Fitted:
     device = setup.task.model.device
-    encoding = setup.encoded.seconds if method.reads_blocks and setup.encoded is not None else 0.0
+    encoded = setup.encoded if method.reads_blocks else None
     begun = now(device)
     method.fit(setup)
-    return Fitted(method, encoding + now(device) - begun)
+    seconds = now(device) - begun + (encoded.seconds if encoded is not None else 0.0)
+    own = method.cost(setup).once * setup.task.model.shape.bytes_per_token
+    return Fitted(method, seconds, own + (encoded.num_bytes if encoded is not None else 0))

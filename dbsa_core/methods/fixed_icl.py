@@ -1,6 +1,7 @@
 """Fixed ICL: the whole pool with dense attention, cached once, read by every query.
 
-Knows nothing about blocks or retrieval.
+Knows nothing about blocks. With fresh demonstrations, the rows of the whole file that are nearest to the query stand
+right before it: a large cached context and a few similar examples (arXiv 2507.16217).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 
 from dbsa_core.errors import CapacityError
 from dbsa_core.methods.answering import Answers, Question
-from dbsa_core.methods.base import CACHED_CONTEXT, Cost, MayRead, check_query_fits, fit_rows, fitted
+from dbsa_core.methods.base import CACHED_CONTEXT, Cost, MayRead, check_query_fits, cost_of_rows, fit_rows, fitted
 from dbsa_core.model.memory import memory_told
+from dbsa_core.retrieve import nearest_rows
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.dense_prefill import prefill_block
@@ -20,20 +22,34 @@ from dbsa_core.timing import Stopwatch
 
 @dataclass
 class FixedIcl(Answers):
-    """The upper end in accuracy of plain many-shot ICL, and in setup cost."""
+    """`fixed_icl` with no fresh demonstrations, `fixed_icl_fresh` with some: the upper end in accuracy of plain
+    many-shot ICL, and in setup cost."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "fixed_icl"
-    title: str = "Fixed ICL"
-    may_read: MayRead = "encoded"
     reads_blocks: bool = False
-    uses: frozenset[str] = frozenset({"decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _prefix: Prefix | None = field(default=None, repr=False)
+    _standing: frozenset[int] = field(default=frozenset(), repr=False)
+    """Rows in the cached pool."""
+
+    @property
+    def title(self) -> str:
+        return "Fixed ICL + similar rows" if self.settings.fresh_demonstrations else "Fixed ICL"
+
+    @property
+    def may_read(self) -> MayRead:
+        return "all" if self.settings.fresh_demonstrations else "encoded"
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return frozenset({"decode", "fresh_demonstrations"} if self.settings.fresh_demonstrations else {"decode"})
 
     def cost(self, setup: Setup) -> Cost:
-        """The whole pool, once."""
-        return Cost(sum(len(block) for block in setup.blocks), 0)
+        """The whole pool, once, and its similar rows."""
+        others = len(setup.task.pool) - len(setup.rows)
+        similar = cost_of_rows(setup, min(self.settings.fresh_demonstrations, others))
+        return Cost(sum(len(block) for block in setup.blocks), similar.each)
 
     def fit(self, setup: Setup) -> FixedIcl:
         """Encode the same rows as DBSA's, in the same order, densely; refuses where they do not fit."""
@@ -48,27 +64,34 @@ class FixedIcl(Answers):
         needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
         with memory_told(task.model.device, needs):
             self._prefix = prefill_block(task.model, token_ids, setup.plan.rope_length)
+        self._standing = frozenset(setup.rows)
+        if self.settings.fresh_demonstrations:
+            _ = task.row_index
         self._setup = setup
         return self
 
     def teach(self, text: str, label: str) -> FixedIcl:
-        """See `Method.teach`; what is cached stays, and what was taught is read behind it, all of it."""
+        """See `Method.teach`; what is cached stays, and what was taught is read behind it: all of it, or with fresh
+        demonstrations what is among them."""
         self._setup = fitted(self._setup, self.name).teach(text, label)
         return self
 
     def question(self, query: str) -> Question:
-        """The cached pool, the rows that were taught since, and the query."""
+        """The cached pool, the rows that were taught since or the fresh demonstrations, and the query."""
         setup, prefix = fitted(self._setup, self.name), self._prefix
         assert prefix is not None
         task = setup.task
         watch = Stopwatch(task.model.device)
         text, query_ids = task.query(query)
+        with watch.phase("retrieve"):
+            found = self._behind(setup, text)
         positions = setup.plan.rope_length or task.model.max_positions
         check_query_fits(query_ids, prefix.length, task, positions)
         free = positions - len(query_ids) - task.longest_label
-        rows, left_out = fit_rows([*setup.loose], setup, free, prefix.length)
+        rows, left_out = fit_rows(found, setup, free, prefix.length)
         before = [token for row in rows for token in setup.row_ids(row)]
-        note = f"{left_out} rows that were taught did not fit the model's {positions:,} positions."
+        note = f"{left_out} of {len(found)} rows behind the pool did not fit the model's {positions:,} positions."
+        seconds = watch.finish()
         return Question(
             method=self.name,
             task=task,
@@ -81,8 +104,16 @@ class FixedIcl(Answers):
             prefix_tokens=prefix.length,
             advice="choose fewer pool tokens",
             kind=CACHED_CONTEXT,
-            retrieve_seconds=0.0,
-            seconds=watch.finish()["total"],
+            retrieve_seconds=seconds["retrieve"],
+            seconds=seconds["total"],
             rows=tuple(rows),
             notes=(note,) if left_out else (),
         )
+
+    def _behind(self, setup: Setup, text: str) -> list[int]:
+        """Rows that stand between the pool and the query, nearest last."""
+        if not self.settings.fresh_demonstrations:
+            return [*setup.loose]
+        excluded = self._standing | setup.not_beside
+        count = self.settings.fresh_demonstrations
+        return list(nearest_rows(setup.task.row_index, text, count, exclude=excluded))[::-1]

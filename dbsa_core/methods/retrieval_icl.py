@@ -1,6 +1,7 @@
 """Retrieval ICL: the demonstrations most similar to the query, densely encoded anew for every query.
 
-Knows nothing about caches. Its budget is DBSA's: as many demonstrations of the same pool as DBSA's chosen blocks hold.
+Knows nothing about caches. Its budget is DBSA's: as many demonstrations as DBSA's chosen blocks hold, of the same pool,
+or of the whole file.
 """
 
 from __future__ import annotations
@@ -30,13 +31,21 @@ class RetrievalIcl(Answers):
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "retrieval_icl"
-    title: str = "Retrieval ICL"
-    may_read: MayRead = "encoded"
+    whole_file: bool = False
+    """Whether rows that are not encoded are read too."""
     reads_blocks: bool = False
     uses: frozenset[str] = frozenset({"ratio", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries."""
+
+    @property
+    def title(self) -> str:
+        return "Retrieval ICL, whole file" if self.whole_file else "Retrieval ICL"
+
+    @property
+    def may_read(self) -> MayRead:
+        return "all" if self.whole_file else "encoded"
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
@@ -54,12 +63,13 @@ class RetrievalIcl(Answers):
         return self.fit(fitted(self._setup, self.name).teach(text, label))
 
     def question(self, query: str) -> Question:
-        """The nearest demonstrations of the pool and of what was taught since, nearest last, and the query."""
+        """The nearest demonstrations of the pool and of what was taught since, or of the whole file, nearest last, and
+        the query."""
         setup = fitted(self._setup, self.name)
 
         def find(text: str) -> list[int]:
             ranking = setup.task.row_index.rank(text)
-            drawn = np.zeros(len(ranking.scores), bool)
+            drawn = np.full(len(ranking.scores), self.whole_file)
             drawn[[*setup.rows, *setup.loose]] = True
             drawn[list(setup.not_beside)] = False
             return list(ranking.best(matched_budget(setup, self.settings.ratio), drawn))[::-1]

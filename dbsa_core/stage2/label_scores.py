@@ -14,7 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-Way = Literal["one_pass", "best_first", "greedy"]
+Way = Literal["one_pass", "best_first", "greedy", "classifier"]
+"""The last is of methods that ask no language model."""
 
 
 @dataclass(frozen=True)

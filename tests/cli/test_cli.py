@@ -12,15 +12,12 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
-from benchmarks.random_model import byte_tokenizer
 from dbsa_core.cli.commands import main
 from dbsa_core.cli.files import EXAMPLE
 from dbsa_core.cli.output import Console, csv_line, header
@@ -32,78 +29,13 @@ from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import ANSWER_COLUMNS
 from dbsa_core.stage1.progress import Progress
 from dbsa_core.stage2.steps import Steps
-from tests.tiny import stock_model
+from tests.cli.outcome import LABELS, Run, write_rows
 
-LABELS = ("lamp", "pump", "=door")
 CLASSIFY_KEYS = {
     "query", "method", "label", "probability", "probability_low", "probability_high", "probabilities", "outside_mass",
     "may_fit_no_label", "check", "block_ids", "fresh_rows", "context_tokens", "seconds",
 }  # fmt: skip
 EVALUATE_KEYS = {"method", "accuracy", "n", "setup_seconds", "latency_p50_seconds", "latency_p95_seconds"}
-
-Run = Callable[..., "Outcome"]
-
-
-class Outcome:
-    """One run of the command line."""
-
-    def __init__(self, code: int, out: str, err: str):
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def objects(self) -> list[dict[str, Any]]:
-        """Standard output, every line of which must be JSON."""
-        return [json.loads(line, parse_constant=pytest.fail) for line in self.out.splitlines()]
-
-    @property
-    def table(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.out)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost a tiny model more than they bring, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama of two layers with a real tokenizer of single bytes, as `save_pretrained` leaves them."""
-    folder = tmp_path_factory.mktemp("model")
-    byte_tokenizer().save_pretrained(folder)
-    stock_model("llama", num_hidden_layers=2, max_position_embeddings=2048).save_pretrained(folder)
-    return folder
-
-
-def _write(path: Path, rows: list[tuple[str, str]]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
-    return path
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training file of 30 rows, and a test file beside it that shares one row and knows one label more."""
-    folder = tmp_path_factory.mktemp("data")
-    rows = [(f"the {('light', 'water', 'frame')[i % 3]} is bad {i}", LABELS[i % 3]) for i in range(30)]
-    _write(folder / "test.csv", [rows[0], ("the roof leaks", "roof"), *((f"new light {i}", "lamp") for i in range(6))])
-    return _write(folder / "train.csv", rows)
-
-
-@pytest.fixture
-def run(model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command in this process on the tiny model; `data=None` leaves --data out."""
-
-    def run(command: str, *options: object, data: Path | None = data) -> Outcome:
-        place = ["--model", str(model_folder), "--pool-tokens", "700"] + (["--data", str(data)] if data else [])
-        code = main([command, *place, *map(str, options)])
-        return Outcome(code, *capsys.readouterr())
-
-    return run
-
 
 # --- classify ---------------------------------------------------------------------------------------------------------
 
@@ -333,7 +265,7 @@ def test_a_file_of_queries_may_have_no_header(run: Run, tmp_path: Path, lines: l
 
 @pytest.mark.parametrize("kind", ["json", "csv", "csv with a header"])
 def test_coded_labels_get_their_names_from_a_file(run: Run, tmp_path: Path, kind: str) -> None:
-    coded = _write(tmp_path / "coded.csv", [(f"the thing is bad {i}", str(i % 2)) for i in range(12)])
+    coded = write_rows(tmp_path / "coded.csv", [(f"the thing is bad {i}", str(i % 2)) for i in range(12)])
     names = tmp_path / f"names.{kind.split()[0]}"
     head = "code,name\n" if "header" in kind else ""
     names.write_text('{"0": "lamp", "1": "pump"}' if kind == "json" else f"{head}0,lamp\n1,pump\n")
@@ -348,7 +280,7 @@ def test_coded_labels_get_their_names_from_a_file(run: Run, tmp_path: Path, kind
 
 
 def test_test_labels_are_matched_where_only_their_spelling_differs(run: Run, data: Path, tmp_path: Path) -> None:
-    test = _write(tmp_path / "test.csv", [("new light", "LAMP"), ("new water", "pump "), ("roof", "roof")])
+    test = write_rows(tmp_path / "test.csv", [("new light", "LAMP"), ("new water", "pump "), ("roof", "roof")])
     outcome = run("evaluate", "--test", test, "--method", "zero_shot", "--json")
     assert outcome.objects[0]["unseen_labels"] == ["roof"]
     assert '1 labels are spelled otherwise than in the labelled file and are taken for its own ("LAMP" as "lamp")' in (
@@ -371,25 +303,6 @@ def test_evaluate_prints_one_object_per_method(run: Run) -> None:
     assert "1 test rows have labels that the labelled file lacks (roof)" in outcome.err
     assert "1 of the 8 test rows have a text that the labelled file has too" in outcome.err
     assert "16 of 16 queries" in outcome.err, "a sample one by one, here all of them, and then all together"
-
-
-def test_evaluate_prints_a_table(run: Run) -> None:
-    lines = run("evaluate", "--methods", "dbsa,zero_shot").out.splitlines()
-    assert lines[0].split() == [
-        "method",
-        "accuracy",
-        "n",
-        "setup",
-        "s",
-        "p50",
-        "s",
-        "p95",
-        "s",
-        "IQR",
-        "s",
-        "queries/s",
-    ]
-    assert [line.split()[0] for line in lines[1:]] == ["dbsa", "zero_shot"]
 
 
 def test_limit_draws_test_rows_by_the_seed(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

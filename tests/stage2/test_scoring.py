@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dbsa_core.data import Pool
-from dbsa_core.methods import METHODS, Setup, make_method
+from dbsa_core.methods import Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import AS_TAUGHT, FIELD_MEANINGS, NO_LABEL, UNSURE, Prediction
 from dbsa_core.settings import EncodeSettings, QuerySettings
@@ -26,6 +26,7 @@ from dbsa_core.stage2.scoring import choose_way, score_labels
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.stage2.walks import NODES_PER_FORWARD
 from dbsa_core.task import Task
+from tests.asking import ASKING
 from tests.tiny import ByteTokenizer, stock_model, tiny_model
 
 END = 10
@@ -175,7 +176,7 @@ def test_the_rule_is_the_same_for_every_method(labels: tuple[str, ...], way: str
     pool = Pool.of([(f"text {i}", name) for i, name in enumerate(names)], names)
     model = tiny_model("llama", max_position_embeddings=4096)
     setup = Setup.of(Task(model, pool), EncodeSettings(pool_tokens=300, block_size=2))
-    for name in METHODS:
+    for name in ASKING:
         assert make_method(name).fit(setup).predict("text 1").scores.way == way
         greedy = make_method(name, QuerySettings(decode="greedy")).fit(setup).predict("text 1")
         assert greedy.scores.way == "greedy"

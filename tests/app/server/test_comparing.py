@@ -32,6 +32,7 @@ from dbsa_core.methods import METHODS
 from dbsa_core.methods.fixed_icl import FixedIcl
 from tests.app.pages import text_of
 from tests.app.server.pools import SOON, encoded
+from tests.asking import ASKING, WHOLE_POOL
 
 QUERY = "text about water"
 
@@ -65,13 +66,16 @@ def test_every_registered_method_but_the_answers_is_offered_with_its_price(
     page = shown(workspace, session)
     for method in offered(session):
         found = estimate(session, answer, method)
-        assert found.each > 0
-        assert (found.once > 0) == (method.name == "fixed_icl")
+        assert (found.each > 0) == (method.name in ASKING)
+        assert (found.once > 0) == (method.name in WHOLE_POOL)
+        assert found.trains == (0 if method.name in ASKING else 36)
         assert method.title in page
     encoded_rows = len(answer.setup.rows)
     assert f"Fixed ICL less than 1 s; may read the {encoded_rows} encoded rows" in page
     assert "Similar rows alone less than 1 s; may read all 36 rows" in page
     assert "Zero-shot less than 1 s; may read no rows" in page
+    told = "TF-IDF + logistic regression less than 1 s, once it is trained on 36 rows; may read all 36 rows"
+    assert told in page
     session.query_settings = replace(session.query_settings, fresh_demonstrations=0)
     assert {method.name for method in offered(session)} == set(names), "beside the answer that is shown"
 

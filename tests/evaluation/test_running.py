@@ -10,17 +10,18 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from dbsa_core import evaluation
 from dbsa_core import setup as setups
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError
-from dbsa_core.evaluation import SAMPLE, Evaluation, EvaluationStopped, evaluate, timed_of
-from dbsa_core.methods import METHODS, Refusal, Setup, make_method
+from dbsa_core.evaluation import SAMPLE, Evaluation, EvaluationStopped, evaluate, running, timed_of
+from dbsa_core.methods import MayRead, Refusal, Setup, make_method
+from dbsa_core.methods.base import Cost
 from dbsa_core.prediction import Prediction
-from dbsa_core.settings import EncodeSettings
+from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import encode
 from dbsa_core.stage2.label_scores import LabelScores
 from dbsa_core.task import Task
+from tests.asking import ASKING
 from tests.tiny import tiny_model
 
 LABELS = ("cold", "hot", "mild")
@@ -31,10 +32,17 @@ class ByList:
     """Answers the label that is the query's first word, in as many seconds as its second says; refuses "long"."""
 
     name: str = "by_list"
+    title: str = "By a list"
+    may_read: MayRead = "none"
     reads_blocks: bool = False
+    uses: frozenset[str] = frozenset({"ratio"})
+    settings: QuerySettings = field(default_factory=QuerySettings)
     fitted: list[Setup] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     together: list[str] = field(default_factory=list)
+
+    def cost(self, setup: Setup) -> Cost:
+        return Cost(0, 0)
 
     def fit(self, setup: Setup) -> ByList:
         self.fitted.append(setup)
@@ -120,7 +128,7 @@ def test_latencies_are_those_of_a_sample_spread_evenly(setup: Setup) -> None:
 def test_where_no_row_of_the_sample_can_be_answered_others_are_timed(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "SAMPLE", 2)
+    monkeypatch.setattr(running, "SAMPLE", 2)
     test = rows(("long 1", "hot"), ("hot 7", "hot"), ("hot 8", "hot"), ("hot 9", "hot"), ("long 1", "hot"))
     found = result(setup, test)
     assert (found.latency_n, found.latency_p50_seconds, found.unanswered) == (2, 7.5, 2)
@@ -144,7 +152,7 @@ def test_where_no_row_can_be_answered_the_reason_is_said(setup: Setup) -> None:
         result(setup, rows(("long 1", "hot"), ("long 2", "cold")))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ASKING)
 def test_a_row_too_long_for_a_real_method_is_one_wrong_row(setup: Setup, name: str) -> None:
     test = rows(("day 1", "hot"), ("x" * 600, "hot"), ("day 2", "cold"))
     found = result(setup, test, make_method(name))
@@ -302,14 +310,47 @@ def test_a_pool_that_cannot_be_encoded_leaves_the_methods_that_do_not_read_it(
 def test_a_result_as_json_holds_the_numbers_and_no_single_answers(setup: Setup) -> None:
     found = cast("dict[str, Any]", json.loads(json.dumps(result(setup, rows(("hot 2", "hot"))).as_json())))
     assert found.pop("setup_seconds") >= 0
+    low = pytest.approx(0.2065, abs=1e-3)  # of one row
     assert found == {
         "method": "by_list",
-        "accuracy": 1.0,
         "n": 1,
+        "accuracy": 1.0,
+        "accuracy_low": low,
+        "accuracy_high": 1.0,
+        "macro_f1": 1.0,
+        "macro_f1_low": 1.0,
+        "macro_f1_high": 1.0,
+        "calibration_error": pytest.approx(0.2),
         "latency_n": 1,
         "latency_p50_seconds": 2.0,
         "latency_p95_seconds": 2.0,
         "latency_iqr_seconds": 0.0,
         "throughput_n": 1,
         "queries_per_second": 0.01,
+        "context_tokens": 1.0,
+        "example_tokens": 0.0,
+        "kv_bytes": 0,
     }
+
+
+def test_what_is_out_of_scope_is_told_apart(setup: Setup) -> None:
+    test = rows(("hot 1", "hot"), ("cold 1", "hot"), ("mild 1", "mild"), ("hot 1", "mild"), ("hot 1", "mild"))
+    (found,) = evaluate([ByList()], setup, test, out_of_scope="mild")
+    assert found.in_scope_accuracy is not None
+    assert found.oos_recall is not None
+    assert (found.in_scope_accuracy.value, found.oos_recall.value) == (0.5, pytest.approx(1 / 3))
+    assert found.as_json()["oos_recall_high"] == found.oos_recall.high
+    (found,) = evaluate([ByList()], setup, test[:2], out_of_scope="mild")
+    assert found.oos_recall is None
+    assert "oos_recall" not in found.as_json()
+    assert "in_scope_accuracy" not in result(setup, test).as_json()
+
+
+def test_what_a_method_keeps_is_counted(setup: Setup) -> None:
+    test = rows(("day 1 was hot", "hot"))
+    blocks, whole, nothing = evaluate([make_method(name) for name in ("dbsa", "fixed_icl", "tfidf")], setup, test)
+    each = setup.task.model.shape.bytes_per_token
+    assert whole.kv_bytes == setup.plan.tokens * each
+    assert blocks.kv_bytes == setup.encode().encoded_pool().num_bytes
+    assert (nothing.kv_bytes, nothing.context_tokens) == (0, 0)
+    assert whole.context_tokens > setup.plan.tokens

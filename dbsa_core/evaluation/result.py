@@ -1,0 +1,169 @@
+"""What an evaluation found: each method's answers to the test rows, and what they took.
+
+Knows nothing about how it was found, nor how it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+from dbsa_core.evaluation.measures import (
+    Bin,
+    Comparison,
+    Estimate,
+    break_even,
+    calibration_error,
+    compared,
+    macro_f1,
+    reliability,
+    share,
+)
+from dbsa_core.methods import MayRead
+
+WORD_COUNTS = "tfidf"
+"""The method that a language model has to beat."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One method's result. Answers are those to many rows asked together, and so is the throughput; latencies are those
+    of whole queries, each asked alone, the first (cold) one left out."""
+
+    method: str
+    title: str
+    """What people call it."""
+    may_read: MayRead
+    """Which rows it may read: those that are encoded, all of the file, or none."""
+    setup_seconds: float
+    latency_n: int
+    """Queries whose latency was measured: those of a sample that were answered."""
+    latency_p50_seconds: float
+    latency_p95_seconds: float
+    latency_iqr_seconds: float
+    """Spread: the 75th percentile less the 25th."""
+    throughput_n: int
+    """Queries that were answered together, those left out that were the first of their kind."""
+    queries_per_second: float | None
+    """Of them, each with all that it takes; None where the evaluation was stopped before."""
+    context_tokens: float
+    """Tokens that a label attends to, on average."""
+    example_tokens: float
+    """Of demonstrations that went through the model with a query, on average."""
+    kv_bytes: int
+    """Keys and values that it keeps between queries."""
+    gold: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probabilities: tuple[float | None, ...]
+    """Of the label; None where there is no answer, and for greedy decoding."""
+    unseen_labels: tuple[str, ...] = ()
+    """Labels of test rows that are not among the candidates: such rows count as wrong."""
+    unanswered: int = 0
+    """Test rows that fit no context; they count as wrong, and have "" in `predicted`."""
+    out_of_scope: str | None = None
+    """The label of texts that fit no other one."""
+
+    @property
+    def n(self) -> int:
+        return len(self.gold)
+
+    @cached_property
+    def right(self) -> tuple[bool, ...]:
+        return tuple(answer == label for answer, label in zip(self.predicted, self.gold, strict=True))
+
+    @property
+    def accuracy(self) -> float:
+        return self.accuracy_estimate.value
+
+    @cached_property
+    def accuracy_estimate(self) -> Estimate:
+        """With its interval."""
+        return share(sum(self.right), self.n)
+
+    @cached_property
+    def macro_f1(self) -> Estimate:
+        return macro_f1(self.gold, self.predicted)
+
+    @cached_property
+    def in_scope_accuracy(self) -> Estimate | None:
+        """Of the rows that have another label than `out_of_scope`; None where no label is that, or no row is so."""
+        return self._share_of(in_scope=True)
+
+    @cached_property
+    def oos_recall(self) -> Estimate | None:
+        """Share of the rows of that label that were answered so; None where no label is that, or no row has it."""
+        return self._share_of(in_scope=False)
+
+    def _share_of(self, *, in_scope: bool) -> Estimate | None:
+        if self.out_of_scope is None:
+            return None
+        mine = [
+            hit for hit, label in zip(self.right, self.gold, strict=True) if (label != self.out_of_scope) is in_scope
+        ]
+        return share(sum(mine), len(mine)) if mine else None
+
+    @cached_property
+    def reliability(self) -> tuple[Bin, ...]:
+        """Accuracy of answers by their probability; empty for greedy decoding."""
+        known = [(p, hit) for p, hit in zip(self.probabilities, self.right, strict=True) if p is not None]
+        return reliability([p for p, _ in known], [hit for _, hit in known])
+
+    @property
+    def calibration_error(self) -> float | None:
+        return calibration_error(self.reliability) if self.reliability else None
+
+    def confusion(self) -> dict[tuple[str, str], int]:
+        """How many rows have these two labels: right, and answered. The most frequent mistakes first."""
+        counts: dict[tuple[str, str], int] = {}
+        for pair in zip(self.gold, self.predicted, strict=True):
+            counts[pair] = counts.get(pair, 0) + 1
+        return dict(sorted(counts.items(), key=lambda item: (item[0][0] == item[0][1], -item[1], item[0])))
+
+    def paid_for_itself(self, other: Evaluation) -> int | None:
+        """From how many queries on it has taken less time in all than the other; None where it is never so."""
+        setup = self.setup_seconds, other.setup_seconds
+        return break_even(setup, (self.latency_p50_seconds, other.latency_p50_seconds))
+
+    def as_json(self) -> dict[str, Any]:
+        """Without the single answers; a share has its interval in `..._low` and `..._high`."""
+        found: dict[str, Any] = {"method": self.method, "n": self.n}
+        for name, estimate in self._estimates().items():
+            found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        found["calibration_error"] = self.calibration_error
+        found["setup_seconds"] = self.setup_seconds
+        latencies = ("latency_n", "latency_p50_seconds", "latency_p95_seconds", "latency_iqr_seconds")
+        rest = (*latencies, "throughput_n", "queries_per_second", "context_tokens", "example_tokens", "kv_bytes")
+        found |= {name: getattr(self, name) for name in rest}
+        if self.unseen_labels:
+            found["unseen_labels"] = list(self.unseen_labels)
+        if self.unanswered:
+            found["unanswered"] = self.unanswered
+        return found
+
+    def _estimates(self) -> dict[str, Estimate]:
+        found = {"accuracy": self.accuracy_estimate, "macro_f1": self.macro_f1}
+        apart = {"in_scope_accuracy": self.in_scope_accuracy, "oos_recall": self.oos_recall}
+        return found | {name: estimate for name, estimate in apart.items() if estimate is not None}
+
+
+def comparisons(results: Sequence[Evaluation]) -> list[Comparison]:
+    """Of every two methods, on the rows that both were asked."""
+    return [compared(one.method, other.method, one.right, other.right) for one, other in combinations(results, 2)]
+
+
+def beaten_by_word_counts(results: Sequence[Evaluation]) -> str:
+    """What to say where the classifier of words is better than every other method beyond noise; else ""."""
+    words = next((found for found in results if found.method == WORD_COUNTS), None)
+    others = [found for found in results if found is not words]
+    if words is None or not others:
+        return ""
+    against = [compared(words.method, found.method, words.right, found.right) for found in others]
+    if not all(each.significant and each.difference.value > 0 for each in against):
+        return ""
+    return (
+        f"A word-count model is more accurate on these rows ({words.accuracy_estimate}, {words.setup_seconds:.1f} s to "
+        "train). A larger model may change that."
+    )
