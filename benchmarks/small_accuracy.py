@@ -64,7 +64,7 @@ def run(name: str, folder: Path, model: dbsa.LanguageModel, count: int, methods:
     for found in dbsa.evaluate([dbsa.make_method(method) for method in methods], setup, drawn):
         rows.append({"dataset": name, **found.as_json()})
         print(
-            f"{name:10s} {found.method:14s} accuracy {found.accuracy:.2f}  setup {found.setup_seconds:7.2f} s  "
+            f"{name:10s} {found.method:18s} accuracy {found.accuracy_estimate}  setup {found.setup_seconds:7.2f} s  "
             f"query p50 {found.latency_p50_seconds:.3f} s, IQR {found.latency_iqr_seconds:.3f} s",
             flush=True,
         )

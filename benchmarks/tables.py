@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions  # noqa: E402  # the script runs without an installation
+from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402  # the script runs without an installation
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
 from dbsa_core.intervals import wilson_interval  # noqa: E402
 
@@ -75,8 +75,8 @@ def accuracy_section(found: dict[str, Any], kind: str) -> list[str]:
             f"{row[name]:.3f}" for name in ("latency_p50_seconds", "latency_p95_seconds", "latency_iqr_seconds")
         )
         lines.append(
-            f"| {SETS[row['dataset']]} | {NAMES[row['method']]} | {row['accuracy']:.2f} | {row['n']} | "
-            f"{row['setup_seconds']:.2f} | {times} |"
+            f"| {SETS[row['dataset']]} | {NAMES[row['method']]} | {with_interval(row['accuracy'], row['n'])} | "
+            f"{row['n']} | {row['setup_seconds']:.2f} | {times} |"
         )
     return lines
 

@@ -6,6 +6,7 @@ Knows nothing about how they were found. No text of a row stands in it, only lab
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -19,14 +20,27 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 """Told apart by most colour-blind people (Okabe and Ito), with darker ones behind them."""
 MOST_LABELS = 40
 """Of a confusion matrix: those that were mistaken most often."""
+_COUNTS = 12
+"""A matrix of at most so many labels has its counts written in it."""
 _GREY = "#808080"
+_SHADES = ((0.0, "rgba(0,114,178,0.05)"), (1.0, "rgba(0,114,178,0.6)"))
+"""Ink can be read on all of them, dark on light and light on dark."""
+_DRAW = """
+const ink = matchMedia("(prefers-color-scheme: dark)").matches ? "#dddddd" : "#333333";
+function draw(place, data, layout) {
+  layout.font.color = ink;
+  for (const trace of data) if (trace.type === "heatmap") trace.textfont = {color: ink};
+  Plotly.newPlot(`figure-${place}`, data, layout, {responsive: true, displaylogo: false});
+}
+"""
 _CSS = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.25rem 0.7rem 0.25rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
+td:first-child { min-width: 11rem; } td + td, th + th { white-space: nowrap; }
 pre { overflow-x: auto; font-size: 0.8rem; } .muted { opacity: 0.75; }
 """
 
@@ -38,14 +52,11 @@ def report_page(results: Sequence[Evaluation], settings: Mapping[str, Any]) -> s
     figures = [draw() for _, draw in _figures(results)]
     titles = [title for title, _ in _figures(results)]
     body = "\n".join(_parts(results, settings, titles))
-    drawn = "\n".join(
-        f"Plotly.newPlot('figure-{place}', ...{_json(figure)}, {{responsive: true, displaylogo: false}});"
-        for place, figure in enumerate(figures)
-    )
+    drawn = "\n".join(f"draw({place}, ...{_json(figure)});" for place, figure in enumerate(figures))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_CSS}</style><script>{get_plotlyjs()}</script></head>\n<body>\n{body}\n<script>\n{drawn}\n</script>\n"
+        f"<style>{_CSS}</style><script>{get_plotlyjs()}</script></head>\n<body>\n{body}\n<script>{_DRAW}{drawn}\n</script>\n"
         "</body></html>\n"
     )
 
@@ -76,8 +87,13 @@ def _parts(results: Sequence[Evaluation], settings: Mapping[str, Any], titles: S
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows[1:])
+    body = "".join(f"<tr>{''.join(f'<td>{_marked(cell)}</td>' for cell in row)}</tr>" for row in rows[1:])
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _marked(cell: str) -> str:
+    """With names of methods, which stand in backticks, as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(cell))
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -99,6 +115,7 @@ def _layout(**more: Any) -> dict[str, Any]:
     clear = "rgba(0,0,0,0)"
     margin = {"l": 60, "r": 20, "t": 20, "b": 50}
     plain = {"paper_bgcolor": clear, "plot_bgcolor": clear, "font": {"color": _GREY}, "margin": margin, "height": 420}
+    plain |= {"legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}}
     return {**plain, **each, **more}
 
 
@@ -167,7 +184,8 @@ def confusion_figure(found: Evaluation) -> Any:
         yaxis={"title": "right label", "autorange": "reversed", "automargin": True},
     ))  # fmt: skip
     figure.add_heatmap(
-        z=values, x=names, y=names, customdata=shown, colorscale="Blues", showscale=False, xgap=1, ygap=1,
-        hovertemplate="right: %{y}<br>answer: %{x}<br>%{customdata:,} rows<extra></extra>",
+        z=values, x=names, y=names, text=shown, colorscale=_SHADES, showscale=False, xgap=1, ygap=1,
+        texttemplate="%{text}" if len(kept) <= _COUNTS else None,
+        hovertemplate="right: %{y}<br>answer: %{x}<br>%{text:,} rows<extra></extra>",
     )  # fmt: skip
     return figure
