@@ -69,19 +69,25 @@ def what_was_found(results: Sequence[Evaluation]) -> list[Any]:
     ]
 
 
+def three() -> list[Any]:
+    return [make_method("dbsa"), make_method("tfidf"), make_method("nearest")]
+
+
+@pytest.fixture(scope="module")
+def whole(setup: Setup) -> list[Evaluation]:
+    """A run that was never stopped."""
+    return evaluate(three(), setup, TEST)
+
+
 @pytest.mark.parametrize("where", [{"alone": 0}, {"alone": 11}, {"together": 0}, {"together": 17}, {"together": 39}])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
-    setup: Setup, tmp_path: Path, where: dict[str, int]
+    setup: Setup, tmp_path: Path, whole: list[Evaluation], where: dict[str, int]
 ) -> None:
-    def methods() -> list[Any]:
-        return [make_method("dbsa"), make_method("tfidf"), make_method("nearest")]
-
-    whole = evaluate(methods(), setup, TEST)
-    first, second, third = methods()
+    first, second, third = three()
     with pytest.raises(EvaluationStopped):
         evaluate([first, Stops(second, **where), third], setup, TEST, folder=tmp_path)
     steps = len((tmp_path / STEPS).read_text().splitlines())
-    found = evaluate(methods(), setup, TEST, folder=tmp_path)
+    found = evaluate(three(), setup, TEST, folder=tmp_path)
     assert what_was_found(found) == what_was_found(whole)
     for ours, theirs in zip(found, whole, strict=True):
         assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
