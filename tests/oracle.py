@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,20 @@ def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)[
         None, None
     ]
+
+
+def generated(model: LanguageModel, prompt: Sequence[int], paths: Collection[tuple[int, ...]]) -> tuple[int, ...]:
+    """The one of `paths`, which end alike, that `generate` takes greedily behind the prompt."""
+    from transformers import GenerationConfig
+
+    def allowed(_: int, so_far: torch.Tensor) -> list[int]:
+        done = tuple(so_far.tolist()[len(prompt) :])
+        return sorted({path[len(done)] for path in paths if path[: len(done)] == done and len(path) > len(done)})
+
+    ids, end = model.ids(prompt)[None], next(iter(paths))[-1]
+    config = GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=60, eos_token_id=end, pad_token_id=0)
+    with torch.no_grad():
+        out = model.model.generate(
+            ids, attention_mask=torch.ones_like(ids), generation_config=config, prefix_allowed_tokens_fn=allowed
+        )
+    return tuple(out[0].tolist()[len(prompt) :])

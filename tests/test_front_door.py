@@ -22,7 +22,7 @@ from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.task import Task
 from tests.asking import ASKING, MATCHED
-from tests.oracle import pinned_logits
+from tests.oracle import generated, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, tiny_model
 
 TOLERANCE = 1e-5
@@ -186,6 +186,17 @@ def test_retrieval_icl_is_one_dense_forward_of_the_nearest_rows_nearest_last(
     rows = [row for row in case.by_likeness() if row in may_read][-min(2 * blocks, len(encoded)) :]
     assert list(found.demonstration_rows) == rows
     check(found, case.oracle([[BOS], *map(row_ids, rows), QUERY_IDS]))
+
+
+@pytest.mark.parametrize("name", MATCHED)
+def test_greedy_retrieval_icl_answers_as_generate_does_along_the_labels(case: Case, name: str) -> None:
+    length = case.setup.plan.rope_length
+    if length is not None and length > (case.model.rope.switch_length or 0):
+        pytest.skip("generate lets such tables change with the length; the plan pins them")
+    found = case.answer(name, decode="greedy")
+    prompt = [BOS, *(token for row in found.demonstration_rows for token in row_ids(row)), *QUERY_IDS]
+    paths = {(*bytes_of(f" {label}"), END): label for label in case.setup.task.pool.labels}
+    assert found.label == paths[generated(case.model, prompt, paths)]
 
 
 def test_nearest_is_one_dense_forward_of_the_files_nearest_rows_encoded_or_not(case: Case) -> None:

@@ -29,7 +29,7 @@ from dbsa_core.stage2.prefix import Prefix, assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.store import KeyForm
-from tests.oracle import dense_arguments, named_cache, pinned_logits
+from tests.oracle import dense_arguments, generated, named_cache, pinned_logits
 from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 
 LENGTHS = (11, 9, 10, 8, 12, 5)
@@ -463,25 +463,8 @@ def test_greedy_is_generate_with_the_same_trie(model: LanguageModel) -> None:
     paths = {(*ids, END): label for ids, label in zip(LABEL_IDS, LABELS, strict=True)}
     for seed in range(2):
         prompt = (*POOL_IDS, *random_ids(6, 1000 + seed))
-
-        def allowed(_: int, so_far: torch.Tensor, prompt: tuple[int, ...] = prompt) -> list[int]:
-            done = tuple(so_far.tolist()[len(prompt) :])
-            return sorted({path[len(done)] for path in paths if path[: len(done)] == done and len(path) > len(done)})
-
-        ids = model.ids(prompt)[None]
-        config = neutral_generation()
-        with torch.no_grad():
-            out = model.model.generate(
-                ids, attention_mask=torch.ones_like(ids), generation_config=config, prefix_allowed_tokens_fn=allowed
-            )
         ours = score_labels(Prefix.empty(model, length), prompt, TRIE, decode="greedy")
-        assert ours.label == paths[tuple(out[0].tolist()[len(prompt) :])]
-
-
-def neutral_generation() -> Any:
-    from transformers import GenerationConfig
-
-    return GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=60, eos_token_id=END, pad_token_id=0)
+        assert ours.label == paths[generated(model, prompt, paths)]
 
 
 @pytest.mark.usefixtures("in_place")
