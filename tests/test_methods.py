@@ -440,6 +440,12 @@ def test_the_longest_query_that_fits_is_answered_and_one_token_more_is_refused(
         method.predict("x" * (room + 1))
 
 
+def test_fixed_icl_with_similar_rows_repeats_none_of_its_pool(part: Setup) -> None:
+    found = answer(part, "fixed_icl_fresh", "eagle flame piano old", fresh_demonstrations=20)
+    assert len(found.demonstration_rows) > 3
+    assert not set(found.demonstration_rows) & set(part.rows)
+
+
 def test_nearest_reads_rows_of_the_whole_file_and_nothing_is_encoded(wide: LanguageModel) -> None:
     setup = setup_of(wide, pool_tokens=150)
     found = answer(setup, "nearest", "apple red old")

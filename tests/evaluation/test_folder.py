@@ -110,6 +110,7 @@ def test_a_line_that_was_cut_off_is_done_again(setup: Setup, tmp_path: Path) -> 
     again = evaluate([ByList()], setup, test, folder=tmp_path)
     assert (again[0].predicted, again[0].probabilities) == (first[0].predicted, first[0].probabilities)
     assert len((tmp_path / STEPS).read_bytes().splitlines()) == len(content.splitlines())
+    assert evaluate([ByList()], setup, test, folder=tmp_path) == again, "what was written then can be read"
     (tmp_path / STEPS).write_bytes(b"{]\n" + content)
     with pytest.raises(DataError, match=r"Line 1 of .* cannot be read"):
         evaluate([ByList()], setup, test, folder=tmp_path)

@@ -154,3 +154,9 @@ def test_what_costs_more_once_pays_for_itself_where_a_query_costs_less() -> None
     assert break_even((0.0, 3.0), (0.1, 1.0)) == 0
     assert break_even((0.0, 0.0), (1.0, 1.0)) is None
     assert break_even((0.0, 5.0), (2.0, 1.0)) is None
+
+
+def test_a_probability_on_the_border_of_two_bins_is_in_the_lower_one() -> None:
+    assert [(each.count, each.accuracy) for each in reliability([0.0, 0.2, 0.21, 1.0], [True, True, False, False])] == [
+        (1, 1.0), (1, 1.0), (1, 0.0), (1, 0.0)
+    ]  # fmt: skip
