@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest
 
 from dbsa_core.intervals import wilson_interval
 
@@ -42,6 +41,8 @@ def share(hits: int, trials: int) -> Estimate:
     The hits of a resample are binomial, so the percentiles of infinitely many are known. Where all rows are alike so is
     every resample, which says nothing: there the interval is Wilson's.
     """
+    from scipy.stats import binom  # takes long to import, and is used here and below alone
+
     if not trials:
         return Estimate(float("nan"), 0.0, 1.0)
     if hits in (0, trials):
@@ -127,6 +128,8 @@ class Comparison:
 
 def compared(first: str, second: str, right: Sequence[bool], other: Sequence[bool]) -> Comparison:
     """`right` and `other` say of each row whether the methods of those names answered it rightly."""
+    from scipy.stats import binomtest
+
     ours, theirs = np.asarray(right, bool), np.asarray(other, bool)
     n, wins, losses = len(ours), int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0

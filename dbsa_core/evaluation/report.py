@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,9 @@ def write_report(
 
 
 def as_json(results: Sequence[Evaluation]) -> dict[str, Any]:
-    """Results of all methods, and of every two of them which is better."""
+    """Results of all methods, with reliability and confusion, and of every two of them which is better."""
     return {
-        "results": [found.as_json() for found in results],
+        "results": [_result_json(found) for found in results],
         "comparisons": [
             {
                 "first": each.first,
@@ -68,6 +69,12 @@ def as_json(results: Sequence[Evaluation]) -> dict[str, Any]:
             for each in comparisons(results)
         ],
     }
+
+
+def _result_json(found: Evaluation) -> dict[str, Any]:
+    """An empty answer is none."""
+    confusion = [{"label": gold, "answer": answer, "rows": rows} for (gold, answer), rows in found.confusion().items()]
+    return found.as_json() | {"reliability": [asdict(each) for each in found.reliability], "confusion": confusion}
 
 
 def _result_rows(results: Sequence[Evaluation]) -> Iterator[Sequence[Any]]:
