@@ -104,7 +104,7 @@ class Pool:
                 "given. Add them, or leave the labels out to have them collected."
             )
         ordered = tuple(sorted(candidates))
-        return cls(demonstrations, ordered, _fingerprint(demonstrations, ordered), tuple(problems))
+        return cls(demonstrations, ordered, fingerprint_of(demonstrations, ordered), tuple(problems))
 
 
 def _demonstration(item: Demonstration | tuple[str, str], row: int) -> Demonstration:
@@ -116,7 +116,8 @@ def _demonstration(item: Demonstration | tuple[str, str], row: int) -> Demonstra
     return Demonstration(pair[0], pair[1], row)
 
 
-def _fingerprint(demonstrations: Iterable[Demonstration], labels: Iterable[str]) -> str:
+def fingerprint_of(demonstrations: Iterable[Demonstration], labels: Iterable[str]) -> str:
+    """See `Pool.fingerprint`."""
     # JSON keeps the parts apart: ("a b", "c") and ("a", "b c") must differ.
     parts = [[[demonstration.text, demonstration.label] for demonstration in demonstrations], list(labels)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

@@ -256,7 +256,7 @@ FAULTS = (
     core("the classifier reads labels that were corrected since", "methods/word_counts",
          "if at not in setup.outdated", "", "word_counts"),
     core("Fixed ICL repeats rows of its pool", "methods/fixed_icl",
-         "self._standing | setup.not_beside", "setup.not_beside", "methods"),
+         "setup.not_beside.union(setup.rows)", "setup.not_beside", "methods"),
     core("a rotated pool is loaded where keys must be as they were before RoPE", "stage1/memory",
          "if turned > may]", "if turned < may]", "saved"),
     core("new tokens see beyond a layer's sliding window", "attention/visibility",

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "once": "",
     "background": "",
     # Files to demonstrations.
+    "costs": "",
     "intervals": "",
     "folders": "",
     "files.encodings": "",
@@ -135,7 +136,7 @@ MAY_IMPORT = {
         "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "scope": "errors",
-    "evaluation": "errors intervals data prediction stage1.progress stage2.steps methods",
+    "evaluation": "costs errors intervals data prediction stage1.progress stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 ROOMS = {"files", "model", "stage1", "stage2"}

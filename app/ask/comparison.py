@@ -13,6 +13,7 @@ from app.ask.label import label_view, next_view
 from app.ask.shown import ShownAnswer, ShownMethod
 from app.views import muted
 from app.words import count, duration, measured, out_of
+from dbsa_core import costs
 
 if TYPE_CHECKING:
     from dbsa_core.methods.base import MayRead
@@ -238,7 +239,7 @@ def break_even(answer: ShownAnswer) -> str:
     other = next((found for found in answer.compared if found.method == "retrieval_icl"), None)
     if other is None or method.warming_up or other.warming_up:
         return once
-    gained = other.total - method.total
-    if gained <= 0:
+    queries = costs.break_even((pool.seconds, 0.0), (method.total, other.total))
+    if queries is None:
         return f"{once} By these times it does not pay for itself in speed."
-    return f"{once} By these times it has paid for itself after {int(pool.seconds / gained) + 1:,} queries."
+    return f"{once} By these times it has paid for itself after {queries:,} queries."

@@ -49,10 +49,9 @@ def report_page(results: Sequence[Evaluation], settings: Mapping[str, Any]) -> s
     """The page, with plotly.js in it: about 5 MB."""
     from plotly.offline import get_plotlyjs
 
-    figures = [draw() for _, draw in _figures(results)]
-    titles = [title for title, _ in _figures(results)]
-    body = "\n".join(_parts(results, settings, titles))
-    drawn = "\n".join(f"draw({place}, ...{_json(figure)});" for place, figure in enumerate(figures))
+    figures = list(_figures(results))
+    body = "\n".join(_parts(results, settings, [title for title, _ in figures]))
+    drawn = "\n".join(f"draw({place}, ...{_json(figure)});" for place, (_, figure) in enumerate(figures))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -100,13 +99,13 @@ def _marked(cell: str) -> str:
 
 
 def _figures(results: Sequence[Evaluation]) -> Iterator[tuple[str, Any]]:
-    """Titles, and what draws each."""
-    yield "Accuracy and latency", lambda: _accuracy_and_latency(results)
+    """Each with its title."""
+    yield "Accuracy and latency", _accuracy_and_latency(results)
     if any(found.reliability for found in results):
-        yield "Calibration: accuracy of answers by their probability", lambda: _calibration(results)
+        yield "Calibration: accuracy of answers by their probability", _calibration(results)
     for found in results:
         if found.accuracy < 1:
-            yield f"Right labels and answers: {found.title}", lambda found=found: confusion_figure(found)
+            yield f"Right labels and answers: {found.title}", confusion_figure(found)
 
 
 def _layout(**more: Any) -> dict[str, Any]:

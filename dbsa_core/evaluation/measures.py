@@ -146,12 +146,3 @@ def mean_difference(strata: Sequence[tuple[int, int, int]]) -> Estimate:
         value += (wins - losses) / n / len(strata)
     low, high = np.quantile(drawn, _TAILS)
     return Estimate(value, float(low), float(high))
-
-
-def break_even(setup: tuple[float, float], query: tuple[float, float]) -> int | None:
-    """From how many queries on the first of two methods has taken less time in all than the second, by their seconds
-    once and for each query; None where it is never so for good."""
-    once, each = setup[0] - setup[1], query[1] - query[0]
-    if each <= 0:
-        return None
-    return max(0, int(once / each) + 1)

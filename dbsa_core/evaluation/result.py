@@ -11,11 +11,11 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from dbsa_core.costs import break_even
 from dbsa_core.evaluation.measures import (
     Bin,
     Comparison,
     Estimate,
-    break_even,
     calibration_error,
     compared,
     macro_f1,

@@ -5,6 +5,7 @@ Knows nothing about how a method works: costs are measured around it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dbsa_core.data import Demonstration
+from dbsa_core.data import Demonstration, fingerprint_of
 from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.evaluation.folder import Answered, Record, RunFolder, Taken
 from dbsa_core.evaluation.report import write_report
@@ -119,9 +120,9 @@ def evaluate(
     record = RunFolder.open(folder, settings, about or {}) if folder is not None else Record()
     found = _Evaluating(setup, test, out_of_scope, record, on_refused)
     try:
-        if not found.is_complete(methods):
+        if left := found.left_of(methods):
             refuse = None if on_refused is None else found.refuse
-            found.run(fit_methods(methods, setup, on_progress=on_encoding, on_refused=refuse), on_progress)
+            found.run(fit_methods(left, setup, on_progress=on_encoding, on_refused=refuse), on_progress)
     except KeyboardInterrupt as stop:
         results = found.results(methods, so_far=True)
         _report(folder, results, test, settings)
@@ -148,15 +149,16 @@ class _Evaluating:
     record: Record
     on_refused: OnRefused | None
 
-    def is_complete(self, methods: Sequence[Method]) -> bool:
-        """Whether nothing is left to be done; what was refused is told."""
-        taken = [(method.name, self.record.taken.get(method.name)) for method in methods]
-        if not all(each is not None and (each.refused or len(each.together) == len(self.test)) for _, each in taken):
-            return False
-        for name, each in taken:
-            if each is not None and each.refused and self.on_refused is not None:
-                self.on_refused(name, CapacityError(each.refused))
-        return True
+    def left_of(self, methods: Sequence[Method]) -> list[Method]:
+        """Those that are not done, so that no other is fitted; what was refused before is told."""
+        left = []
+        for method in methods:
+            taken = self.record.taken.get(method.name, Taken())
+            if not taken.refused and len(taken.together) < len(self.test):
+                left.append(method)
+            elif taken.refused and self.on_refused is not None:
+                self.on_refused(method.name, CapacityError(taken.refused))
+        return left
 
     def refuse(self, name: str, error: CapacityError) -> None:
         """A method is left out."""
@@ -271,9 +273,9 @@ def settings_of(
         },
         "prompt": asdict(task.template),
         "data": {"rows": len(pool), "labels": len(pool.labels), "fingerprint": pool.fingerprint},
-        "test": {"rows": len(test), "fingerprint": _hash(f"{row.text}\0{row.label}" for row in test)},
+        "test": {"rows": len(test), "fingerprint": fingerprint_of(test, ())},
         "encode": asdict(plan.settings) | {"pool_tokens": plan.tokens},
-        "encoded": {"rows": len(setup.rows), "fingerprint": _hash(str(block.rows) for block in setup.blocks)},
+        "encoded": {"rows": len(setup.rows), "fingerprint": _hash([list(block.rows) for block in setup.blocks])},
         "methods": {method.name: _used(method) for method in methods},
         "out_of_scope": out_of_scope,
     }
@@ -283,5 +285,5 @@ def _used(method: Method) -> dict[str, Any]:
     return {name: getattr(method.settings, name) for name in sorted(method.uses)}
 
 
-def _hash(parts: Any) -> str:
-    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+def _hash(plain: Any) -> str:
+    return sha256(json.dumps(plain).encode()).hexdigest()

@@ -30,8 +30,6 @@ class FixedIcl(Answers):
     reads_blocks: bool = False
     _setup: Setup | None = field(default=None, repr=False)
     _prefix: Prefix | None = field(default=None, repr=False)
-    _standing: frozenset[int] = field(default=frozenset(), repr=False)
-    """Rows in the cached pool."""
 
     @property
     def title(self) -> str:
@@ -64,7 +62,6 @@ class FixedIcl(Answers):
         needs = f"over Fixed ICL's pool of {len(token_ids):,} tokens; choose fewer pool tokens or a smaller model."
         with memory_told(task.model.device, needs):
             self._prefix = prefill_block(task.model, token_ids, setup.plan.rope_length)
-        self._standing = frozenset(setup.rows)
         if self.settings.fresh_demonstrations:
             _ = task.row_index
         self._setup = setup
@@ -114,6 +111,6 @@ class FixedIcl(Answers):
         """Rows that stand between the pool and the query, nearest last."""
         if not self.settings.fresh_demonstrations:
             return [*setup.loose]
-        excluded = self._standing | setup.not_beside
+        excluded = setup.not_beside.union(setup.rows)
         count = self.settings.fresh_demonstrations
         return list(nearest_rows(setup.task.row_index, text, count, exclude=excluded))[::-1]

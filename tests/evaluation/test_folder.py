@@ -79,7 +79,11 @@ def whole(setup: Setup) -> list[Evaluation]:
     return evaluate(three(), setup, TEST)
 
 
-@pytest.mark.parametrize("where", [{"alone": 0}, {"alone": 11}, {"together": 0}, {"together": 17}, {"together": 39}])
+QUICK = [{"alone": 11}, {"together": 17}]
+OTHERS = [{"alone": 0}, {"together": 0}, {"together": 39}]
+
+
+@pytest.mark.parametrize("where", [*QUICK, *(pytest.param(where, marks=pytest.mark.slow) for where in OTHERS)])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     setup: Setup, tmp_path: Path, whole: list[Evaluation], where: dict[str, int]
 ) -> None:
@@ -100,6 +104,15 @@ def test_where_all_is_done_nothing_is_asked_or_fitted_again(setup: Setup, tmp_pa
     method = ByList()
     assert evaluate([method], setup, rows(("hot 1", "hot"), ("long 1", "hot")), folder=tmp_path) == first
     assert (method.fitted, method.asked, method.together) == ([], [], [])
+
+
+def test_a_method_that_is_done_is_not_fitted_again(setup: Setup, tmp_path: Path) -> None:
+    test = rows(("hot 1", "hot"))
+    with pytest.raises(EvaluationStopped):
+        evaluate([ByList("one"), Stops(ByList("two"), together=0)], setup, test, folder=tmp_path)
+    one, two = ByList("one"), ByList("two")
+    assert [found.method for found in evaluate([one, two], setup, test, folder=tmp_path)] == ["one", "two"]
+    assert (len(one.fitted), len(two.fitted)) == (0, 1)
 
 
 def test_a_line_that_was_cut_off_is_done_again(setup: Setup, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from scipy.stats import bootstrap, norm
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, f1_score
 
+from dbsa_core.costs import break_even
 from dbsa_core.evaluation.measures import (
     BINS,
     Estimate,
-    break_even,
     calibration_error,
     compared,
     macro_f1,
