@@ -5,7 +5,7 @@ Knows nothing about queries; it encodes nothing but a short probe of the speed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -170,8 +170,9 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e10 else f"{num_bytes / 1e9:,.0f} GB"
 
 
-def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
+def plan(task: Task, settings: EncodeSettings | None = None, *, without: Collection[int] = ()) -> EncodingPlan:
     """Draw rows within the budget and group them; every label comes first, and the candidate labels stay the file's.
+    Rows of `without` are not drawn.
 
     Raises `CapacityError` where not one row fits, or where the budget's keys and values exceed the free memory.
     """
@@ -181,6 +182,8 @@ def plan(task: Task, settings: EncodeSettings | None = None) -> EncodingPlan:
     too_long = tuple(row for row, ids in enumerate(task.row_ids) if len(ids) > longest)
     cut = settings.cuts_long_rows
     lengths = _lengths(task, settings, longest)
+    for row in without:
+        lengths[row] = longest + 1
     rows = draw_rows(task.pool, lengths, budget - len(task.prompter.prefix_ids), settings.seed, longest)
     if not rows:
         raise CapacityError(

@@ -14,31 +14,38 @@ import numpy as np
 from dbsa_core.stage2.label_scores import LabelScores
 
 UNSURE, NO_LABEL, AS_TAUGHT, NO_ANSWER = "Unsure", "May fit no label", "As you taught", "No answer"
+REFUSED = "None of the labels"
+"""The answer, and what is to be said of it, where a reject option finds that no label fits."""
 """What is to be said of an answer, at most one of them."""
 NO_TEXT = "The cell is empty."
 """The problem of a row without a text."""
-NEED_A_LOOK = frozenset({UNSURE, NO_LABEL, NO_ANSWER})
+NEED_A_LOOK = frozenset({UNSURE, NO_LABEL, REFUSED, NO_ANSWER})
 """Those that a person should look at."""
 
 _CHECKS = (
     f"{UNSURE}: less than twice as probable as the runner-up; {NO_LABEL}: more than half of the model's probability "
-    f"lies outside the labels; {AS_TAUGHT}: a person gave the label"
+    f"lies outside the labels; {REFUSED}: the in-scope score is below the threshold of the reject option, which then "
+    f"takes the place of the check before; {AS_TAUGHT}: a person gave the label"
 )
 COLUMN_MEANINGS = {
     "label": "the answer",
-    "probability": "of the label, among the candidate labels",
+    "probability": "of the label, among the candidate labels; empty where no label fits",
     "probability_low": "the least that it may be; as probability where every label was scored",
     "probability_high": "the greatest that it may be",
     "margin": "probability less that of the runner-up",
     "runner_up": "the most probable of the other labels",
+    "in_scope_score": "from 0 (no label fits) to 1, by the reject option; empty without one",
     "check": f"{_CHECKS}; {NO_ANSWER}: see problem",
     "problem": "why there is no answer",
 }
 FIELD_MEANINGS = {
     "query": "the text",
     "method": "which method answered",
-    "label": COLUMN_MEANINGS["label"],
-    "probability": "of the label, among the candidate labels; null for greedy decoding, which knows none",
+    "label": f"{COLUMN_MEANINGS['label']}; where no label fits, the one for such texts, or {REFUSED!r}",
+    "nearest_label": "the most probable label that is not for texts that fit none",
+    "in_scope_score": "from 0 (no label fits) to 1, by the reject option; null without one",
+    "in_scope_threshold": "no label fits where the score is below; null without a reject option",
+    "probability": "of the label, among the candidate labels; null where no label fits, and for greedy decoding",
     **{name: COLUMN_MEANINGS[name] for name in ("probability_low", "probability_high", "margin")},
     "probabilities": "of each candidate label, best first; an estimate for unscored_labels; empty for greedy decoding",
     "probability_intervals": "[least, greatest] of each label; empty where every label was scored",
@@ -91,6 +98,22 @@ class QueryAttention:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether any label fits a text, by a reject option."""
+
+    score: float
+    """From 0, no label fits, to 1."""
+    threshold: float
+    """No label fits where the score is below."""
+    out_of_scope: str | None = None
+    """The label that such texts get; None where there is none for them."""
+
+    @property
+    def refuses(self) -> bool:
+        return self.score < self.threshold
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One answer of one method; arrays are in the order of `labels`, the pool's."""
 
@@ -117,6 +140,8 @@ class Prediction:
     together: int = 1
     """Queries that went through the model with it, itself included; `seconds` are its share."""
     attention: QueryAttention | None = field(default=None, repr=False)
+    verdict: Verdict | None = None
+    """Whether any label fits, where a reject option was asked (`dbsa_core.reject`)."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,11 +149,43 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        return self.scores.label if self.taught is None else self.taught
+        """The answer: as it was taught; or where no label fits, the one for such texts, or `REFUSED`; else the most
+        probable label, with a reject option that of the others."""
+        if self.taught is not None:
+            return self.taught
+        if self.refused:
+            return (self.verdict and self.verdict.out_of_scope) or REFUSED
+        return self.nearest_label
 
     @property
-    def _place(self) -> int:
-        return self.scores.best if self.taught is None else self.labels.index(self.taught)
+    def refused(self) -> bool:
+        """Whether a reject option found that no label fits."""
+        return self.taught is None and self.verdict is not None and self.verdict.refuses
+
+    @property
+    def nearest_label(self) -> str:
+        """The most probable label that is not the one for texts that fit none, be the answer what it is."""
+        return self.labels[self._nearest]
+
+    @property
+    def _nearest(self) -> int:
+        out = self.verdict.out_of_scope if self.verdict is not None else None
+        best = self.scores.best
+        if self.labels[best] != out or len(self.labels) == 1:
+            return best
+        return next(index for index in self.scores.ranked() if index != best)
+
+    @property
+    def in_scope_score(self) -> float | None:
+        """From 0, no label fits, to 1; None without a reject option."""
+        return self.verdict.score if self.verdict is not None else None
+
+    @property
+    def _place(self) -> int | None:
+        """Of the answer among the labels; None where no label fits."""
+        if self.taught is not None:
+            return self.labels.index(self.taught)
+        return None if self.refused else self._nearest
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -138,30 +195,33 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """Of the label among the candidate labels; None for greedy decoding, which knows no such thing."""
-        values = self.scores.probabilities
-        return None if values is None else float(values[self._place])
+        """Of the label among the candidate labels; None where no label fits, and for greedy decoding, which knows
+        none."""
+        values, place = self.scores.probabilities, self._place
+        return None if values is None or place is None else float(values[place])
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Least and greatest value that `probability` may have, equal where every label was scored; None for greedy."""
-        bounds = self.scores.intervals
-        return None if bounds is None else (float(bounds[0, self._place]), float(bounds[1, self._place]))
+        """Least and greatest value of `probability`, equal where every label was scored; None where that is None."""
+        bounds, place = self.scores.intervals, self._place
+        return None if bounds is None or place is None else (float(bounds[0, place]), float(bounds[1, place]))
 
     @property
     def runner_up(self) -> str | None:
-        """The most probable of the other labels; None where a greedy walk knows none."""
+        """The most probable of the other labels; where no label fits, the nearest; None where greedy knows none."""
+        if self.refused:
+            return self.nearest_label
         others = (index for index in self.scores.ranked() if index != self._place)
         return next((self.labels[index] for index in others if np.isfinite(self.scores.log_probs[index])), None)
 
     @property
     def margin(self) -> float | None:
         """Probability of the label less that of the runner-up, so below 0 where the model would not have answered as
-        it was taught; None for greedy decoding."""
-        values = self.scores.probabilities
-        if values is None:
+        it was taught; None where there is no probability."""
+        values, place = self.scores.probabilities, self._place
+        if values is None or place is None:
             return None
-        return float(values[self._place] - np.delete(values, self._place).max()) if len(values) > 1 else 1.0
+        return float(values[place] - np.delete(values, place).max()) if len(values) > 1 else 1.0
 
     @property
     def may_fit_no_label(self) -> bool:
@@ -170,11 +230,13 @@ class Prediction:
 
     @property
     def check(self) -> str:
-        """`NO_LABEL`; or `UNSURE`, where the label is less than twice as probable as the runner-up; or `AS_TAUGHT`; or
-        "" where there is nothing to be said."""
+        """`REFUSED`, or `NO_LABEL` where no reject option was asked; or `UNSURE`, where the label is less than twice as
+        probable as the runner-up; or `AS_TAUGHT`; or "" where there is nothing to be said."""
         if self.taught is not None:
             return AS_TAUGHT
-        if self.may_fit_no_label:
+        if self.verdict is not None and self.verdict.refuses:
+            return REFUSED
+        if self.verdict is None and self.may_fit_no_label:
             return NO_LABEL
         values = self.scores.probabilities
         if values is None or len(values) < 2:
@@ -195,7 +257,8 @@ class Prediction:
         """The values of `ANSWER_COLUMNS`, probabilities to six digits; None where there is none, also for `check`."""
         low, high = self.interval or (None, None)
         numbers = [None if x is None else round(x, 6) for x in (self.probability, low, high, self.margin)]
-        return (self.label, *numbers, self.runner_up, self.check or None, None)
+        score = None if self.in_scope_score is None else round(self.in_scope_score, 6)
+        return (self.label, *numbers, self.runner_up, score, self.check or None, None)
 
     def as_json(self) -> dict[str, Any]:
         """One object of plain values: the fields of `FIELD_MEANINGS`.
@@ -211,6 +274,9 @@ class Prediction:
             "query": self.query,
             "method": self.method,
             "label": self.label,
+            "nearest_label": self.nearest_label,
+            "in_scope_score": self.in_scope_score,
+            "in_scope_threshold": self.verdict.threshold if self.verdict is not None else None,
             "probability": self.probability,
             "probability_low": low,
             "probability_high": high,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -38,12 +38,16 @@ class Setup:
     task: Task
     plan: EncodingPlan
     encoded: EncodedPool | None = None
+    held_out: frozenset[int] = frozenset()
+    """Rows that no method reads or learns from, so that it can be asked about them; see `without`."""
     _retrievers: dict[tuple[str, int], Retriever] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_plan(self.task, self.plan)
         if self.encoded is not None:
             _check_encoded(self.task, self.plan, self.encoded)
+        if inside := self.held_out.intersection(self.rows):
+            raise DataError(f"{len(inside)} of the rows that are held out are in blocks; make it by Setup.without.")
 
     @classmethod
     def of(cls, task: Task, settings: EncodeSettings | None = None) -> Setup:
@@ -82,11 +86,15 @@ class Setup:
 
     @cached_property
     def not_beside(self) -> frozenset[int]:
-        """Rows that are never read beside a query: those that are too long, and those whose text was taught with
-        another label since."""
+        """Rows that are never read beside a query: those that are too long, and `unread` ones."""
         later = range(self.plan.rows_total, len(self.task.pool))
         before = () if self.plan.cuts_long_rows else self.plan.too_long
-        return self.outdated.union(before, filter(self._too_long, later))
+        return self.unread.union(before, filter(self._too_long, later))
+
+    @cached_property
+    def unread(self) -> frozenset[int]:
+        """Rows that nothing is learned from: those that are held out, and `outdated` ones."""
+        return self.held_out | self.outdated
 
     @cached_property
     def outdated(self) -> frozenset[int]:
@@ -102,6 +110,15 @@ class Setup:
             if lesson.taught:
                 earlier = (other for other in self.task.rows_equal_to(lesson.text) if other < row)
                 yield from (other for other in earlier if rows[other].label != lesson.label)
+
+    def without(self, rows: Collection[int]) -> Setup:
+        """The same with these rows held out too: no method reads them or learns from them. Where one of them is in a
+        block, the pool is planned anew without them, as long as it was, and nothing is encoded yet."""
+        held_out = self.held_out.union(rows)
+        if held_out.isdisjoint(self.rows):
+            return replace(self, held_out=held_out)
+        settings = replace(self.plan.settings, pool_tokens=self.plan.tokens)
+        return Setup(self.task, plan(self.task, settings, without=held_out), held_out=held_out)
 
     def extended(self, demonstrations: Sequence[Demonstration]) -> Setup:
         """The same with further rows behind the task's; see `Task.extended`. Nothing is encoded."""
@@ -201,7 +218,7 @@ def append(
     ids = [setup.plan.row_ids(grown, row) for row in rows]
     blocks = group(rows, ids, encoded.pattern, first_block=len(encoded.blocks))
     done = append_blocks(grown.model, encoded, grown.pool, blocks, on_progress=on_progress, cancelled=cancelled)
-    return Setup(grown, setup.plan, done.as_it_is if done.out_of_memory else done)
+    return replace(setup, task=grown, encoded=done.as_it_is if done.out_of_memory else done)
 
 
 def _check_new(setup: Setup, task: Task, rows: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from dbsa_core.data import MAX_LABELS, TAUGHT, Demonstration, Pool, clean_text, 
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids, Prompter, PromptTemplate
-from dbsa_core.retrieve import Retriever, make_retriever
+from dbsa_core.retrieve.bm25 import BM25Retriever
 from dbsa_core.stage2.trie import LabelTrie
 
 
@@ -31,9 +31,9 @@ class Task:
         self.trie = LabelTrie.of(pool.labels, self.prompter)
 
     @cached_property
-    def row_index(self) -> Retriever:
+    def row_index(self) -> BM25Retriever:
         """BM25 over the texts of all rows, encoded or not."""
-        return make_retriever("bm25", self.pool.texts)
+        return BM25Retriever(self.pool.texts)
 
     @cached_property
     def _rows_by_text(self) -> dict[str, list[int]]:

@@ -136,7 +136,9 @@ MAY_IMPORT = {
         "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "scope": "errors",
-    "evaluation": "costs errors intervals data prediction stage1.progress stage2.steps methods",
+    "validation": "data devices setup stage1.progress task",
+    "reject": "errors prediction scope settings setup stage1.progress methods validation",
+    "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""
 ROOMS = {"files", "model", "stage1", "stage2"}

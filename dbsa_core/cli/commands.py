@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
@@ -37,6 +38,7 @@ from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, ma
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
 from dbsa_core.prediction import NO_TEXT, Prediction
+from dbsa_core.reject import Rejecting, RejectOptions
 from dbsa_core.scope import checked_out_of_scope, guessed_out_of_scope
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
@@ -163,8 +165,13 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     check_queries(args)
     data = read_data(args, console)
     queries = read_query_file(args, data, console)
+    reject = args.reject or args.reject_threshold is not None
+    out_of_scope = _out_of_scope(args, data, console) if reject else None
     setup = _set_up(args, chosen, data, console)
     methods = _fitted(chosen, setup, console)
+    if reject:
+        options = RejectOptions(methods[0].setup or setup, out_of_scope)
+        methods = [_rejecting(method, options, args.reject_threshold, console) for method in methods]
     columns = header(queries.columns, [method.name for method in methods])
     file = CsvFile(args.out) if args.out else None
     as_csv = not (args.json or args.query or file)
@@ -200,6 +207,18 @@ def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
     methods = [make_method(name, chosen.query) for name in chosen.methods]
     ready = fit_methods(methods, setup, on_progress=console.encoding, on_refused=_left_out(console, len(methods)))
     return [fitted.method for fitted in ready]
+
+
+def _rejecting(method: Method, options: RejectOptions, threshold: float | None, console: Console) -> Method:
+    """The method with a reject option fitted to it."""
+    told = partial(_validating, console, method.name)
+    option = options.fit(method, on_progress=told, on_encoding=console.encoding)
+    console.say(f"{method.name}: {option.sentence}")
+    return Rejecting(method, option if threshold is None else option.with_threshold(threshold))
+
+
+def _validating(console: Console, method: str, done: int, total: int) -> None:
+    console.progress(f"{method}: validation row {done:,} of {total:,}", last=done == total)
 
 
 def _left_out(console: Console, methods: int) -> OnRefused | None:
@@ -265,9 +284,11 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
             setup,
             test,
             out_of_scope=out_of_scope,
+            reject=args.reject,
             folder=args.out,
             about={"options": options, "dbsa": dbsa_core.__version__},
             on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} queries", last=done == total),
+            on_validation=partial(_validating, console),
             on_encoding=console.encoding,
             on_refused=_left_out(console, len(methods)),
         )
@@ -313,7 +334,7 @@ def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Cons
         if args.json:
             console.json(found.as_json())
         else:
-            console.result(evaluation_line(found))
+            console.result(evaluation_line(found, results))
     if told := beaten_by_word_counts(results):
         console.say(told)
     for found in results:

@@ -82,6 +82,11 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     _add_test(evaluate)
     _add_methods(classify, "dbsa_fresh, or dbsa with a preset of the paper")
     _add_methods(evaluate, "all")
+    _add_scope(classify, "may answer that no label fits, by a threshold fitted on rows of --data").add_argument(
+        "--reject-threshold", type=_number, metavar="T",
+        help="none fits below this in-scope score, from 0 (refuses nothing) to 1 (as fitted); implies --reject",
+    )  # fmt: skip
+    _add_scope(evaluate, "show each method also with a reject option, fitted on rows of --data")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] not in commands.choices and not given[0].startswith("-"):
         parser.error(f"There is no command {given[0]!r}; give one of {_names([*commands.choices, *further])}")
@@ -182,16 +187,22 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     _add_reading(group, "test-")
     group.add_argument("--limit", type=_whole, metavar="N", help="draw so many test rows, by --seed (all)")
     group.add_argument(
-        "--out-of-scope", metavar="LABEL", help="the label of texts that fit no other one (guessed by its name)"
-    )
-    group.add_argument("--no-out-of-scope", action="store_true", help="none is, whatever labels are called")
-    group.add_argument(
         "--out", type=Path, metavar="FOLDER",
         help="keep every answer and write the report there; given again, a run that was stopped goes on",
     )  # fmt: skip
     group.add_argument(
         "--run", type=Path, metavar="FILE", help="take all options from the run.json of an evaluation; others go before"
     )
+
+
+def _add_scope(parser: argparse.ArgumentParser, reject: str) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("texts that fit no label")
+    group.add_argument("--reject", action="store_true", help=reject)
+    group.add_argument(
+        "--out-of-scope", metavar="LABEL", help="the label of texts that fit no other one (guessed by its name)"
+    )
+    group.add_argument("--no-out-of-scope", action="store_true", help="none is, whatever labels are called")
+    return group
 
 
 def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:

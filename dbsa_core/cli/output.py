@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dbsa_core.errors import DataError
-from dbsa_core.evaluation import Evaluation
-from dbsa_core.prediction import ANSWER_COLUMNS, FIELD_MEANINGS, NO_ANSWER, Prediction, no_answer
+from dbsa_core.evaluation import Evaluation, may_refuse
+from dbsa_core.prediction import ANSWER_COLUMNS, FIELD_MEANINGS, NO_ANSWER, NO_LABEL, Prediction, no_answer
 from dbsa_core.stage1.progress import Progress
 
 SECONDS_BETWEEN_LINES = 1.0
@@ -109,10 +109,11 @@ class Answer:
         found = self.prediction
         if found is None:
             return f"  {self.method:<14} {self.problem}"
-        second = f"then {found.runner_up}, " if found.runner_up is not None else ""
+        second = f"{'nearest' if found.refused else 'then'} {found.runner_up}, " if found.runner_up is not None else ""
         rest = f"{second}{found.context_tokens:,} context tokens, {found.seconds['total']:.2f} s"
-        warning = f"\n  {'':<14} {no_label_text(found)}" if found.may_fit_no_label else ""
-        return f"  {self.method:<14} {found.label}  {probability_text(found)}  ({rest}){warning}"
+        warning = f"\n  {'':<14} {no_label_text(found)}" if found.check == NO_LABEL else ""
+        sure = verdict_text(found) if found.refused else probability_text(found)
+        return f"  {self.method:<14} {found.label}  {sure}  ({rest}){warning}"
 
     def cells(self) -> list[str]:
         """In the order of `ANSWER_COLUMNS`."""
@@ -127,6 +128,12 @@ def probability_text(found: Prediction) -> str:
         return "no probability over the labels: greedy decoding follows one label only"
     low, high = (f"{bound:.1%}" for bound in found.interval)
     return low if low == high else f"{low} to {high}"
+
+
+def verdict_text(found: Prediction) -> str:
+    """The in-scope score, and the threshold below which no label fits."""
+    assert found.verdict is not None
+    return f"in-scope score {found.verdict.score:.2f}, below {found.verdict.threshold:.2f}"
 
 
 def no_label_text(found: Prediction) -> str:
@@ -178,22 +185,25 @@ class CsvFile:
 
 def evaluation_header(results: Sequence[Evaluation]) -> str:
     """Above `evaluation_line`s. Accuracy has its interval of 95 %; of a label that is out of scope, its recall, and the
-    accuracy of the others. The times are of whole queries, each alone: median, 95th percentile, and 75th less 25th
+    accuracy of the others; where a reject option may refuse, the share that is answered with a label, and the accuracy
+    of those. The times are of whole queries, each alone: median, 95th percentile, and 75th less 25th
     percentile; then the queries that are answered in a second where many are asked together."""
-    apart = f"{'in-scope accuracy':>24} {'out-of-scope recall':>24} " if results[0].out_of_scope is not None else ""
+    names = ["in-scope accuracy", "out-of-scope recall"] if results[0].out_of_scope is not None else []
+    names += ["answered", "accuracy of those"] if may_refuse(results) else []
+    apart = "".join(f"{name:>24} " for name in names)
     return (
-        f"{'method':<18} {'accuracy':>24} {apart}{'macro-F1':>8} {'ECE':>6} {'n':>6} {'setup s':>9} {'p50 s':>8} "
+        f"{'method':<25} {'accuracy':>24} {apart}{'macro-F1':>8} {'ECE':>6} {'n':>6} {'setup s':>9} {'p50 s':>8} "
         f"{'p95 s':>8} {'IQR s':>8} {'queries/s':>9}"
     )
 
 
-def evaluation_line(found: Evaluation) -> str:
-    """One row."""
-    apart = ""
-    if found.out_of_scope is not None:
-        apart = "".join(f"{each or '-'!s:>24} " for each in (found.in_scope_accuracy, found.oos_recall))
+def evaluation_line(found: Evaluation, results: Sequence[Evaluation]) -> str:
+    """One row of a table of `results`."""
+    shares = [found.in_scope_accuracy, found.oos_recall] if found.out_of_scope is not None else []
+    shares += [found.coverage, found.answered_accuracy] if may_refuse(results) else []
+    apart = "".join(f"{each or '-'!s:>24} " for each in shares)
     return (
-        f"{found.method:<18} {found.accuracy_estimate!s:>24} {apart}{found.macro_f1.value:>8.3f} "
+        f"{found.method:<25} {found.accuracy_estimate!s:>24} {apart}{found.macro_f1.value:>8.3f} "
         f"{'-' if found.calibration_error is None else f'{found.calibration_error:.3f}':>6} {found.n:>6,} "
         f"{found.setup_seconds:>9.2f} {found.latency_p50_seconds:>8.3f} {found.latency_p95_seconds:>8.3f} "
         f"{found.latency_iqr_seconds:>8.3f} "

@@ -31,6 +31,12 @@ class Answered:
     context_tokens: int = 0
     example_tokens: int = 0
     problem: str = ""
+    decided: str = ""
+    """The answer with a reject option, where there is one; `label` is that without."""
+    decided_probability: float | None = None
+    nearest: str = ""
+    """The most probable label that is not the one out of scope."""
+    in_scope_score: float | None = None
 
 
 @dataclass
@@ -45,6 +51,13 @@ class Taken:
     """All rows, in order."""
     refused: str = ""
     """Why its context does not fit."""
+    option: Mapping[str, Any] | None = None
+    """Its reject option as plain values; or as `problem`, why it has none. None where none was tried."""
+
+    @property
+    def has_option(self) -> bool:
+        """Whether it was asked with a reject option."""
+        return self.option is not None and "problem" not in self.option
 
 
 @dataclass
@@ -68,6 +81,11 @@ class Record:
         """An answer to the next row of all."""
         self.taken[method].together.append(answer)
         self._write({"method": method, "asked": "together", **asdict(answer)})
+
+    def option(self, method: str, plain: Mapping[str, Any]) -> None:
+        """A method's reject option."""
+        self.taken[method].option = plain
+        self._write({"method": method, "option": plain})
 
     def refused(self, method: str, reason: str) -> None:
         """That a method's context does not fit."""
@@ -159,7 +177,7 @@ def _steps(path: Path) -> Iterator[tuple[str, Taken]]:
             where = step.pop("asked", None)
             if where is not None:
                 (taken.alone if where == "alone" else taken.together).append(Answered(**step))
-            for name in ("setup_seconds", "kv_bytes", "refused"):
+            for name in ("setup_seconds", "kv_bytes", "refused", "option"):
                 if where is None and name in step:
                     setattr(taken, name, step[name])
         except (ValueError, KeyError, TypeError, AttributeError) as error:

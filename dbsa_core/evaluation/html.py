@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dbsa_core.evaluation.report import NOTES, grouped, headings, mistakes, summary, table_row, verdicts
-from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts
+from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, may_refuse
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b", "#bcbd22")
 """Told apart by most colour-blind people (Okabe and Ito), with darker ones behind them."""
@@ -103,6 +103,8 @@ def _figures(results: Sequence[Evaluation]) -> Iterator[tuple[str, Any]]:
     yield "Accuracy and latency", _accuracy_and_latency(results)
     if any(found.reliability for found in results):
         yield "Calibration: accuracy of answers by their probability", _calibration(results)
+    if may_refuse(results):
+        yield "Coverage and accuracy: rows answered with a label, and how many of them are right", _coverage(results)
     for found in results:
         if found.accuracy < 1:
             yield f"Right labels and answers: {found.title}", confusion_figure(found)
@@ -153,6 +155,32 @@ def _calibration(results: Sequence[Evaluation]) -> Any:
             mode="lines+markers", line={"color": colour}, customdata=[each.count for each in bins],
             hovertemplate=f"{escape(found.title)}: %{{y:.0%}} of %{{customdata:,}} answers of about %{{x:.0%}}"
             "<extra></extra>",
+        )  # fmt: skip
+    return figure
+
+
+def _coverage(results: Sequence[Evaluation]) -> Any:
+    from plotly import graph_objects as go
+
+    figure = go.Figure(layout=_layout(
+        xaxis={"title": "share of rows answered with a label", "tickformat": ".0%", "range": [0, 1.02]},
+        yaxis={"title": "accuracy of those", "tickformat": ".0%"},
+    ))  # fmt: skip
+    for found, colour in zip(results, _colours(results), strict=True):
+        curve = found.coverage_curve()
+        if found.threshold is None or not curve:
+            continue
+        name, thresholds = escape(found.title), [threshold for threshold, _, _ in curve]
+        hover = f"{name}: %{{y:.1%}} of %{{x:.1%}} at threshold %{{customdata:.3f}}<extra></extra>"
+        chosen = [point for point in curve if point[0] >= found.threshold][-1:]
+        figure.add_scatter(
+            x=[share for _, share, _ in curve], y=[right for _, _, right in curve], name=name, mode="lines",
+            line={"color": colour}, customdata=thresholds, hovertemplate=hover, legendgroup=name,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[share for _, share, _ in chosen], y=[right for _, _, right in chosen], name="as fitted", mode="markers",
+            marker={"color": colour, "size": 11}, customdata=[found.threshold], hovertemplate=hover, legendgroup=name,
+            showlegend=False,
         )  # fmt: skip
     return figure
 

@@ -17,7 +17,7 @@ from typing import Any
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation.measures import Estimate
-from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons
+from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons, may_refuse
 
 READS = {"all": "may read the whole file", "encoded": "may read the encoded rows", "none": "may read no rows"}
 """Methods are grouped by it, for one that may read more has an advantage."""
@@ -87,9 +87,14 @@ def _result_rows(results: Sequence[Evaluation]) -> Iterator[Sequence[Any]]:
 
 def _answer_rows(results: Sequence[Evaluation], test: Sequence[Demonstration]) -> Iterator[Sequence[Any]]:
     names = [result.method for result in results]
-    yield ["row", "text", "label", *(f"{what}_{name}" for name in names for what in ("label", "probability"))]
+    what = [("label", "probability", *(["in_scope_score"] if each.threshold is not None else [])) for each in results]
+    titles = (f"{column}_{name}" for name, columns in zip(names, what, strict=True) for column in columns)
+    yield ["row", "text", "label", *titles]
     for place, row in enumerate(test[: results[0].n]):
-        answers = [(result.predicted[place], result.probabilities[place]) for result in results]
+        answers = [
+            (result.predicted[place], result.probabilities[place], *result.in_scope_scores[place : place + 1])
+            for result in results
+        ]
         yield [row.row, row.text, row.label, *(value for answer in answers for value in answer)]
 
 
@@ -105,6 +110,7 @@ def _csv(rows: Iterator[Sequence[Any]]) -> str:
 def headings(results: Sequence[Evaluation]) -> list[str]:
     """Of `table_row`s."""
     apart = ["in-scope accuracy", "out-of-scope recall"] if results[0].out_of_scope is not None else []
+    apart += ["answered", "accuracy of those"] if may_refuse(results) else []
     return [
         "method", "accuracy", "macro-F1", *apart, "calibration error", "setup", "query p50", "query p95", "queries/s",
         "context tokens", "KV", "pays from query",
@@ -121,6 +127,7 @@ def table_row(found: Evaluation, results: Sequence[Evaluation]) -> list[str]:
         _estimate(found.accuracy_estimate),
         _estimate(found.macro_f1),
         *(apart if found.out_of_scope is not None else []),
+        *([_estimate(found.coverage), _estimate(found.answered_accuracy)] if may_refuse(results) else []),
         "-" if found.calibration_error is None else f"{found.calibration_error:.3f}",
         f"{found.setup_seconds:,.2f} s",
         f"{found.latency_p50_seconds:.4f} s",
@@ -188,7 +195,8 @@ def summary(results: Sequence[Evaluation], settings: Mapping[str, Any]) -> str:
 NOTES = (
     "Intervals hold 95 %, by bootstrap over the test rows. Times are of whole queries, each asked alone; queries/s are "
     'of all rows asked together. "Pays from query": from how many queries on a method has taken less time in all than '
-    "Retrieval ICL. p-values are of each pair alone: of many pairs, one in twenty seems different by chance."
+    'Retrieval ICL. "Answered": with a label, where a reject option may refuse. p-values are of each pair alone: of '
+    "many pairs, one in twenty seems different by chance."
 )
 
 

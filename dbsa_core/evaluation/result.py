@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import Any
 
 from dbsa_core.costs import break_even
@@ -23,9 +23,12 @@ from dbsa_core.evaluation.measures import (
     share,
 )
 from dbsa_core.methods import MayRead
+from dbsa_core.prediction import REFUSED
 
 WORD_COUNTS = "tfidf"
 """The method that a language model has to beat."""
+WITH_OPTION = "+reject"
+"""Behind a method's name where its answers are those with a reject option."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ class Evaluation:
     """Test rows that fit no context; they count as wrong, and have "" in `predicted`."""
     out_of_scope: str | None = None
     """The label of texts that fit no other one."""
+    nearest: tuple[str, ...] = ()
+    """With a reject option, the labels that were the answers if it refused nothing; else empty."""
+    in_scope_scores: tuple[float | None, ...] = ()
+    """From 0, no label fits, to 1; None where there is no answer."""
+    threshold: float | None = None
+    """Rows of a lower score are refused; None without a reject option."""
 
     @property
     def n(self) -> int:
@@ -106,6 +115,36 @@ class Evaluation:
         return share(sum(mine), len(mine)) if mine else None
 
     @cached_property
+    def coverage(self) -> Estimate | None:
+        """Share of the rows that were answered with a label that is not the one out of scope; None without a reject
+        option."""
+        return share(sum(self._kept), self.n) if self.threshold is not None else None
+
+    @cached_property
+    def answered_accuracy(self) -> Estimate | None:
+        """Accuracy of those; None without a reject option, or where there are none."""
+        if self.threshold is None or not any(self._kept):
+            return None
+        return share(sum(kept and hit for kept, hit in zip(self._kept, self.right, strict=True)), sum(self._kept))
+
+    @property
+    def _kept(self) -> list[bool]:
+        return [answer not in ("", REFUSED, self.out_of_scope) for answer in self.predicted]
+
+    def coverage_curve(self) -> list[tuple[float, float, float]]:
+        """Of each threshold that tells rows apart: itself, the share of rows that it answers with a label, and how many
+        of these are right. Empty without a reject option."""
+        known = [
+            (score, answer == label)
+            for score, answer, label in zip(self.in_scope_scores, self.nearest, self.gold, strict=False)
+            if score is not None
+        ]
+        ranked = sorted(known, key=lambda each: -each[0])
+        right = accumulate(hit for _, hit in ranked)
+        found = [(ranked[at][0], (at + 1) / self.n, hits / (at + 1)) for at, hits in enumerate(right)]
+        return [each for at, each in enumerate(found) if at + 1 == len(found) or found[at + 1][0] < each[0]]
+
+    @cached_property
     def reliability(self) -> tuple[Bin, ...]:
         """Accuracy of answers by their probability; empty for greedy decoding."""
         known = [(p, hit) for p, hit in zip(self.probabilities, self.right, strict=True) if p is not None]
@@ -137,6 +176,8 @@ class Evaluation:
         latencies = ("latency_n", "latency_p50_seconds", "latency_p95_seconds", "latency_iqr_seconds")
         rest = (*latencies, "throughput_n", "queries_per_second", "context_tokens", "example_tokens", "kv_bytes")
         found |= {name: getattr(self, name) for name in rest}
+        if self.threshold is not None:
+            found["threshold"] = self.threshold
         if self.unseen_labels:
             found["unseen_labels"] = list(self.unseen_labels)
         if self.unanswered:
@@ -146,6 +187,7 @@ class Evaluation:
     def _estimates(self) -> dict[str, Estimate]:
         found = {"accuracy": self.accuracy_estimate, "macro_f1": self.macro_f1}
         apart = {"in_scope_accuracy": self.in_scope_accuracy, "oos_recall": self.oos_recall}
+        apart |= {"coverage": self.coverage, "answered_accuracy": self.answered_accuracy}
         return found | {name: estimate for name, estimate in apart.items() if estimate is not None}
 
 
@@ -154,12 +196,18 @@ def comparisons(results: Sequence[Evaluation]) -> list[Comparison]:
     return [compared(one.method, other.method, one.right, other.right) for one, other in combinations(results, 2)]
 
 
+def may_refuse(results: Sequence[Evaluation]) -> bool:
+    """Whether some of them are with a reject option."""
+    return any(found.threshold is not None for found in results)
+
+
 def beaten_by_word_counts(results: Sequence[Evaluation]) -> str:
     """What to say where the classifier of words is better than every other method beyond noise; else ""."""
-    words = next((found for found in results if found.method == WORD_COUNTS), None)
-    others = [found for found in results if found is not words]
-    if words is None or not others:
+    counts = [found for found in results if found.method.removesuffix(WITH_OPTION) == WORD_COUNTS]
+    others = [found for found in results if found not in counts]
+    if not counts or not others:
         return ""
+    words = max(counts, key=lambda found: found.accuracy)
     against = [compared(words.method, found.method, words.right, found.right) for found in others]
     if not all(each.significant and each.difference.value > 0 for each in against):
         return ""

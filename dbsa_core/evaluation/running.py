@@ -6,8 +6,9 @@ Knows nothing about how a method works: costs are measured around it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,11 +20,14 @@ from dbsa_core.data import Demonstration, fingerprint_of
 from dbsa_core.errors import CapacityError, DataError, QueryError
 from dbsa_core.evaluation.folder import Answered, Record, RunFolder, Taken
 from dbsa_core.evaluation.report import write_report
-from dbsa_core.evaluation.result import Evaluation
+from dbsa_core.evaluation.result import WITH_OPTION, Evaluation
 from dbsa_core.methods import Fitted, Method, OnRefused, Refusal, Setup, fit_methods
 from dbsa_core.prediction import Prediction
+from dbsa_core.reject import Rejecting, RejectOption, RejectOptions
 from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.stage2.steps import steps_of
+
+log = logging.getLogger(__name__)
 
 SAMPLE = 30
 """Test rows whose latency is measured."""
@@ -85,7 +89,17 @@ class _Run:
 
 def _answered(found: Prediction) -> Answered:
     seconds, tokens = found.seconds["total"], (found.context_tokens, found.example_tokens)
-    return Answered(found.label, found.probability, seconds, found.cold, *tokens)
+    plain = replace(found, verdict=None)
+    answer = Answered(plain.label, plain.probability, seconds, found.cold, *tokens)
+    if found.verdict is None:
+        return answer
+    return replace(
+        answer,
+        decided=found.label,
+        decided_probability=found.probability,
+        nearest=found.nearest_label,
+        in_scope_score=found.in_scope_score,
+    )
 
 
 def evaluate(
@@ -94,9 +108,11 @@ def evaluate(
     test: Sequence[Demonstration],
     *,
     out_of_scope: str | None = None,
+    reject: bool = False,
     folder: Path | None = None,
     about: Mapping[str, Any] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_validation: Callable[[str, int, int], None] | None = None,
     on_encoding: OnProgress | None = None,
     on_refused: OnRefused | None = None,
 ) -> list[Evaluation]:
@@ -105,10 +121,11 @@ def evaluate(
     answers that count.
 
     Test rows are only ever queries: nothing of them enters a context. `out_of_scope` is the label of texts that fit no
-    other: recall of it and accuracy without it are told apart. `on_progress(queries done, queries)`, of sample and test
-    rows; `on_encoding` of the pool. A method whose context does not fit is left out and told to `on_refused`; where
-    there is no such callback, or where no method is left, its `CapacityError` is raised. Ctrl-C raises
-    `EvaluationStopped`, with the results so far.
+    other: recall of it and accuracy without it are told apart. With `reject`, a reject option is fitted to each method
+    (`dbsa_core.reject`, on rows of the file; `on_validation(method, rows answered, rows)`), and each has a second
+    result: its answers with it. `on_progress(queries done, queries)`, of sample and test rows; `on_encoding` of the
+    pool. A method whose context does not fit is left out and told to `on_refused`; where there is no such callback, or
+    where no method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so far.
 
     In `folder` each answer is kept as it comes, and the report is written at the end or when it is stopped; called with
     the same again, it goes on, and where all is done it only reads. `SettingsError` where that folder holds an
@@ -116,9 +133,9 @@ def evaluate(
     """
     if not test:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one row.")
-    settings = settings_of(methods, setup, test, out_of_scope)
+    settings = settings_of(methods, setup, test, out_of_scope, reject=reject)
     record = RunFolder.open(folder, settings, about or {}) if folder is not None else Record()
-    found = _Evaluating(setup, test, out_of_scope, record, on_refused)
+    found = _Evaluating(setup, test, out_of_scope, reject, record, on_refused, on_validation)
     try:
         if left := found.left_of(methods):
             refuse = None if on_refused is None else found.refuse
@@ -146,8 +163,11 @@ class _Evaluating:
     setup: Setup
     test: Sequence[Demonstration]
     out_of_scope: str | None
+    reject: bool
     record: Record
     on_refused: OnRefused | None
+    on_validation: Callable[[str, int, int], None] | None
+    options: RejectOptions | None = None
 
     def left_of(self, methods: Sequence[Method]) -> list[Method]:
         """Those that are not done, so that no other is fitted; what was refused before is told."""
@@ -171,7 +191,8 @@ class _Evaluating:
         for fitted in ready:
             self.record.fitted(fitted.method.name, fitted.setup_seconds, fitted.kv_bytes)
         settle, sample = steps_of(self.setup.task.model).wait, timed_of(self.test)
-        runs, total = [_Run(fitted.method, self.record, settle) for fitted in ready], len(sample) + len(self.test)
+        methods = [self.with_option(fitted.method) if self.reject else fitted.method for fitted in ready]
+        runs, total = [_Run(method, self.record, settle) for method in methods], len(sample) + len(self.test)
         for done, row in enumerate(sample, 1):
             behind = [run for run in runs if len(run.taken.alone) < done and len(run.taken.together) < len(self.test)]
             self._each(runs, behind, partial(_Run.time, text=row.text))
@@ -188,6 +209,20 @@ class _Evaluating:
                 asked = zip(self.test, run.taken.together, strict=True)
                 for text in [row.text for row, answer in asked if answer.label][:SAMPLE]:
                     run.time(text)
+
+    def with_option(self, method: Method) -> Method:
+        """With its reject option, fitted where that is not done; itself where it can have none, which is logged."""
+        plain = self.record.taken[method.name].option
+        if plain is None:
+            try:
+                self.options = self.options or RejectOptions(method.setup or self.setup, self.out_of_scope)
+                told = self.on_validation and partial(self.on_validation, method.name)
+                plain = self.options.fit(method, on_progress=told).as_json()
+            except (CapacityError, DataError) as error:
+                log.warning("%s is shown without a reject option: %s", method.name, error)
+                plain = {"problem": str(error)}
+            self.record.option(method.name, plain)
+        return method if "problem" in plain else Rejecting(method, RejectOption.from_json(plain))
 
     def _each(self, runs: list[_Run], asked: Sequence[_Run], ask: Callable[[_Run], None]) -> None:
         """Ask these of the methods; one that runs out of room leaves, and the last one's error is raised."""
@@ -212,10 +247,11 @@ class _Evaluating:
             if not done:
                 return []
             rows = rows[:done]
-        return [
-            self._result(method, each, rows, found[: len(rows)])
-            for (method, each), found in zip(there, answers, strict=True)
-        ]
+        results = []
+        for (method, taken_by), found in zip(there, answers, strict=True):
+            result = self._result(method, taken_by, rows, found[: len(rows)])
+            results += [result] if not taken_by.has_option else [result, _decided(result, taken_by, found[: len(rows)])]
+        return results
 
     def _result(
         self, method: Method, taken: Taken, rows: Sequence[Demonstration], answers: Sequence[Answered]
@@ -253,13 +289,34 @@ class _Evaluating:
         )
 
 
+def _decided(plain: Evaluation, taken: Taken, answers: Sequence[Answered]) -> Evaluation:
+    """The same answers with the method's reject option."""
+    option = RejectOption.from_json(taken.option or {})
+    return replace(
+        plain,
+        method=plain.method + WITH_OPTION,
+        title=f"{plain.title}, with reject option",
+        setup_seconds=plain.setup_seconds + option.seconds,
+        predicted=tuple(answer.decided for answer in answers),
+        probabilities=tuple(answer.decided_probability for answer in answers),
+        nearest=tuple(answer.nearest for answer in answers),
+        in_scope_scores=tuple(answer.in_scope_score for answer in answers),
+        threshold=option.threshold,
+    )
+
+
 def timed_of(test: Sequence[Demonstration]) -> list[Demonstration]:
     """The rows whose latency is measured: `SAMPLE` of them, spread evenly, or all where there are fewer."""
     return [test[int(place)] for place in np.linspace(0, len(test) - 1, min(SAMPLE, len(test)))]
 
 
 def settings_of(
-    methods: Sequence[Method], setup: Setup, test: Sequence[Demonstration], out_of_scope: str | None
+    methods: Sequence[Method],
+    setup: Setup,
+    test: Sequence[Demonstration],
+    out_of_scope: str | None,
+    *,
+    reject: bool = False,
 ) -> dict[str, Any]:
     """All that answers and times depend on, as plain values; rows by their number and a hash."""
     task, plan = setup.task, setup.plan
@@ -278,6 +335,7 @@ def settings_of(
         "encoded": {"rows": len(setup.rows), "fingerprint": _hash([list(block.rows) for block in setup.blocks])},
         "methods": {method.name: _used(method) for method in methods},
         "out_of_scope": out_of_scope,
+        "reject": reject,
     }
 
 

@@ -108,6 +108,11 @@ class Answers:
     name: str
     _setup: Setup | None
 
+    @property
+    def setup(self) -> Setup | None:
+        """See `Method.setup`."""
+        return self._setup
+
     def question(self, query: str) -> Question:
         """Make a query ready. Raises `QueryError` for one that cannot be answered."""
         raise NotImplementedError

@@ -64,6 +64,11 @@ class Method(Protocol):
         ...
 
     @property
+    def setup(self) -> Setup | None:
+        """What it is fitted to, with what was taught since; None before."""
+        ...
+
+    @property
     def reads_blocks(self) -> bool:
         """Whether it reads the setup's encoded pool, whose seconds then belong to its setup."""
         ...

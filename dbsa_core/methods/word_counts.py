@@ -42,13 +42,17 @@ class WordCounts:
     _setup: Setup | None = field(default=None, repr=False)
     _classifier: Any = field(default=None, repr=False)
 
+    @property
+    def setup(self) -> Setup | None:
+        return self._setup
+
     def cost(self, setup: Setup) -> Cost:
         """All rows to train on, and no tokens."""
         return Cost(0, 0, len(setup.task.pool))
 
     def fit(self, setup: Setup) -> WordCounts:
-        """Train it on all rows of the file but those that were taught anew since."""
-        rows = [row for at, row in enumerate(setup.task.pool.demonstrations) if at not in setup.outdated]
+        """Train it on all rows of the file but those that are held out or were taught anew since."""
+        rows = [row for at, row in enumerate(setup.task.pool.demonstrations) if at not in setup.unread]
         self._classifier = _trained([row.text for row in rows], [row.label for row in rows])
         self._setup = setup
         return self

@@ -81,6 +81,16 @@ class LuceneBM25(BM25Okapi):  # type: ignore[misc]  # rank_bm25 has no type info
                 scores[documents] += gains
         return scores
 
+    def own_score(self, query: Sequence[str]) -> float:
+        """What a document of just these words would score; a word of no document is as rare as one can be."""
+        rarest = math.log1p((self.corpus_size + 0.5) / 0.5)
+        length = 1 - self.b + self.b * len(query) / self.avgdl if self.avgdl else 1.0
+        gains = (
+            count * self.idf.get(word, rarest) * count * (self.k1 + 1) / (count + self.k1 * length)
+            for word, count in Counter(query).items()
+        )
+        return float(sum(gains))
+
     def gain(self, word: str, document: int) -> float:
         """What one occurrence of `word` in a query adds to the score of `document`."""
         entries = self._postings.of(word)
@@ -107,6 +117,14 @@ class BM25Retriever:
         scores = self._index.get_scores(self._terms(query))
         scores.setflags(write=False)
         return Ranking(scores)
+
+    def likeness(self, query: str) -> NDArray[np.float64]:
+        """`[documents]` from 0 (no word in common) to 1: their scores as a share of what the query itself would score
+        as a document, so that, unlike scores, they can be compared from query to query."""
+        terms = self._terms(query)
+        own = self._index.own_score(terms)
+        scores = self._index.get_scores(terms)
+        return np.minimum(scores / own, 1.0) if own > 0 else np.zeros(len(self._documents))
 
     def matched_words(self, query: str, document: int) -> dict[str, float]:
         """See `Retriever.matched_words`. With stems, each form of a stem has the whole weight of the stem."""

@@ -114,6 +114,11 @@ class LabelScores:
         finished = float(np.exp(self.log_probs).sum())
         return min(1.0, max(0.0, 1.0 - finished - self.open_mass)), min(1.0, max(0.0, 1.0 - finished))
 
+    @property
+    def label_mass(self) -> float:
+        """The model's probability of all labels together; half of what was left open is taken to be labels'."""
+        return 1.0 - sum(self.outside_mass) / 2
+
     def ranked(self) -> list[int]:
         """Label indices, most probable first; ties in label order."""
         estimate = np.exp(self.log_probs) if self.probabilities is None else self.probabilities

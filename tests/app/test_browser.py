@@ -562,7 +562,10 @@ def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> Non
     with page.expect_download() as download:
         page.locator("#file-result a[download]").first.click()
     lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "id,text,label,probability,probability_low,probability_high,margin,runner_up,check,problem"
+    assert (
+        lines[0]
+        == "id,text,label,probability,probability_low,probability_high,margin,runner_up,in_scope_score,check,problem"
+    )
     assert len(lines) == 3
 
 

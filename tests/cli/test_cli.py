@@ -203,7 +203,7 @@ def test_queries_use_the_text_column_where_they_have_it(run: Run, data: Path, tm
 def test_cells_of_ours_are_no_formulas_and_names_are_free() -> None:
     assert header(["text", "label"], ["dbsa"])[2:] == ["label (dbsa)", *ANSWER_COLUMNS[1:]]
     assert header(["label", "label (dbsa)"], ["dbsa"])[2] == "label (dbsa) (dbsa)"
-    assert header(["a"], ["dbsa", "zero_shot"])[7:9] == ["check_dbsa", "problem_dbsa"]
+    assert header(["a"], ["dbsa", "zero_shot"])[8:10] == ["check_dbsa", "problem_dbsa"]
     assert csv_line(["a\rb", 'c"d', "e"]) == '"a\rb","c""d",e'
 
 

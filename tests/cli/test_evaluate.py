@@ -130,3 +130,91 @@ def test_run_json_repeats_a_run_and_what_is_given_goes_before(run: Run, tmp_path
     refused = run("evaluate", "--run", tmp_path / "none.json")
     assert refused.code == 2
     assert "is not the run.json of an evaluation" in refused.err
+
+
+@pytest.fixture
+def refusable(tmp_path: Path) -> Path:
+    """A file with enough rows of a label that is for texts that fit no other one; half of the test rows are so."""
+    rows = [(f"the {word} is bad {i}", label) for i in range(12) for word, label in zip("abc", LABELS, strict=True)]
+    rows += [(f"nothing of the kind {i}", "Out-of-scope") for i in range(24)]
+    test = [(f"the b is bad {i}", LABELS[1]) for i in range(40, 46)]
+    test += [(f"nothing of the kind {i}", "Out-of-scope") for i in range(40, 46)]
+    write_rows(tmp_path / "test.csv", test)
+    return write_rows(tmp_path / "train.csv", rows)
+
+
+def test_each_method_is_shown_with_and_without_a_reject_option(run: Run, refusable: Path, tmp_path: Path) -> None:
+    told = ("evaluate", "--methods", "tfidf,zero_shot", "--reject", "--out", tmp_path / "run")
+    outcome = run(*told, data=refusable)
+    assert outcome.code == 0, outcome.err
+    head, *lines = outcome.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["tfidf", "tfidf+reject", "zero_shot", "zero_shot+reject"]
+    assert "accuracy of those" in head
+    assert len({len(line) for line in (head, *lines)}) == 1
+    assert "validation row" in outcome.err
+    plain, with_it, *_ = run(*told, "--json", data=refusable).objects
+    assert with_it["oos_recall"] == 1.0
+    assert with_it["coverage"] == 0.5
+    assert 0 < with_it["threshold"] < 1
+    assert "coverage" not in plain
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Coverage and accuracy: rows answered with a label" in page
+    assert "with reject option" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    with (tmp_path / "run" / "answers.csv").open(newline="", encoding="utf-8") as file:
+        answers = list(csv.DictReader(file))
+    assert {row["label_tfidf+reject"] for row in answers[6:]} == {"Out-of-scope"}
+    threshold = with_it["threshold"]
+    assert all(
+        (float(row["in_scope_score_tfidf+reject"]) < threshold) == (place > 5) for place, row in enumerate(answers)
+    )
+
+
+def test_a_method_that_can_have_no_reject_option_is_shown_without_and_says_so(run: Run, with_other: Path) -> None:
+    outcome = run(*TWO, "--reject", data=with_other)
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()[1:]] == ["dbsa", "zero_shot"]
+    assert "dbsa is shown without a reject option: " in outcome.err
+    assert "a reject option is fitted on 5 or more of either kind" in outcome.err
+
+
+def test_classify_says_that_no_label_fits(run: Run, refusable: Path) -> None:
+    asked = ("classify", "--method", "tfidf", "--query", "the b is bad 99", "--query", "nothing of the kind 99")
+    fits, none = run(*asked, "--reject", "--json", data=refusable).objects
+    assert (fits["label"], none["label"]) == ("pump", "Out-of-scope")
+    assert none["nearest_label"] in LABELS
+    assert none["in_scope_score"] < none["in_scope_threshold"] < fits["in_scope_score"]
+    outcome = run(*asked, "--reject", data=refusable)
+    assert 'the label "Out-of-scope" is taken for texts that fit no other one' in outcome.err.replace("The", "the")
+    assert "tfidf: a reject option was fitted on" in outcome.err
+    assert "in-scope score 0." in outcome.out
+    assert "nearest" in outcome.out
+    chosen = run(*asked, "--reject-threshold", 1, "--json", data=refusable).objects
+    assert [found["label"] for found in chosen] == ["Out-of-scope"] * 2
+    plain = run(*asked, "--json", data=refusable).objects
+    assert [found["in_scope_score"] for found in plain] == [None, None]
+    refused = run(*asked, "--reject-threshold", 2, data=refusable)
+    assert refused.code == 2
+    assert "The threshold of the in-scope score is 2; it must be from 0" in refused.err
+
+
+def test_a_run_with_a_reject_option_goes_on_and_fits_nothing_twice(
+    run: Run, refusable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ("evaluate", "--methods", "tfidf,zero_shot", "--reject", "--out", tmp_path / "run", "--json")
+    kind: Any = METHODS["zero_shot"]
+    many = kind.predict_many
+
+    def stopped(self: Any, texts: Any) -> Any:
+        texts = list(texts)
+        for place, answer in enumerate(many(self, texts)):
+            if len(texts) == 12 and place == 5:
+                raise KeyboardInterrupt
+            yield answer
+
+    monkeypatch.setattr(kind, "predict_many", stopped)
+    assert run(*told, data=refusable).code == 130
+    monkeypatch.setattr(kind, "predict_many", many)
+    monkeypatch.setattr("dbsa_core.evaluation.running.RejectOptions", pytest.fail)
+    found = run(*told, data=refusable)
+    assert [each["method"] for each in found.objects] == ["tfidf", "tfidf+reject", "zero_shot", "zero_shot+reject"]
+    assert {each["n"] for each in found.objects} == {12}

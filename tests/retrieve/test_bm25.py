@@ -14,7 +14,7 @@ from rank_bm25 import BM25Okapi
 
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.retrieve import RETRIEVERS, Ranking, make_retriever, nearest_rows
-from dbsa_core.retrieve.bm25 import LuceneBM25
+from dbsa_core.retrieve.bm25 import BM25Retriever, LuceneBM25
 from dbsa_core.retrieve.tokens import _WORD, english_stem, fold, spans, words
 
 BLOCKS = (
@@ -287,3 +287,39 @@ class TestWords:
         retriever = make_retriever("bm25", ["我的银行卡丢了", "今天的汇率是多少", "转账失败了"])
         assert nearest_rows(retriever, "汇率多少?", 1) == (1,)
         assert list(retriever.matched_words("汇率", 1)) == ["汇", "率"]
+
+
+class TestLikeness:
+    """Scores as a share of what the query itself would score as a document."""
+
+    @pytest.mark.parametrize("stem", [False, True])
+    def test_it_is_the_textbooks_score_over_the_querys_own(self, stem: bool) -> None:
+        index = BM25Retriever(BLOCKS, stem=stem)
+        for query in ("my card card was declined", "a card payment", "unknown card words"):
+            documents = [words(text) for text in BLOCKS]
+            asked = words(query)
+            if stem:
+                documents, asked = [[*map(english_stem, text)] for text in documents], [*map(english_stem, asked)]
+            # The query as a document of its own, by the idf and the mean length of the others.
+            average = sum(map(len, documents)) / len(documents)
+            own = 0.0
+            for word in asked:
+                holders, frequency = sum(word in other for other in documents), asked.count(word)
+                idf = math.log(1 + (len(documents) - holders + 0.5) / (holders + 0.5))
+                own += idf * frequency * 2.2 / (frequency + 1.2 * (0.25 + 0.75 * len(asked) / average))
+            want = np.minimum(1, np.array(slow_bm25(documents, asked)) / own)
+            assert index.likeness(query) == pytest.approx(want)
+
+    def test_a_text_is_wholly_like_itself_and_not_at_all_like_one_without_its_words(self) -> None:
+        index = BM25Retriever(BLOCKS)
+        for place, text in enumerate(BLOCKS):
+            found = index.likeness(text)
+            assert found[place] == pytest.approx(1.0)
+            assert all(0 <= other <= 1 for other in found)
+        assert not index.likeness("nothing known").any()
+        assert not index.likeness("?!").any()
+        assert not BM25Retriever(["", "!"]).likeness("card").any()
+
+    def test_unknown_words_make_a_query_less_like_a_document(self) -> None:
+        index = BM25Retriever(BLOCKS)
+        assert index.likeness("card payment zebra").max() < index.likeness("card payment").max()

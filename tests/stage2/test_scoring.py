@@ -312,7 +312,7 @@ def test_a_greedy_answer_has_no_probability() -> None:
     assert [found[name] for name in ("probability", "probability_low", "probability_high", "margin")] == [None] * 4
     assert found["probabilities"] == {}
     assert found["outside_mass"] == pytest.approx([0.3, 0.7])
-    assert walked.answer() == ("a", None, None, None, None, None, None, None)
+    assert walked.answer() == ("a", *[None] * 8)
 
 
 @pytest.mark.parametrize("way", ["one_pass", "best_first"])

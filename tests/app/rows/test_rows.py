@@ -21,7 +21,7 @@ LABELS = ("refund", "delivery", IMAGE)
 
 
 def answer(label: str, probability: float = 0.9, check: str | None = None, *, in_data: bool = False) -> RowAnswer:
-    return RowAnswer(label, probability, probability, probability, 0.5, "delivery", check, None, in_data)
+    return RowAnswer(label, probability, probability, probability, 0.5, "delivery", None, check, None, in_data)
 
 
 def classified(

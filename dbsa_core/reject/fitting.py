@@ -1,0 +1,259 @@
+"""Fitting a reject option to a method, on rows of the labelled file that the method does not read.
+
+Knows nothing about any one method.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbsa_core.errors import DataError, QueryError
+from dbsa_core.methods import Method, Setup
+from dbsa_core.prediction import Prediction
+from dbsa_core.reject.option import Point, RejectOption
+from dbsa_core.reject.signs import DIRECTIONS, SIGNS, signs_of
+from dbsa_core.scope import checked_out_of_scope
+from dbsa_core.stage1.progress import OnProgress
+from dbsa_core.validation import Validation, draw_unseen, draw_validation
+
+LEAST = 5
+"""Rows that a label fits, and as many that none does, are needed at least."""
+INVERSE_REGULARISATION = 0.1
+FOLDS, REPEATS = 5, 5
+SIGNIFICANT = 0.01
+"""Where scores tell the kinds apart no better than by this chance, nothing is refused."""
+POINTS = 100
+"""Of a curve, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a method answered to validation rows, as arrays [rows]."""
+
+    signs: NDArray[np.float64]
+    """[rows, SIGNS]"""
+    right: NDArray[np.bool_]
+    """Whether the most probable label but the one out of scope is the row's."""
+    in_scope: NDArray[np.bool_]
+    """Whether the row's label is one that the method could answer, and not the one out of scope."""
+
+    def fits(self, out_of_scope: str | None) -> NDArray[np.bool_]:
+        """Whether a label is to be answered: to all rows in scope where some are not by their label; else where it
+        would be right."""
+        return self.right if out_of_scope is None else self.in_scope
+
+
+def draw_for_option(setup: Setup, out_of_scope: str | None, *, rows: int | None = None, seed: int = 0) -> Validation:
+    """The rows that a reject option is fitted on: with those of the label out of scope; where there is none such, with
+    rows of labels that are left out for it (`draw_unseen`)."""
+    if out_of_scope is None:
+        return draw_unseen(setup, rows=rows, seed=seed)
+    return draw_validation(setup, rows=rows, out_of_scope=out_of_scope, seed=seed)
+
+
+def fit_reject_option(
+    method: Method,
+    setup: Setup,
+    *,
+    out_of_scope: str | None = None,
+    drawn: Validation | None = None,
+    rows: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_encoding: OnProgress | None = None,
+) -> RejectOption:
+    """Ask a copy of the method, fitted to a setup without them, about rows of the file (`drawn`, or as
+    `draw_for_option` draws about `rows` of them), and fit to its answers whether a label fits.
+
+    With a label `out_of_scope`, its rows are those that no label fits. Without, rows of labels that are left out, and
+    those that are answered wrong, are told from right answers. Both kinds weigh the same. The threshold is the least
+    whose balanced accuracy (`Point.balanced`, by scores of options that were fitted without the row) is within a
+    standard error of the best: it refuses no more than helps beyond noise, and nothing where the scores tell nothing.
+    `on_progress(rows answered, rows)`.
+
+    Raises `SettingsError` for a label that there is not, and for greedy decoding; `DataError` where there are too few
+    rows of either kind.
+    """
+    if out_of_scope is not None:
+        out_of_scope = checked_out_of_scope(out_of_scope, setup.task.pool.labels)
+    drawn = drawn or draw_for_option(setup, out_of_scope, rows=rows)
+    if out_of_scope is not None:
+        _check_count(sum(row.label == out_of_scope for row in drawn.demonstrations), drawn, out_of_scope)
+    if method.reads_blocks:
+        drawn = drawn.encode(on_encoding)
+    encoded = drawn.setup.encoded if method.reads_blocks else None
+    seconds = encoded.seconds if encoded is not None and encoded is not setup.encoded else 0.0
+    begun = perf_counter()
+    sample = _asked(copy.copy(method).fit(drawn.setup), drawn, out_of_scope, on_progress)
+    _check_count(int((~sample.fits(out_of_scope)).sum()), drawn, out_of_scope)
+    return option_of(sample, out_of_scope, seconds=seconds + perf_counter() - begun)
+
+
+@dataclass
+class RejectOptions:
+    """Options for several methods of one setup, fitted on the same rows, which are encoded without once."""
+
+    setup: Setup
+    out_of_scope: str | None = None
+    rows: int | None = None
+    _drawn: Validation | None = field(default=None, repr=False)
+
+    def fit(
+        self,
+        method: Method,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+        on_encoding: OnProgress | None = None,
+    ) -> RejectOption:
+        """See `fit_reject_option`."""
+        self._drawn = self._drawn or draw_for_option(self.setup, self.out_of_scope, rows=self.rows)
+        if method.reads_blocks:
+            self._drawn = self._drawn.encode(on_encoding)
+        return fit_reject_option(
+            method, self.setup, out_of_scope=self.out_of_scope, drawn=self._drawn, on_progress=on_progress
+        )
+
+
+def _asked(
+    method: Method, drawn: Validation, out_of_scope: str | None, on_progress: Callable[[int, int], None] | None
+) -> Sample:
+    """Its answers to all rows but those that fit no context."""
+    known = {*drawn.setup.task.pool.labels} - {out_of_scope}
+    signs, right, in_scope = [], [], []
+    answers = method.predict_many([row.text for row in drawn.demonstrations])
+    for done, (row, found) in enumerate(zip(drawn.demonstrations, answers, strict=True), 1):
+        if isinstance(found, Prediction):
+            signs.append(signs_of(found, drawn.setup, out_of_scope))
+            best = (found.labels[at] for at in found.scores.ranked() if found.labels[at] != out_of_scope)
+            right.append(next(best, None) == row.label)
+            in_scope.append(row.label in known)
+        elif not isinstance(found, QueryError):
+            raise found
+        if on_progress:
+            on_progress(done, len(drawn.demonstrations))
+    return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))
+
+
+def _check_count(refused: int, drawn: Validation, out_of_scope: str | None) -> None:
+    """`DataError` where there are too few of either kind."""
+    fits = len(drawn.demonstrations) - refused
+    if min(refused, fits) >= LEAST:
+        return
+    if out_of_scope is None:
+        kinds = (
+            f"Of {fits + refused:,} validation rows, {fits:,} were answered right, and {refused:,} were to be refused"
+        )
+        todo = "give more rows, or name a label that is out of scope"
+    else:
+        kinds = f"{fits:,} validation rows have a label that fits, and {refused:,} the label {out_of_scope!r}"
+        todo = f"give more rows (half of those of {out_of_scope!r} are held out for it), or take no label for that one"
+    raise DataError(f"{kinds}; a reject option is fitted on {LEAST} or more of either kind. For one, {todo}.")
+
+
+def option_of(sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0) -> RejectOption:
+    """The option that is fitted to those answers."""
+    centres, scales = sample.signs.mean(0), sample.signs.std(0)
+    scales = np.where(scales > 0, scales, 1.0)
+    scaled, fits = (sample.signs - centres) / scales, sample.fits(out_of_scope)
+    weights, bias = fit_logistic(scaled, fits)
+    scores = _cross_fitted(scaled, fits)
+    points = [_point(threshold, scores >= threshold, sample, fits) for threshold in _thresholds(scores)]
+    chosen = _chosen(points, fits) if _tells(scores, fits) else points[0]
+    return RejectOption(
+        out_of_scope=out_of_scope,
+        centres=tuple(map(float, centres)),
+        scales=tuple(map(float, scales)),
+        weights=tuple(map(float, weights)),
+        bias=bias,
+        threshold=chosen.threshold,
+        curve=tuple(_thinned(points, chosen)),
+        rows=len(fits),
+        rows_out_of_scope=int((~sample.in_scope).sum()),
+        seconds=seconds,
+    )
+
+
+def fit_logistic(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Weights [SIGNS] and bias of the logistic regression of `scaled` [rows, SIGNS] on `fits` [rows], both kinds
+    weighing the same, with a penalty on the weights, none of which has another sign than `DIRECTIONS` says."""
+    from scipy.optimize import minimize
+
+    each = np.where(fits, 0.5 / fits.sum(), 0.5 / (~fits).sum()) * len(fits) * INVERSE_REGULARISATION
+    columns, targets = scaled * DIRECTIONS, np.where(fits, 1.0, -1.0)
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights, bias = values[:-1], values[-1]
+        margins = targets * (columns @ weights + bias)
+        slopes = -each * targets * expit(-margins)
+        total = float(each @ np.logaddexp(0.0, -margins)) + float(weights @ weights) / 2
+        return total, np.append(columns.T @ slopes + weights, slopes.sum())
+
+    start = np.zeros(columns.shape[1] + 1)
+    bounds = [(0.0, None)] * columns.shape[1] + [(None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-8})
+    return found.x[:-1] * DIRECTIONS, float(found.x[-1])
+
+
+def expit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-values)), without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(values / 2)))
+
+
+def _cross_fitted(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[rows]: each row's score by options that were fitted without it, the mean of several."""
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = min(FOLDS, int(fits.sum()), int((~fits).sum()))
+    scores = np.zeros(len(fits))
+    for repeat in range(REPEATS):
+        for rest, left_out in StratifiedKFold(folds, shuffle=True, random_state=repeat).split(scaled, fits):
+            weights, bias = fit_logistic(scaled[rest], fits[rest])
+            scores[left_out] += expit(scaled[left_out] @ weights + bias)
+    return scores / REPEATS
+
+
+def _thresholds(scores: NDArray[np.float64]) -> Iterator[float]:
+    """0, and one between every two scores that differ."""
+    there = np.unique(scores)
+    yield 0.0
+    yield from ((there[1:] + there[:-1]) / 2).tolist()
+
+
+def _point(threshold: float, answered: NDArray[np.bool_], sample: Sample, fits: NDArray[np.bool_]) -> Point:
+    inside, kept = sample.in_scope, answered & sample.right
+    return Point(
+        threshold=threshold,
+        coverage=float(answered[inside].mean()),
+        in_scope_accuracy=float(kept[inside].mean()),
+        oos_recall=None if inside.all() else float((~answered)[~inside].mean()),
+        right_kept=float(kept[fits].mean()),
+        rest_refused=float((~answered)[~fits].mean()),
+    )
+
+
+def _tells(scores: NDArray[np.float64], fits: NDArray[np.bool_]) -> bool:
+    """Whether the scores of rows that are to be answered are greater than others' beyond chance (Mann and Whitney
+    1947): the best of many thresholds seems to help even where they are not."""
+    from scipy.stats import mannwhitneyu
+
+    return bool(mannwhitneyu(scores[fits], scores[~fits], alternative="greater").pvalue < SIGNIFICANT)
+
+
+def _chosen(points: Sequence[Point], fits: NDArray[np.bool_]) -> Point:
+    """The least threshold within a standard error of the best one's balanced accuracy."""
+    best = max(points, key=lambda point: point.balanced)
+    kept, refused, count = best.right_kept, best.rest_refused, int(fits.sum())
+    variance = kept * (1 - kept) / count + refused * (1 - refused) / (len(fits) - count)
+    least = best.balanced - float(np.sqrt(variance)) / 2
+    return next(point for point in points if point.balanced >= least)
+
+
+def _thinned(points: Sequence[Point], chosen: Point) -> list[Point]:
+    """About `POINTS` of them, first, last and the chosen one among them."""
+    at = {int(place) for place in np.linspace(0, len(points) - 1, min(POINTS, len(points)))}
+    return [point for place, point in enumerate(points) if place in at or point is chosen]
