@@ -31,12 +31,12 @@ _CATEGORIES = (
     (SINK, "sink", "#f0c24b"),
 )
 _OUTLINE = "#d9480f"
-_GREY = "#7d8694"
+GREY = "#7d8694"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _MODEBAR = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale"]
 
 
-def _figure(title: str, subtitle: str, height: int, **layout: Any) -> go.Figure:
+def base_figure(title: str, subtitle: str, height: int, **layout: Any) -> go.Figure:
     # Plotly does not wrap: a long line would be cut on a narrow screen.
     lines = "<br>".join(_wrapped(subtitle, 46))
     top = 40 + 17 * (lines.count("<br>") + 1 if lines else 0)
@@ -55,7 +55,7 @@ def _figure(title: str, subtitle: str, height: int, **layout: Any) -> go.Figure:
             },
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": _FONT, "size": 12, "color": _GREY},
+            "font": {"family": _FONT, "size": 12, "color": GREY},
             "margin": {"l": 8, "r": 12, "t": top, "b": 8},
             "height": height + top,
             "legend": {
@@ -66,7 +66,7 @@ def _figure(title: str, subtitle: str, height: int, **layout: Any) -> go.Figure:
                 "itemclick": False,
                 "itemdoubleclick": False,
             },
-            "modebar": {"remove": _MODEBAR, "bgcolor": "rgba(0,0,0,0)", "color": _GREY},
+            "modebar": {"remove": _MODEBAR, "bgcolor": "rgba(0,0,0,0)", "color": GREY},
             "hovermode": "closest",
             "hoverlabel": {"font": {"family": _FONT, "size": 12}},
             **layout,
@@ -95,7 +95,7 @@ def mask_figure(
     `current` is the id of the block being encoded.
     """
     if num_blocks < 1:
-        return _figure(
+        return base_figure(
             "Which block sees which", "No blocks yet", 60, xaxis={"visible": False}, yaxis={"visible": False}
         )
     factor = -(-num_blocks // MAX_CELLS)
@@ -109,7 +109,7 @@ def mask_figure(
         "tickvals": _ticks(num_blocks),
         "constrain": "domain",
     }
-    figure = _figure(
+    figure = base_figure(
         "Which block sees which",
         "; ".join(notes),
         430 if num_blocks <= MAX_SENTENCES else 640,
@@ -131,7 +131,7 @@ def mask_figure(
     figure.layout.margin.t += 46
     figure.add_trace(_mask_heatmap(_picture(pattern, num_blocks, factor), factor))
     for _, name, colour in _CATEGORIES:
-        marker = {"symbol": "square", "size": 11, "color": colour, "line": {"color": _GREY, "width": 1}}
+        marker = {"symbol": "square", "size": 11, "color": colour, "line": {"color": GREY, "width": 1}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, hoverinfo="skip"))
     if current is not None:
         figure.add_trace(
@@ -265,7 +265,7 @@ def attention_figure(attention: ShownAttention, *, layer: int | None = None, hea
     ]
     names = attention.names
     widest = float(max(shares.max(), 0.01))
-    figure = _figure(
+    figure = base_figure(
         "Where the query looked",
         f"{', '.join(which)}. Attention is no explanation: it says where the model read, not why it answered.",
         70 + 22 * len(names),
@@ -287,7 +287,7 @@ def attention_figure(attention: ShownAttention, *, layer: int | None = None, hea
                 "colorscale": "Cividis",
                 "cmin": 0,
                 "cmax": widest,
-                "line": {"color": _GREY, "width": 1},
+                "line": {"color": GREY, "width": 1},
             },
             hovertemplate="%{y}: %{text} of the attention<extra></extra>",
         )

@@ -14,7 +14,7 @@ from dbsa_core.setup import Setup
 from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.task import Task
 
-ROWS, ROWS_ON_CPU = 300, 120
+ROWS, ROWS_ON_CPU = 300, 80
 """As many rows whose label fits are asked about at most, unless told otherwise; where forwards are slow, fewer."""
 SHARE = 3
 """One row in so many is held out at most."""

@@ -101,6 +101,9 @@ def shown_method(
         context_tokens=prediction.context_tokens,
         rows_anew=len(prediction.demonstration_rows),
         cold=prediction.cold,
+        nearest=prediction.nearest_label if prediction.refused else "",
+        score=prediction.in_scope_score,
+        threshold=prediction.verdict.threshold if prediction.verdict is not None else None,
     )
 
 

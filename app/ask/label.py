@@ -7,7 +7,7 @@ from html import escape
 from app.ask.shown import ShownLabel, ShownMethod
 from app.views import breakable
 from app.words import measured, whole_percent
-from dbsa_core.prediction import NEED_A_LOOK
+from dbsa_core.prediction import NEED_A_LOOK, REFUSED
 
 LONG_LABEL = 22
 """Characters that fit a column in large type."""
@@ -15,6 +15,9 @@ LONG_LABEL = 22
 
 def label_view(method: ShownMethod, kind: str = "") -> str:
     """Large, and smaller where it is long; a name may break behind an underscore."""
+    if method.nearest:
+        near = f'<span class="dbsa-nearest">nearest: {breakable(method.nearest)}</span>'
+        return f'<p class="dbsa-label{kind} dbsa-long">{escape(REFUSED)} {near}</p>'
     kind += " dbsa-long" if len(method.label) > LONG_LABEL else ""
     return f'<p class="dbsa-label{kind}">{breakable(method.label)}{_tag(method)}</p>'
 
@@ -30,16 +33,23 @@ def check_tag(check: str) -> str:
 
 
 def next_view(method: ShownMethod) -> str:
-    if not method.best:
+    if method.nearest:
+        text = f"in-scope score {method.score or 0:.2f}, below {method.threshold or 0:.2f}"
+        text += f" · this file calls such texts {method.label}" if method.label != REFUSED else ""
+    elif not method.best:
         text = "no probability: greedy decoding follows one label only"
     elif method.taught:
         by_itself = method.best[0]
         text = "the model agrees:" if by_itself.name == method.label else f"the model by itself: {by_itself.name}"
         text += f" {probability(by_itself)}"
     else:
-        text = probability(method.best[0])
-        if len(method.best) > 1:
-            text += f" · next: {method.best[1].name} {probability(method.best[1])}"
+        mine = next((label for label in method.best if label.name == method.label), method.best[0])
+        others = [label for label in method.best if label is not mine]
+        text = probability(mine)
+        if others:
+            text += f" · next: {others[0].name} {probability(others[0])}"
+        if method.score is not None:
+            text += f" · in-scope score {method.score:.2f}"
     return f'<p class="dbsa-next">{escape(text)}</p>'
 
 

@@ -88,6 +88,12 @@ class ShownMethod:
     """Demonstrations that were encoded with the query."""
     cold: bool
     """Whether a warm-up is part of the seconds."""
+    nearest: str = ""
+    """The most probable label, where no label fits; "" where one does."""
+    score: float | None = None
+    """The in-scope score, from 0 to 1; None without a reject option."""
+    threshold: float | None = None
+    """No label fits where the score is below."""
     measured: tuple[float, ...] = ()
     """Seconds of further runs, in turn with those of the methods beside it."""
 

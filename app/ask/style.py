@@ -57,6 +57,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-ask .dbsa-label { font-size: 1.6rem; line-height: 1.15; font-weight: 700; margin: 0; }
 .dbsa-ask .dbsa-label.dbsa-second { font-size: 1.3rem; }
 .dbsa-ask .dbsa-label.dbsa-long { font-size: 1.15rem; }
+.dbsa-ask .dbsa-label .dbsa-nearest { color: var(--dbsa-muted); font-weight: 400; font-size: 0.95rem; display: block; }
 .dbsa-ask .dbsa-label .dbsa-tag { vertical-align: middle; border-radius: 999px; }
 .dbsa .dbsa-next { color: var(--dbsa-muted); margin: 0.1rem 0 0.6rem; }
 .dbsa-ask .dbsa-row { grid-template-columns: minmax(5rem, 9.5rem) 1fr minmax(2.9rem, auto); margin-bottom: 0.3rem; }

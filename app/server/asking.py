@@ -15,6 +15,7 @@ from app.server.comparing import begin_where_missing, give_up, runs_alone
 from app.server.fitted import fitted_method
 from app.server.history import remember
 from app.server.jobs import Job
+from app.server.rejecting import judging
 from app.server.session import NEAREST, Answer, Encoded, Session
 from app.server.teaching import settle, with_lessons
 from app.server.workspace import Workspace
@@ -104,7 +105,7 @@ def _answered(workspace: Workspace, session: Session, query: str, compare: bool,
     data = pool.data if pool is not None else session.data
     assert data is not None
     with workspace.turnstile.person():
-        prediction = method.predict(query, attention=True)
+        prediction = judging(session, setup, settings, method).predict(query, attention=True)
     speed = _tokens_per_second(setup, prediction)
     answer = Answer(prediction, setup, base, settings, data.name, speed, method.uses, instead_of=instead_of)
     with session.lock:

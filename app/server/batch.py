@@ -195,7 +195,9 @@ def _corrected(answer: RowAnswer, label: str | None) -> RowAnswer:
     """The probabilities were those of the method's own label, so none stays."""
     if label is None or (answer.label == label and answer.check == AS_TAUGHT):
         return answer
-    none = dict.fromkeys(("probability", "probability_low", "probability_high", "margin", "runner_up", "in_scope_score", "problem"))
+    none = dict.fromkeys(
+        ("probability", "probability_low", "probability_high", "margin", "runner_up", "in_scope_score", "problem")
+    )
     return replace(answer, label=label, check=AS_TAUGHT, **none)
 
 

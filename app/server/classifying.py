@@ -14,6 +14,7 @@ from app.server.asking import wait_until_ready
 from app.server.batch import Classified, Rows, classify_rows
 from app.server.handing_back import hand_back
 from app.server.jobs import Job
+from app.server.rejecting import judging, option_in_force
 from app.server.session import Data, Encoded, Session
 from app.server.teaching import teach, with_lessons
 from app.server.workspace import Workspace
@@ -45,16 +46,19 @@ def classify_the_file(
     pool = wait_until_ready(workspace, session)
     settings, name = session.query_settings, session.method_name()
     read = with_lessons(session, pool.setup)
-    fitted = dbsa.make_method(name, settings).fit(read)
+    fitted = judging(session, read, settings, dbsa.make_method(name, settings).fit(read))
     gold = gold_labels(table, label_column, pool.data) if label_column else []
     rows = Rows(table, text_column or guess_text_column(table) or "", texts, label_column, gold)
     found = Classified(rows, pool.data.pool, _used(session, pool, fitted, settings))
+    if (option := option_in_force(session, read, settings, fitted)) is not None:
+        found.used["reject"] = {"threshold": option.threshold, "out_of_scope": option.out_of_scope, "rows": option.rows}
 
     def method() -> Method:
         """Fitted to what is taught by now, as long as the session's data are those."""
         nonlocal read, fitted
         if session.has_data(pool.setup.task.pool) and (now := with_lessons(session, pool.setup)) is not read:
-            read, fitted = now, dbsa.make_method(name, settings).fit(now)
+            read = now
+            fitted = judging(session, read, settings, dbsa.make_method(name, settings).fit(read))
             found.used["taught_rows"] = len(session.taught)
         return fitted
 

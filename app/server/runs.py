@@ -53,6 +53,13 @@ class Runs:
         others = [found for found in shown.compared if found.method != made.method]
         self._keep(answer.id, replace(shown, compared=(*others, made)))
 
+    def judged(self, answer: Answer) -> None:
+        """The answer is the same, and whether any label fits is judged anew."""
+        shown = self.of(answer)
+        made = shown_method(answer.prediction, answer.setup, answer.settings)
+        made = replace(made, measured=shown.method.measured, fit_seconds=shown.method.fit_seconds)
+        self._keep(answer.id, replace(shown, method=made, stamp=stamp(answer)))
+
     def measured(self, answer: Answer, seconds: Mapping[str, Sequence[float]]) -> None:
         """Add what further runs of some of its methods took, by name."""
 

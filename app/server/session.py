@@ -21,6 +21,7 @@ from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 
 if TYPE_CHECKING:
+    from app.server.rejecting import Fitted
     from app.server.teaching import Settled
     from dbsa_core import EncodedPool, Setup, Task
     from dbsa_core.methods import Method
@@ -195,6 +196,14 @@ class Session:
     """Whether a comparison was interrupted, to go on once what is being tried has answered."""
     compares_alone: bool | None = None
     """Whether a comparison begins by itself; None where nobody said."""
+    declared: str | None = None
+    """The label of texts that fit no other, "" for none; None where nobody said. See `app.server.rejecting`."""
+    rejects: bool = False
+    """Whether answers may say that no label fits."""
+    option: Fitted | None = None
+    """What decides that."""
+    threshold: float | None = None
+    """The in-scope score below which no label fits, where somebody chose another than was fitted."""
     kept_as: str = ""
     """The name under which its pool was saved or loaded last."""
     queries: Table | None = None
@@ -249,6 +258,10 @@ class Session:
                 pinned=self.pinned,
                 compared=self.compared,
                 compares_alone=self.compares_alone,
+                declared=self.declared,
+                rejects=self.rejects,
+                option=self.option,
+                threshold=self.threshold,
             )
 
     def has_data(self, pool: Pool) -> bool:

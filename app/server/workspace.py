@@ -45,6 +45,7 @@ LANES = {
     "model": Lane("models", abandons=True),
     "encode": _ENCODING,
     "settle": _ENCODING,
+    "reject": _ENCODING,
     "query": _QUERIES,
     "what_if": _QUERIES,
     "compare": _COMPARING,

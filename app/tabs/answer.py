@@ -176,12 +176,13 @@ def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> l
 def milestone(workspace: Workspace, session: Session) -> str:
     """Changes whenever the answer or run that is shown, its comparison, whether something is being encoded, or what is
     in force does."""
-    jobs = [workspace.job(session, kind) for kind in ("compare", "measure")]
+    jobs = [workspace.job(session, kind) for kind in ("compare", "measure", "reject")]
     states = [f"{job.id}:{job.state}:{job.progress}" for job in jobs if job is not None]
     encoding = workspace.encoding(session)
     states += [f"{encoding.id}:{encoding.state}"] if encoding is not None else []
     answer = session.answer.id if session.answer is not None else ""
-    return " ".join([session.viewing, answer, *states, outdated(workspace, session)])
+    verdict = str(session.answer.prediction.verdict) if session.answer is not None else ""
+    return " ".join([session.viewing, answer, verdict, *states, outdated(workspace, session)])
 
 
 # --- what is under way ------------------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import gradio as gr
 
-from app.server.asking import classify_text
+from app.server.asking import classify_text, wait_until_ready
 from app.server.encoding import begin_encoding, pool_state
 from app.server.jobs import unexpected
+from app.server.rejecting import allow, begin_fitting, choose_threshold, declare, fits_now, option_now
+from app.server.rejecting import out_of_scope as out_of_scope_of
 from app.server.session import Session
 from app.server.stamps import stamp
 from app.server.teaching import teach
@@ -83,6 +85,19 @@ def create_api(workspace: Workspace) -> None:
             lesson = teach(workspace, session, text, label)
             return {"text": lesson.text, "label": lesson.label, "rows_taught": len(session.taught)}
 
+    def reject(
+        request: gr.Request, allowed: bool = True, out_of_scope: str | None = None, threshold: float | None = None
+    ) -> dict:
+        with told():
+            session = session_of(request)
+            declare(workspace, session, out_of_scope)
+            allow(workspace, session, allowed)
+            if allowed and not fits_now(workspace, session):
+                wait_until_ready(workspace, session)
+                begin_fitting(workspace, session).outcome()
+            choose_threshold(workspace, session, threshold)
+            return reject_of(workspace, session)
+
     def load_data(
         request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
     ) -> dict:
@@ -101,7 +116,8 @@ def create_api(workspace: Workspace) -> None:
     names = [gr.Textbox(visible=False, label=words.parameters[name]) for name in ("text_column", "label_column")]
     found = gr.JSON(visible=False, label="answer")
     file.upload(load_data, [file, *names], found, api_name="load_data", api_description=words.what)
-    others = {each.__name__: each for each in (plan, encode, status, stop, classify)} | {"teach": teach_row}
+    others = {each.__name__: each for each in (plan, encode, status, stop, classify, reject)}
+    others["teach"] = teach_row
     for name, function in others.items():
         _offer(name, function)
     gr.HTML(programs_view({"load_data": load_data, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
@@ -131,6 +147,21 @@ class told:
             raise gr.Error(str(error), print_exception=False) from error
         if isinstance(error, Exception) and not isinstance(error, gr.Error):
             raise gr.Error(unexpected(error, "answering a client"), print_exception=False) from error
+
+
+def reject_of(workspace: Workspace, session: Session) -> dict[str, Any]:
+    """What decides whether a label fits; numbers are None where nothing does."""
+    option = option_now(workspace, session)
+    point = option.point if option is not None else None
+    return {
+        "allowed": session.rejects,
+        "out_of_scope": out_of_scope_of(session),
+        "threshold": option.threshold if option is not None else None,
+        "rows": option.rows if option is not None else None,
+        "coverage": point.coverage if point is not None else None,
+        "accuracy": point.accuracy if point is not None else None,
+        "oos_recall": point.oos_recall if point is not None else None,
+    }
 
 
 def status_of(workspace: Workspace, session: Session) -> dict[str, Any]:

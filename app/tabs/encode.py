@@ -30,6 +30,7 @@ from app.tabs.controls import (
 )
 from app.tabs.kept import create_kept
 from app.tabs.model import create_model_picker
+from app.tabs.no_label import create_no_label
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
 from app.tabs.page import Page, kept_by_page
 from app.views import plan_view, progress_view, ratio_text
@@ -68,6 +69,7 @@ def create_encode_tab(page: Page) -> None:
             similar = "Similar examples added (0: the paper's method)"
             fresh = gr.Slider(0, MOST_SIMILAR, 8, step=1, label=similar, elem_id="fresh")
             further = further_controls()
+            create_no_label(page)
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("## Plan")
             planned = gr.HTML(elem_id="plan")

@@ -145,6 +145,25 @@ ENDPOINTS = {
             {"text": "the text", "label": "its label; one that is new becomes a candidate"},
             {"text": "the text that was added", "label": "its label", "rows_taught": "rows taught so far"},
         ),
+        Endpoint(
+            "reject",
+            "Let answers say that no label fits, or not; what decides that is fitted first where it is not yet, on "
+            "rows of the data, which may take minutes.",
+            {
+                "allowed": "whether answers may say so",
+                "out_of_scope": "the label of texts that fit no other; empty for none, null to tell it by its name",
+                "threshold": "no label fits below this in-scope score, from 0 to 1; null for the one that is fitted",
+            },
+            {
+                "allowed": "whether answers may say so",
+                "out_of_scope": "the label of texts that fit no other, or null",
+                "threshold": "no label fits below this in-scope score; null where it is not fitted",
+                "rows": "rows that it was fitted on",
+                "coverage": "share of texts that a label fits that are answered with one, on those rows",
+                "accuracy": "share of these answers that are right",
+                "oos_recall": "share refused of the texts that no label fits",
+            },
+        ),
     )
 }
 

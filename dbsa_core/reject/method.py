@@ -71,15 +71,16 @@ class Rejecting:
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """See `Method.predict`."""
-        return self._judged(self.method.predict(query, attention=attention))
+        return self.judged(self.method.predict(query, attention=attention))
 
     def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
         """See `Method.predict_many`."""
         fitted(self.setup, self.name)
         answers = self.method.predict_many(queries)
-        return (self._judged(found) if isinstance(found, Prediction) else found for found in answers)
+        return (self.judged(found) if isinstance(found, Prediction) else found for found in answers)
 
-    def _judged(self, found: Prediction) -> Prediction:
+    def judged(self, found: Prediction) -> Prediction:
+        """An answer of the method with its verdict; what that takes is part of its seconds."""
         begun = perf_counter()
         verdict = self.option.verdict(signs_of(found, fitted(self.setup, self.name), self.option.out_of_scope))
         took = perf_counter() - begun

@@ -338,6 +338,34 @@ def test_an_example_that_no_label_fits_says_so(page: Page) -> None:
     expect(page.locator("#dbsa-answer")).to_contain_text("May fit no label", timeout=ENCODED)
 
 
+def test_answers_may_say_that_no_label_fits(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbsa_core.validation.ROWS_ON_CPU", 16)
+    open_tab(page, "Encode")
+    page.locator("#no-label").get_by_text("Texts that fit no label").click()
+    expect(page.locator("#reject-said")).to_contain_text(
+        "A pool without some labels is encoded for it", timeout=ENCODED
+    )
+    page.locator("#may-refuse input").check()
+    expect(page.locator("#reject-said")).to_contain_text("Fitted on", timeout=ENCODED)
+    expect(page.locator("#coverage-plot .js-plotly-plot")).to_be_visible()
+    enter(page, "#threshold", "1")
+    expect(page.locator("#reject-said")).to_contain_text("At 1.00")
+    open_tab(page, "Ask")
+    ask(page, "How tall is a giraffe?")
+    label = page.locator("#dbsa-answer .dbsa-label")
+    expect(label).to_contain_text("None of the labels nearest:", timeout=ENCODED)
+    expect(page.locator("#dbsa-answer .dbsa-next")).to_contain_text("below 1.00")
+    open_tab(page, "Encode")
+    enter(page, "#threshold", "0")
+    expect(page.locator("#reject-said")).to_contain_text("At 0.00, 100 % of texts that a label fits are answered")
+    open_tab(page, "Ask")
+    expect(label).not_to_contain_text("None of the labels")
+    expect(page.locator("#dbsa-answer .dbsa-next")).to_contain_text("in-scope score")
+    page.reload()
+    open_tab(page, "Encode")
+    expect(page.locator("#may-refuse input")).to_be_checked()
+
+
 def test_details_are_behind_one_button(page: Page) -> None:
     try_example(page, FILTER)
     expect(page.locator("#latency")).to_be_hidden()

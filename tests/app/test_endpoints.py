@@ -70,7 +70,7 @@ def finished(client: Client) -> dict[str, Any]:
 
 def test_only_endpoints_meant_for_programs_are_shown(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/teach", "/load_data"}
+    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/teach", "/reject", "/load_data"}
     assert all(endpoint["description"] for endpoint in named.values())
 
 
@@ -88,7 +88,7 @@ def test_a_client_is_told_what_each_parameter_means(client: Client) -> None:
 def test_each_field_of_an_answer_is_described(client: Client, tmp_path: Path) -> None:
     file = write(tmp_path / "mine.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
     calls: dict[str, tuple[Any, ...]] = {"classify": ("water",), "teach": ("about a brick", "stone"), "status": ()}
-    calls |= {"load_data": (file,), "plan": (), "encode": (), "stop": ()}
+    calls |= {"reject": (False,), "load_data": (file,), "plan": (), "encode": (), "stop": ()}
     for name, arguments in calls.items():
         assert client.predict(*arguments, api_name=f"/{name}").keys() == ENDPOINTS[name].answer.keys(), name
     assert calls.keys() == ENDPOINTS.keys()
@@ -126,6 +126,29 @@ def test_a_row_is_taught(client: Client) -> None:
     assert answer["used"]["Taught"] == "1 row"
     with pytest.raises(AppError, match="The label is empty"):
         client.predict("about a brick", "", api_name="/teach")
+
+
+def test_answers_may_say_that_no_label_fits(client: Client, tmp_path: Path) -> None:
+    rows = [*ROWS[:30], *((f"nothing of that kind {i}", "none") for i in range(14))]
+    file = write(tmp_path / "mine.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in rows))
+    client.predict(file, api_name="/load_data")
+    client.predict(1200, 4, api_name="/plan")
+    client.predict(api_name="/encode")
+    found = client.predict(api_name="/reject")
+    assert (found["allowed"], found["out_of_scope"]) == (True, "none")
+    assert found["rows"] > 10
+    assert 0 <= found["oos_recall"] <= 1
+    answer = client.predict("nothing of that kind", api_name="/classify")
+    assert answer["in_scope_threshold"] == found["threshold"]
+    assert 0 <= answer["in_scope_score"] <= 1
+    assert client.predict(True, None, 1.0, api_name="/reject")["threshold"] == 1.0
+    answer = client.predict("text about water", api_name="/classify")
+    assert (answer["label"], answer["probability"]) == ("none", None)
+    assert answer["nearest_label"] in ("fire", "water", "stone")
+    client.predict(False, api_name="/reject")
+    assert client.predict("text about water", api_name="/classify")["in_scope_score"] is None
+    with pytest.raises(AppError, match="There is no label 'oos' to be out of scope; give one of the 4 labels"):
+        client.predict(True, "oos", api_name="/reject")
 
 
 def test_plan_encode_and_ask(client: Client, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""The curve to choose a reject option's threshold from: how many texts are answered, and how many of those are right.
+
+Pure functions of core values; knows nothing about Gradio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from app.plots import GREY, base_figure
+
+if TYPE_CHECKING:
+    from dbsa_core.reject import RejectOption
+
+_RIGHT, _REFUSED, _CHOSEN = "#2f66b5", "#d9880f", "#d9480f"
+
+
+def coverage_figure(option: RejectOption) -> go.Figure:
+    """Over the share of texts in scope that are answered: how many of those are right, and of the others how many are
+    refused. A mark shows the threshold in force."""
+    axis = {"tickformat": ".0%", "fixedrange": True, "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
+    figure = base_figure(
+        "Coverage and accuracy",
+        "On rows of the file that were asked about to fit it.",
+        240,
+        xaxis={**axis, "title": {"text": "answered, of texts that a label fits"}, "range": [0, 1.02]},
+        yaxis={**axis, "range": [0, 1.04], "automargin": True},
+    )
+    figure.update_layout(legend={"y": -0.32}, margin={"b": 70})
+    points = [point for point in option.curve if point.accuracy is not None]
+    hover = "%{y:.0%} at threshold %{customdata:.2f}"
+    lines = [("of those, right", _RIGHT, [(point, point.accuracy) for point in points])]
+    if any(point.oos_recall is not None for point in points):
+        lines.append(("of the others, refused", _REFUSED, [(point, point.oos_recall) for point in points]))
+    for name, colour, values in lines:
+        figure.add_scatter(
+            x=[point.coverage for point, _ in values],
+            y=[value for _, value in values],
+            customdata=[point.threshold for point, _ in values],
+            mode="lines",
+            name=name,
+            line={"color": colour, "width": 2},
+            hovertemplate=f"{name}: {hover}<extra></extra>",
+        )
+    if (point := option.point) is not None:
+        figure.add_vline(x=point.coverage, line={"color": GREY, "dash": "dot"})
+        marked = [value for value in (point.accuracy, point.oos_recall) if value is not None]
+        figure.add_scatter(
+            x=[point.coverage] * len(marked),
+            y=marked,
+            mode="markers",
+            name=f"threshold {option.threshold:.2f}",
+            marker={"size": 10, "color": _CHOSEN},
+            hovertemplate="%{y:.0%} of %{x:.0%}<extra></extra>",
+        )
+    return figure

@@ -1,0 +1,170 @@
+"""On the Encode tab: whether answers may say that no label fits, which label is that of such texts, and the curve to
+choose the threshold from.
+
+Knows nothing about how a reject option is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from app.coverage_plot import coverage_figure
+from app.server.jobs import Job
+from app.server.rejecting import (
+    Asked,
+    allow,
+    begin_fitting,
+    choose_threshold,
+    declare,
+    fits_now,
+    option_now,
+    out_of_scope,
+)
+from app.server.session import Session
+from app.server.troubles import SETTINGS
+from app.server.workspace import Workspace
+from app.tabs.page import Page, kept_by_page
+from app.views import muted
+from app.words import count, duration, whole_percent
+from dbsa_core.scope import guessed_out_of_scope
+
+if TYPE_CHECKING:
+    from dbsa_core.reject import RejectOption
+    from dbsa_core.setup import Setup
+
+NO_LABEL = ""
+GUESSED_INFO = "Guessed by its name."
+DECLARED_INFO = "Texts of this label fit none of the others."
+NONE_INFO = "None: some labels are left out for fitting, and their rows must be told from the others."
+
+
+def create_no_label(page: Page) -> None:
+    workspace = page.workspace
+    with gr.Accordion("Texts that fit no label", open=False, elem_id="no-label"):
+        label = gr.Dropdown([("None", NO_LABEL)], value=NO_LABEL, label="Label of such texts", elem_id="out-of-scope")
+        allowed = gr.Checkbox(
+            False, label="Answers may be “None of the labels”", info="Fitted on rows of the file.", elem_id="may-refuse"
+        )
+        with gr.Row():
+            fit = gr.Button("Fit", size="sm", min_width=90, elem_id="fit-reject")
+            stop = gr.Button("Stop", size="sm", min_width=90, variant="stop", interactive=False, elem_id="stop-reject")
+        said = gr.HTML(elem_id="reject-said")
+        threshold = gr.Slider(
+            0, 1, 0, step=0.01, label="Threshold (no label fits below this in-scope score)", visible=False,
+            elem_id="threshold",
+        )  # fmt: skip
+        curve = gr.Plot(show_label=False, visible=False, elem_id="coverage-plot")
+    seen = kept_by_page()
+    shown = [label, allowed, fit, stop, said, threshold, curve]
+    page.restore([*shown, seen], lambda session: [*render_no_label(workspace, session), milestone(workspace, session)])
+
+    def rendered(session: Session) -> Sequence[Any]:
+        return render_no_label(workspace, session)
+
+    def name(session: Session, chosen: str | None) -> Sequence[Any]:
+        declare(workspace, session, chosen or NO_LABEL)
+        return rendered(session)
+
+    def permit(session: Session, ticked: bool) -> Sequence[Any]:
+        allow(workspace, session, ticked)
+        if ticked and workspace.ready(session) is not None and not fits_now(workspace, session):
+            begin_fitting(workspace, session)
+        return rendered(session)
+
+    def begin(session: Session) -> Sequence[Any]:
+        begin_fitting(workspace, session)
+        return rendered(session)
+
+    def halt(session: Session) -> Sequence[Any]:
+        workspace.stop(session, "reject")
+        return rendered(session)
+
+    def choose(session: Session, value: float) -> Sequence[Any]:
+        choose_threshold(workspace, session, value)
+        return rendered(session)
+
+    def watch(session: Session, before: str) -> Sequence[Any]:
+        now = milestone(workspace, session)
+        if now == before:
+            return [gr.skip() for _ in (*shown, seen)]
+        return [*render_no_label(workspace, session), now]
+
+    last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
+    page.on(label.input, name, [label], shown, refused=rendered, **last)
+    page.on(allowed.input, permit, [allowed], shown, refused=rendered, **last)
+    page.on(fit.click, begin, [], shown, **last)
+    page.on(stop.click, halt, [], shown, **last)
+    page.on(threshold.release, choose, [threshold], shown, refused=rendered, trigger_mode="always_last", **last)
+    page.watch(watch, [seen], [*shown, seen])
+
+
+def render_no_label(workspace: Workspace, session: Session) -> list[Any]:
+    """All of it, as the session has it."""
+    labels = session.data.pool.labels if session.data is not None else ()
+    now, job = out_of_scope(session), workspace.job(session, "reject")
+    running = job is not None and job.active
+    info = NONE_INFO if now is None else DECLARED_INFO
+    if session.declared is None and now is not None and now == guessed_out_of_scope(labels):
+        info = GUESSED_INFO
+    option = option_now(workspace, session)
+    return [
+        gr.Dropdown([("None", NO_LABEL), *((name, name) for name in labels)], value=now or NO_LABEL, info=info),
+        session.rejects,
+        gr.Button("Fit again" if option is not None else "Fit", interactive=not running and session.data is not None),
+        gr.Button("Stopping" if job is not None and job.stopping else "Stop", interactive=running),
+        said_view(workspace, session, job, option),
+        gr.Slider(value=round(option.threshold, 2) if option is not None else 0, visible=option is not None),
+        gr.Plot(value=coverage_figure(option) if option is not None else None, visible=option is not None),
+    ]
+
+
+def said_view(workspace: Workspace, session: Session, job: Job | None, option: RejectOption | None) -> str:
+    """What is under way; what the option in force does; or what there is to do, and what that takes."""
+    if job is not None and job.active:
+        if isinstance(job.progress, Asked):
+            return muted(f"Asking about rows whose label is known: {job.progress.done:,} of {job.progress.total:,}.")
+        return muted("Encoding a pool without the rows that are to be asked about, where that is needed.")
+    if job is not None and job.state == "failed":
+        return f'<p class="dbsa">{escape(job.message)}</p>'
+    if option is not None and (point := option.point) is not None:
+        return muted(option_words(option, point.coverage, point.accuracy, point.oos_recall))
+    pool = workspace.ready(session)
+    if pool is None:
+        return muted("It is fitted once a pool is encoded.")
+    if session.rejects and session.option is not None:
+        return muted("It was fitted to other settings, and judges nothing until it is fitted again.")
+    return muted(price_words(session, pool.setup))
+
+
+def price_words(session: Session, setup: Setup) -> str:
+    """What fitting takes, as far as it is known."""
+    from dbsa_core.validation import rows_for  # with the model, and not before it: it loads PyTorch
+
+    answer, rows = session.answer, min(rows_for(setup) * 3 // 2, len(setup.task.pool) // 2)
+    each = "" if answer is None else f", about {duration(rows * answer.prediction.seconds['total'])}"
+    anew = f" A pool without some labels is encoded for it first, about {duration(setup.plan.seconds)}."
+    return f"Fitting asks about some {rows:,} rows{each}.{anew if out_of_scope(session) is None else ''}"
+
+
+def option_words(option: RejectOption, coverage: float, accuracy: float | None, recall: float | None) -> str:
+    """What the threshold does to rows that it was fitted on."""
+    unfit = f"rows of {option.out_of_scope}" if option.out_of_scope else "rows of labels that were left out for it"
+    text = f"Fitted on {count(option.rows, 'row')}. At {option.threshold:.2f}, {whole_percent(coverage)} of texts that "
+    text += "a label fits are answered"
+    text += f", {whole_percent(accuracy)} of those right" if accuracy is not None else ""
+    text += f"; {whole_percent(recall)} of {unfit} are refused." if recall is not None else "."
+    return text
+
+
+def milestone(workspace: Workspace, session: Session) -> str:
+    """Changes whenever what is shown does."""
+    job = workspace.job(session, "reject")
+    state = f"{job.id}:{job.state}:{job.stopping}:{job.progress}" if job is not None else ""
+    data = session.data.pool.fingerprint if session.data is not None else ""
+    option = id(session.option) if session.option is not None else 0
+    parts = (state, data, session.declared, session.rejects, option, session.threshold, fits_now(workspace, session))
+    return " ".join(map(str, (*parts, workspace.ready(session) is not None)))
