@@ -363,7 +363,9 @@ def test_answers_may_say_that_no_label_fits(page: Page, monkeypatch: pytest.Monk
     expect(page.locator("#dbsa-answer .dbsa-next")).to_contain_text("in-scope score")
     page.reload()
     open_tab(page, "Encode")
+    page.locator("#no-label").get_by_text("Texts that fit no label").click()
     expect(page.locator("#may-refuse input")).to_be_checked()
+    expect(page.locator("#reject-said")).to_contain_text("Fitted on")
 
 
 def test_details_are_behind_one_button(page: Page) -> None:
