@@ -44,7 +44,7 @@ NONE_INFO = "None: some labels are left out for fitting, and their rows must be 
 
 def create_no_label(page: Page) -> None:
     workspace = page.workspace
-    with gr.Accordion("Texts that fit no label", open=False, elem_id="no-label"):
+    with gr.Accordion("Texts that fit no label", open=False, elem_id="no-label") as panel:
         label = gr.Dropdown([("None", NO_LABEL)], value=NO_LABEL, label="Label of such texts", elem_id="out-of-scope")
         allowed = gr.Checkbox(
             False, label="Answers may be “None of the labels”", info="Fitted on rows of the file.", elem_id="may-refuse"
@@ -58,12 +58,14 @@ def create_no_label(page: Page) -> None:
             elem_id="threshold",
         )  # fmt: skip
         curve = gr.Plot(show_label=False, visible=False, elem_id="coverage-plot")
-    seen = kept_by_page()
-    shown = [label, allowed, fit, stop, said, threshold, curve]
-    page.restore([*shown, seen], lambda session: [*render_no_label(workspace, session), milestone(workspace, session)])
+    seen, unfolded = kept_by_page(), gr.State(False)
+    controls = [label, allowed, fit, stop, said, threshold]
+    shown = [*controls, curve]
+    page.restore([*controls, seen], lambda session: [*render_controls(workspace, session), ""])
 
     def rendered(session: Session) -> Sequence[Any]:
-        return render_no_label(workspace, session)
+        """What they bind to can be pressed while it is unfolded alone."""
+        return [*render_controls(workspace, session), render_curve(workspace, session)]
 
     def name(session: Session, chosen: str | None) -> Sequence[Any]:
         declare(workspace, session, chosen or NO_LABEL)
@@ -87,23 +89,29 @@ def create_no_label(page: Page) -> None:
         choose_threshold(workspace, session, value)
         return rendered(session)
 
-    def watch(session: Session, before: str) -> Sequence[Any]:
+    def unfold(session: Session) -> Sequence[Any]:
+        return [*rendered(session), True]
+
+    def watch(session: Session, before: str, unfolded: bool) -> Sequence[Any]:
         now = milestone(workspace, session)
         if now == before:
             return [gr.skip() for _ in (*shown, seen)]
-        return [*render_no_label(workspace, session), now]
+        # Plotly measures its place when it draws, which is nothing while it is folded.
+        return [*(rendered(session) if unfolded else [*render_controls(workspace, session), gr.skip()]), now]
 
     last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
+    page.on(panel.expand, unfold, [], [*shown, unfolded], **last)
+    panel.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
     page.on(label.input, name, [label], shown, refused=rendered, **last)
     page.on(allowed.input, permit, [allowed], shown, refused=rendered, **last)
     page.on(fit.click, begin, [], shown, **last)
     page.on(stop.click, halt, [], shown, **last)
     page.on(threshold.release, choose, [threshold], shown, refused=rendered, trigger_mode="always_last", **last)
-    page.watch(watch, [seen], [*shown, seen])
+    page.watch(watch, [seen, unfolded], [*shown, seen])
 
 
-def render_no_label(workspace: Workspace, session: Session) -> list[Any]:
-    """All of it, as the session has it."""
+def render_controls(workspace: Workspace, session: Session) -> list[Any]:
+    """All but the curve, as the session has it."""
     labels = session.data.pool.labels if session.data is not None else ()
     now, job = out_of_scope(session), workspace.job(session, "reject")
     running = job is not None and job.active
@@ -118,8 +126,13 @@ def render_no_label(workspace: Workspace, session: Session) -> list[Any]:
         gr.Button("Stopping" if job is not None and job.stopping else "Stop", interactive=running),
         said_view(workspace, session, job, option),
         gr.Slider(value=round(option.threshold, 2) if option is not None else 0, visible=option is not None),
-        gr.Plot(value=coverage_figure(option) if option is not None else None, visible=option is not None),
     ]
+
+
+def render_curve(workspace: Workspace, session: Session) -> Any:
+    """The curve of the option in force."""
+    option = option_now(workspace, session)
+    return gr.Plot(value=coverage_figure(option) if option is not None else None, visible=option is not None)
 
 
 def said_view(workspace: Workspace, session: Session, job: Job | None, option: RejectOption | None) -> str:

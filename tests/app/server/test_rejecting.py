@@ -28,7 +28,7 @@ from app.server.teaching import teach
 from app.server.what_if import trials, try_settings
 from app.server.workspace import Workspace
 from app.tabs.answer import milestone, render_views
-from app.tabs.no_label import render_no_label
+from app.tabs.no_label import render_controls, render_curve
 from dbsa_core import EncodeSettings
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.files.tables import Table, read_table
@@ -174,7 +174,7 @@ def test_it_is_in_force_for_what_it_was_fitted_to_alone(
     session.settings = replace(session.settings, window=1)
     encoded(workspace, session)
     assert ask(workspace, session).verdict is None, "another pool"
-    assert text_of(render_no_label(workspace, session)[4]).startswith("It was fitted to other settings")
+    assert text_of(render_controls(workspace, session)[4]).startswith("It was fitted to other settings")
 
 
 def test_what_was_taught_is_read_when_it_is_fitted_and_changes_nothing_of_it(
@@ -251,25 +251,27 @@ def test_too_few_rows_are_told(workspace: Workspace, session: Session, tmp_path:
     job = begin_fitting(workspace, encoded(workspace, session))
     assert job.wait(SOON)
     assert job.state == "failed"
-    assert "a reject option is fitted on 5 or more of either kind" in text_of(render_no_label(workspace, session)[4])
+    assert "a reject option is fitted on 5 or more of either kind" in text_of(render_controls(workspace, session)[4])
 
 
 def test_the_tab_says_what_there_is_and_what_it_takes(
     workspace: Workspace, session: Session, by_similarity: list[Any]
 ) -> None:
-    label, allowed, fit, stop, said, threshold, curve = render_no_label(workspace, session)
+    label, allowed, fit, stop, said, threshold = render_controls(workspace, session)
+    curve = render_curve(workspace, session)
     assert (label.value, label.info, allowed) == ("none", "Guessed by its name.", False)
     assert [value for _, value in label.choices] == ["", "fire", "none", "stone", "water"]
     assert text_of(said) == "It is fitted once a pool is encoded."
     assert (threshold.visible, curve.visible) == (False, False)
     ask(workspace, encoded(workspace, session))
-    said = text_of(render_no_label(workspace, session)[4])
+    said = text_of(render_controls(workspace, session)[4])
     assert said.startswith("Fitting asks about some 25 rows, ")
     declare(workspace, session, "")
-    assert "A pool without some labels is encoded for it first" in text_of(render_no_label(workspace, session)[4])
+    assert "A pool without some labels is encoded for it first" in text_of(render_controls(workspace, session)[4])
     declare(workspace, session, None)
     fitted(workspace, session)
-    label, allowed, fit, stop, said, threshold, curve = render_no_label(workspace, session)
+    label, allowed, fit, stop, said, threshold = render_controls(workspace, session)
+    curve = render_curve(workspace, session)
     assert allowed
     assert (fit.value, stop.interactive) == ("Fit again", False)
     words = "80 % of texts that a label fits are answered, 85 % of those right; 90 % of rows of none are refused."
