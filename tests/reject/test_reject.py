@@ -105,6 +105,7 @@ def test_texts_that_stand_twice_are_held_out_with_each_other_and_disputed_ones_a
     assert len(drawn.setup.held_out) == 2 * len(asked)
     encoded = {rows[row].text.casefold() for row in drawn.setup.rows}
     assert encoded.isdisjoint(asked)
+    assert drawn.setup.plan is whole.plan, "so that nothing has to be encoded anew"
 
 
 def test_what_was_taught_is_not_asked_about(setup: Setup) -> None:

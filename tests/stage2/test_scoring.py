@@ -170,7 +170,10 @@ def test_scoring_follows_the_rule_unless_told_otherwise(nodes: int, way: str) ->
     assert score_labels(nothing(), prompt_of(3), trie, decode="greedy").way == "greedy"
 
 
-@pytest.mark.parametrize(("labels", "way"), [(("a", "b"), "one_pass"), (tuple("abcdefghij" * 60), "best_first")])
+@pytest.mark.parametrize(
+    ("labels", "way"),
+    [(("a", "b"), "one_pass"), pytest.param(tuple("abcdefghij" * 60), "best_first", marks=pytest.mark.slow)],
+)
 def test_the_rule_is_the_same_for_every_method(labels: tuple[str, ...], way: str) -> None:
     names = [f"{label}{i}" for i, label in enumerate(labels)]
     pool = Pool.of([(f"text {i}", name) for i, name in enumerate(names)], names)
