@@ -25,6 +25,7 @@ NAMES = {
     "tfidf": "TF-IDF + logistic regression, no language model",
 }
 SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}
+ALL_SETS = {"clinc150": "Clinic-150", **SETS, "trec_fine": "TREC-fine"}
 
 
 def read(name: str) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
     python benchmarks/reject.py [--data FOLDER] [--model MODEL] [--rows 1000] [--pool-tokens 28000] [--sets clinc150,..]
 
 The options are fitted on rows of the training files. Writes `benchmarks/results/reject-<device>.json` with rows of
-`{dataset, method, ...}` as `evaluate` reports them; a method's second row is with its reject option (`+reject`).
+`{dataset, method, ...}` as `evaluate` reports them; a method's second row is with its reject option (`+reject`). Rows
+of the same run, by its configuration, for sets that are not named are kept: it may be measured in pieces.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def main() -> None:
     args = parser.parse_args()
     model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
     config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    rows = []
+    path = args.out / f"reject-{model.device.type}.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    kept = before["rows"] if before.get("config") == config else []
+    rows = [row for row in kept if row["dataset"] not in args.sets.split(",")]
     for name in args.sets.split(","):
         begun = time.perf_counter()
         task, test = task_of(name, args.data / name, model, args.rows)
@@ -53,7 +57,7 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
         report = {**described(model, config), "rows": rows}
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / f"reject-{model.device.type}.json").write_text(json.dumps(report, indent=1) + "\n")
+        path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402  # the script runs without an installation
+from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
 from dbsa_core.intervals import wilson_interval  # noqa: E402
 
@@ -216,6 +217,8 @@ def benchmarks() -> str:
     for kind in ("cpu", "cuda"):
         if found := read(f"int8-accuracy-{kind}"):
             parts.append(int8_section(found))
+    if found := read("reject-cuda"):
+        parts.append(reject_section(found))
     by_shape = [read(path.stem) for path in sorted(RESULTS.glob("weights-nvidia-*.json"))]
     if shapes := [one for one in by_shape if one is not None]:
         parts.append(weights_section(shapes, read("weights-accuracy-cuda")))
@@ -312,6 +315,8 @@ def main() -> None:
     path = ROOT / "README.md"
     readme = between(path.read_text(encoding="utf-8"), "accuracy", readme_table())
     readme = between(readme, "speed", readme_speed())
+    if found := read("reject-cuda"):
+        readme = between(readme, "reject", reject_sentence(found))
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

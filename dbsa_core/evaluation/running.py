@@ -192,6 +192,7 @@ class _Evaluating:
             self.record.fitted(fitted.method.name, fitted.setup_seconds, fitted.kv_bytes)
         settle, sample = steps_of(self.setup.task.model).wait, timed_of(self.test)
         methods = [self.with_option(fitted.method) if self.reject else fitted.method for fitted in ready]
+        self.options = None  # with the pool that was encoded for them
         runs, total = [_Run(method, self.record, settle) for method in methods], len(sample) + len(self.test)
         for done, row in enumerate(sample, 1):
             behind = [run for run in runs if len(run.taken.alone) < done and len(run.taken.together) < len(self.test)]
