@@ -83,14 +83,16 @@ def fit_reject_option(
         out_of_scope = checked_out_of_scope(out_of_scope, setup.task.pool.labels)
     drawn = drawn or draw_for_option(setup, out_of_scope, rows=rows)
     if out_of_scope is not None:
-        _check_count(sum(row.label == out_of_scope for row in drawn.demonstrations), drawn, out_of_scope)
+        refused = sum(row.label == out_of_scope for row in drawn.demonstrations)
+        _check_count(len(drawn.demonstrations) - refused, refused, out_of_scope)
     if method.reads_blocks:
         drawn = drawn.encode(on_encoding)
     encoded = drawn.setup.encoded if method.reads_blocks else None
     seconds = encoded.seconds if encoded is not None and encoded is not setup.encoded else 0.0
     begun = perf_counter()
     sample = _asked(copy.copy(method).fit(drawn.setup), drawn, out_of_scope, on_progress)
-    _check_count(int((~sample.fits(out_of_scope)).sum()), drawn, out_of_scope)
+    fits = sample.fits(out_of_scope)
+    _check_count(int(fits.sum()), int((~fits).sum()), out_of_scope)
     return option_of(sample, out_of_scope, seconds=seconds + perf_counter() - begun)
 
 
@@ -139,9 +141,8 @@ def _asked(
     return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))
 
 
-def _check_count(refused: int, drawn: Validation, out_of_scope: str | None) -> None:
+def _check_count(fits: int, refused: int, out_of_scope: str | None) -> None:
     """`DataError` where there are too few of either kind."""
-    fits = len(drawn.demonstrations) - refused
     if min(refused, fits) >= LEAST:
         return
     if out_of_scope is None:
