@@ -312,13 +312,14 @@ def run_attention(
 ) -> torch.Tensor:
     """As the operator says; `launch`, `splits` and whether the accelerator copies tiles are chosen for the device where
     they are left out: it does so for several queries and for int8, which wait for products more than for their
-    keys."""
+    keys, unless the memory holds nothing."""
     _, heads, tokens, head_dim = query.shape
     kv_heads, width = keys.shape[1], width_of(head_dim)
     group, device = heads // kv_heads, query.device
     queries, most, room = len(count), seen.shape[1], lengths.shape[1]
     if by_tiles is None:
-        by_tiles = (queries > 1 or bool(scales)) and copies_tiles(head_dim, device)
+        several = queries > 1 or bool(scales)
+        by_tiles = several and len(keys) > 0 and copies_tiles(head_dim, device)
     launch = launch or (batch_launch_for if by_tiles and queries > 1 else launch_for)(group * most, width, device)
     row_tiles = triton.cdiv(group * most, launch.rows)
     if splits is None:

@@ -150,6 +150,20 @@ def test_each_of_several_queries_is_by_itself(shape: Shape, dtype: torch.dtype, 
     assert at == found.shape[1]
 
 
+@parametrized
+@pytest.mark.parametrize("queries", [1, 3])
+def test_a_memory_may_hold_nothing_at_all(shape: Shape, dtype: torch.dtype, device: str, queries: int) -> None:
+    """Of methods that read no blocks: there is no tile to be copied."""
+    cases = [case(shape, dtype, device, 0, tokens) for tokens in (21, 5, 9)[:queries]]
+    given = side_by_side(cases)
+    given |= {name: given[name][:0] for name in ("keys", "values")}
+    found, at = query_attention_op(**given), 0
+    for one in cases:
+        tokens = one["key"].shape[2]
+        assert error(found[:, at : at + tokens], exact(one)) < ALLOWED[dtype]
+        at += tokens
+
+
 @pytest.mark.gpu
 @kept_as
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
