@@ -661,7 +661,7 @@ def test_a_label_that_is_corrected_in_the_table_is_taught(page: Page, tmp_path: 
     with page.expect_download() as download:
         page.locator("#file-result a[download]").first.click()
     sheet = openpyxl.load_workbook(BytesIO(download.value.path().read_bytes())).worksheets[0]
-    assert (sheet["D2"].value, sheet["J2"].value) == ("singing", "As you taught")
+    assert (sheet["D2"].value, sheet["K2"].value) == ("singing", "As you taught")
     open_tab(page, "Data")
     expect(page.locator("#taught")).to_contain_text("the robot sings at night")
     open_tab(page, "Ask")
