@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
+from benchmarks.markdown import ALL_SETS  # noqa: E402
 from benchmarks.small_accuracy import SEED, described, task_of  # noqa: E402
 from dbsa_core.scope import guessed_out_of_scope  # noqa: E402
 
-SETS = ("clinc150", "banking77", "nlu", "trec", "trec_fine")
 METHODS = ("dbsa_fresh", "dbsa", "nearest", "tfidf")
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--pool-tokens", type=int, default=28_000)
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sets", default=",".join(ALL_SETS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--device", default=None)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")

@@ -169,11 +169,7 @@ class Prediction:
 
     @property
     def _nearest(self) -> int:
-        out = self.verdict.out_of_scope if self.verdict is not None else None
-        best = self.scores.best
-        if self.labels[best] != out or len(self.labels) == 1:
-            return best
-        return next(index for index in self.scores.ranked() if index != best)
+        return self.scores.best_but(self.verdict.out_of_scope if self.verdict is not None else None)
 
     @property
     def in_scope_score(self) -> float | None:
@@ -234,7 +230,7 @@ class Prediction:
         probable as the runner-up; or `AS_TAUGHT`; or "" where there is nothing to be said."""
         if self.taught is not None:
             return AS_TAUGHT
-        if self.verdict is not None and self.verdict.refuses:
+        if self.refused:
             return REFUSED
         if self.verdict is None and self.may_fit_no_label:
             return NO_LABEL

@@ -14,7 +14,7 @@ from app.server.jobs import Job
 from app.server.session import Answer, Session
 from app.server.teaching import with_lessons
 from app.server.workspace import Workspace
-from dbsa_core.errors import Cancelled, DataError, SettingsError
+from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible
 from dbsa_core.scope import checked_out_of_scope, guessed_out_of_scope
 
@@ -163,10 +163,5 @@ def judged(session: Session, answer: Answer) -> Answer:
     found = answer.prediction
     method = dbsa.make_method(found.method, answer.settings)
     option = option_in_force(session, answer.setup, answer.settings, method)
-    verdict = None
-    if option is not None:
-        try:
-            verdict = option.verdict(signs_of(found, answer.setup, option.out_of_scope))
-        except SettingsError:  # greedy
-            verdict = None
+    verdict = option.verdict(signs_of(found, answer.setup, option.out_of_scope)) if option is not None else None
     return replace(answer, prediction=replace(found, verdict=verdict))

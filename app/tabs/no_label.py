@@ -30,10 +30,9 @@ from app.server.workspace import Workspace
 from app.tabs.page import Page, kept_by_page
 from app.views import muted
 from app.words import count, duration, whole_percent
-from dbsa_core.scope import guessed_out_of_scope
 
 if TYPE_CHECKING:
-    from dbsa_core.reject import RejectOption
+    from dbsa_core.reject import Point, RejectOption
     from dbsa_core.setup import Setup
 
 NO_LABEL = ""
@@ -115,9 +114,7 @@ def render_controls(workspace: Workspace, session: Session) -> list[Any]:
     labels = session.data.pool.labels if session.data is not None else ()
     now, job = out_of_scope(session), workspace.job(session, "reject")
     running = job is not None and job.active
-    info = NONE_INFO if now is None else DECLARED_INFO
-    if session.declared is None and now is not None and now == guessed_out_of_scope(labels):
-        info = GUESSED_INFO
+    info = NONE_INFO if now is None else GUESSED_INFO if session.declared is None else DECLARED_INFO
     option = option_now(workspace, session)
     return [
         gr.Dropdown([("None", NO_LABEL), *((name, name) for name in labels)], value=now or NO_LABEL, info=info),
@@ -144,7 +141,7 @@ def said_view(workspace: Workspace, session: Session, job: Job | None, option: R
     if job is not None and job.state == "failed":
         return f'<p class="dbsa">{escape(job.message)}</p>'
     if option is not None and (point := option.point) is not None:
-        return muted(option_words(option, point.coverage, point.accuracy, point.oos_recall))
+        return muted(option_words(option, point))
     pool = workspace.ready(session)
     if pool is None:
         return muted("It is fitted once a pool is encoded.")
@@ -163,14 +160,14 @@ def price_words(session: Session, setup: Setup) -> str:
     return f"Fitting asks about some {rows:,} rows{each}.{anew if out_of_scope(session) is None else ''}"
 
 
-def option_words(option: RejectOption, coverage: float, accuracy: float | None, recall: float | None) -> str:
+def option_words(option: RejectOption, point: Point) -> str:
     """What the threshold does to rows that it was fitted on."""
     unfit = f"rows of {option.out_of_scope}" if option.out_of_scope else "rows of labels that were left out for it"
-    text = f"Fitted on {count(option.rows, 'row')}. At {option.threshold:.2f}, {whole_percent(coverage)} of texts that "
-    text += "a label fits are answered"
-    text += f", {whole_percent(accuracy)} of those right" if accuracy is not None else ""
-    text += f"; {whole_percent(recall)} of {unfit} are refused." if recall is not None else "."
-    return text
+    text = f"Fitted on {count(option.rows, 'row')}. At {option.threshold:.2f}, "
+    text += f"{whole_percent(point.coverage)} of texts that a label fits are answered"
+    text += f", {whole_percent(point.accuracy)} of those right" if point.accuracy is not None else ""
+    text += f"; {whole_percent(point.oos_recall)} of {unfit} are refused" if point.oos_recall is not None else ""
+    return f"{text}."
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

@@ -62,38 +62,24 @@ def fit_reject_option(
     setup: Setup,
     *,
     out_of_scope: str | None = None,
-    drawn: Validation | None = None,
     rows: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_encoding: OnProgress | None = None,
 ) -> RejectOption:
-    """Ask a copy of the method, fitted to a setup without them, about rows of the file (`drawn`, or as
-    `draw_for_option` draws about `rows` of them), and fit to its answers whether a label fits.
+    """Ask a copy of the method, fitted to a setup without them, about rows of the file (`draw_for_option`, about
+    `rows`), and fit to its answers whether a label fits.
 
     With a label `out_of_scope`, its rows are those that no label fits. Without, rows of labels that are left out, and
     those that are answered wrong, are told from right answers. Both kinds weigh the same. The threshold is the least
     whose balanced accuracy (`Point.balanced`, by scores of options that were fitted without the row) is within a
     standard error of the best: it refuses no more than helps beyond noise, and nothing where the scores tell nothing.
-    `on_progress(rows answered, rows)`.
+    `on_progress(rows answered, rows)`; `on_encoding` of a pool without the rows, where one is needed.
 
     Raises `SettingsError` for a label that there is not, and for greedy decoding; `DataError` where there are too few
     rows of either kind.
     """
-    if out_of_scope is not None:
-        out_of_scope = checked_out_of_scope(out_of_scope, setup.task.pool.labels)
-    drawn = drawn or draw_for_option(setup, out_of_scope, rows=rows)
-    if out_of_scope is not None:
-        refused = sum(row.label == out_of_scope for row in drawn.demonstrations)
-        _check_count(len(drawn.demonstrations) - refused, refused, out_of_scope)
-    if method.reads_blocks:
-        drawn = drawn.encode(on_encoding)
-    encoded = drawn.setup.encoded if method.reads_blocks else None
-    seconds = encoded.seconds if encoded is not None and encoded is not setup.encoded else 0.0
-    begun = perf_counter()
-    sample = _asked(copy.copy(method).fit(drawn.setup), drawn, out_of_scope, on_progress)
-    fits = sample.fits(out_of_scope)
-    _check_count(int(fits.sum()), int((~fits).sum()), out_of_scope)
-    return option_of(sample, out_of_scope, seconds=seconds + perf_counter() - begun)
+    options = RejectOptions(setup, out_of_scope, rows)
+    return options.fit(method, on_progress=on_progress, on_encoding=on_encoding)
 
 
 @dataclass
@@ -113,12 +99,23 @@ class RejectOptions:
         on_encoding: OnProgress | None = None,
     ) -> RejectOption:
         """See `fit_reject_option`."""
-        self._drawn = self._drawn or draw_for_option(self.setup, self.out_of_scope, rows=self.rows)
+        label = self.out_of_scope
+        if label is not None:
+            label = checked_out_of_scope(label, self.setup.task.pool.labels)
+        drawn = self._drawn = self._drawn or draw_for_option(self.setup, label, rows=self.rows)
+        if label is not None:
+            refused = sum(row.label == label for row in drawn.demonstrations)
+            _check_count(len(drawn.demonstrations) - refused, refused, label)
+        seconds = 0.0
         if method.reads_blocks:
-            self._drawn = self._drawn.encode(on_encoding)
-        return fit_reject_option(
-            method, self.setup, out_of_scope=self.out_of_scope, drawn=self._drawn, on_progress=on_progress
-        )
+            drawn = self._drawn = drawn.encode(on_encoding)
+            encoded = drawn.setup.encoded_pool()
+            seconds = encoded.seconds if encoded is not self.setup.encoded else 0.0
+        begun = perf_counter()
+        sample = _asked(copy.copy(method).fit(drawn.setup), drawn, label, on_progress)
+        fits = sample.fits(label)
+        _check_count(int(fits.sum()), int((~fits).sum()), label)
+        return option_of(sample, label, seconds=seconds + perf_counter() - begun)
 
 
 def _asked(
@@ -131,8 +128,7 @@ def _asked(
     for done, (row, found) in enumerate(zip(drawn.demonstrations, answers, strict=True), 1):
         if isinstance(found, Prediction):
             signs.append(signs_of(found, drawn.setup, out_of_scope))
-            best = (found.labels[at] for at in found.scores.ranked() if found.labels[at] != out_of_scope)
-            right.append(next(best, None) == row.label)
+            right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
             in_scope.append(row.label in known)
         elif not isinstance(found, QueryError):
             raise found
@@ -183,6 +179,7 @@ def fit_logistic(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> tuple[
     """Weights [SIGNS] and bias of the logistic regression of `scaled` [rows, SIGNS] on `fits` [rows], both kinds
     weighing the same, with a penalty on the weights, none of which has another sign than `DIRECTIONS` says."""
     from scipy.optimize import minimize
+    from scipy.special import expit
 
     each = np.where(fits, 0.5 / fits.sum(), 0.5 / (~fits).sum()) * len(fits) * INVERSE_REGULARISATION
     columns, targets = scaled * DIRECTIONS, np.where(fits, 1.0, -1.0)
@@ -200,13 +197,9 @@ def fit_logistic(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> tuple[
     return found.x[:-1] * DIRECTIONS, float(found.x[-1])
 
 
-def expit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-values)), without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(values / 2)))
-
-
 def _cross_fitted(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[rows]: each row's score by options that were fitted without it, the mean of several."""
+    from scipy.special import expit
     from sklearn.model_selection import StratifiedKFold
 
     folds = min(FOLDS, int(fits.sum()), int((~fits).sum()))

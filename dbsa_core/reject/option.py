@@ -5,7 +5,6 @@ Knows nothing about how it was fitted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -68,9 +67,11 @@ class RejectOption:
 
     def score(self, signs: NDArray[np.float64]) -> float:
         """The in-scope score, from 0, no label fits, to 1, of float64 [SIGNS]."""
+        from scipy.special import expit  # takes long to import, and is used here alone
+
         scaled = (signs - np.array(self.centres)) / np.array(self.scales)
         logit = self.bias + float(scaled @ np.array(self.weights))
-        return 1.0 / (1.0 + math.exp(-logit)) if logit > -500 else 0.0
+        return float(expit(logit))
 
     def verdict(self, signs: NDArray[np.float64]) -> Verdict:
         """Whether any label fits."""

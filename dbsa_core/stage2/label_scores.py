@@ -119,6 +119,12 @@ class LabelScores:
         """The model's probability of all labels together; half of what was left open is taken to be labels'."""
         return 1.0 - sum(self.outside_mass) / 2
 
+    def best_but(self, label: str | None) -> int:
+        """Index of the most probable label other than that one, where there is another; None: of any."""
+        if self.label != label or len(self.labels) == 1:
+            return self.best
+        return next(index for index in self.ranked() if index != self.best)
+
     def ranked(self) -> list[int]:
         """Label indices, most probable first; ties in label order."""
         estimate = np.exp(self.log_probs) if self.probabilities is None else self.probabilities
