@@ -99,7 +99,7 @@ def option_now(workspace: Workspace, session: Session) -> RejectOption | None:
 
 
 def fits_now(workspace: Workspace, session: Session) -> bool:
-    """Whether what was fitted is in force for the next query, were answers allowed to say that no label fits."""
+    """Whether an option judges the next query."""
     return option_now(workspace, session) is not None
 
 
@@ -121,10 +121,9 @@ def begin_fitting(workspace: Workspace, session: Session) -> Job:
     pool = workspace.ready(session)
     if pool is None:
         raise DataError("Nothing is encoded yet; press Encode first, then fit.")
-    setup, settings, name = pool.setup, session.query_settings, session.method_name()
-    label, method = out_of_scope(session), dbsa.make_method(session.method_name(), session.query_settings)
-    key = _key(session, setup, settings, method)
-    read = with_lessons(session, setup)
+    settings, label = session.query_settings, out_of_scope(session)
+    method = dbsa.make_method(session.method_name(), settings)
+    key, read = _key(session, pool.setup, settings, method), with_lessons(session, pool.setup)
 
     def work(job: Job) -> RejectOption:
         from dbsa_core.reject import fit_reject_option
@@ -136,9 +135,7 @@ def begin_fitting(workspace: Workspace, session: Session) -> Job:
             job.report(Asked(done, total))
 
         with interruptible(job.cancelled):
-            option = fit_reject_option(
-                dbsa.make_method(name, settings).fit(read), read, out_of_scope=label, on_progress=tell
-            )
+            option = fit_reject_option(method, read, out_of_scope=label, on_progress=tell)
         with session.lock:
             session.option, session.threshold, session.rejects = Fitted(option, key), None, True
         judge_again(workspace, session)

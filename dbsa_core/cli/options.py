@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     _add_methods(evaluate, "all")
     _add_scope(classify, "may answer that no label fits, by a threshold fitted on rows of --data").add_argument(
         "--reject-threshold", type=_number, metavar="T",
-        help="none fits below this in-scope score, from 0 (refuses nothing) to 1 (as fitted); implies --reject",
+        help="none fits below this in-scope score, from 0 (refuses nothing) to 1; implies --reject (as fitted)",
     )  # fmt: skip
     _add_scope(evaluate, "show each method also with a reject option, fitted on rows of --data")
     given = list(sys.argv[1:] if arguments is None else arguments)
