@@ -1,6 +1,7 @@
-"""Labelled rows of the file on which something is fitted to a method's answers: rows that the method does not read.
+"""Labelled rows of the file on which something is fitted to a method's answers, or that stand in for a test file: rows
+that the method does not read.
 
-Knows nothing about what is fitted, nor about any method. Test rows never come here: a setup holds none.
+Knows nothing about what is fitted, nor about any method. Rows of a test file never come here: a setup holds none.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ from dbsa_core.scope import checked_out_of_scope, guessed_out_of_scope
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
 from dbsa_core.task import Task
+from dbsa_core.validation import draw_validation
 
 BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
 """Exit codes; the last two are those of a shell's SIGINT and SIGPIPE."""
@@ -269,15 +270,17 @@ def _report(args: argparse.Namespace, queries: Queries, failed: Sequence[Answer]
 
 def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
     data = read_data(args, console)
-    test = read_test(args, chosen.encode.seed, data, console)
-    if not test:
+    test = [] if args.hold_out is not None else read_test(args, chosen.encode.seed, data, console)
+    if not test and args.hold_out is None:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
     out_of_scope = _out_of_scope(args, data, console)
     setup = _set_up(args, _as_before(args, chosen), data, console)
+    options = options_of(args) | {"pool_tokens": setup.plan.tokens}
+    if args.hold_out is not None:
+        setup, test = _held_out(args, setup, console)
     _report_test(test, setup, console)
 
     methods = [make_method(name, chosen.query) for name in chosen.methods]
-    options = options_of(args) | {"pool_tokens": setup.plan.tokens}
     try:
         found = evaluate(
             methods,
@@ -309,8 +312,19 @@ def _as_before(args: argparse.Namespace, chosen: Choices) -> Choices:
     """A run that goes on encodes as many tokens as it did, whatever this machine would allow now."""
     if args.out is None or chosen.encode.pool_tokens is not None or not (args.out / RUN).is_file():
         return chosen
-    tokens = read_run(args.out / RUN)["settings"]["encode"]["pool_tokens"]
+    run = read_run(args.out / RUN)
+    tokens = run["about"].get("options", {}).get("pool_tokens", run["settings"]["encode"]["pool_tokens"])
     return replace(chosen, encode=replace(chosen.encode, pool_tokens=tokens))
+
+
+def _held_out(args: argparse.Namespace, setup: Setup, console: Console) -> tuple[Setup, list[Demonstration]]:
+    """The setup without some of the file's rows, and these."""
+    drawn = draw_validation(setup, rows=args.hold_out, seed=args.hold_out_seed or 0)
+    if not drawn.demonstrations:
+        raise DataError("No row of the labelled file can be held out: each label keeps one; give --test FILE.")
+    again = "" if drawn.setup.blocks == setup.blocks else " The pool is planned anew without them."
+    console.say(f"{len(drawn.demonstrations):,} rows of the labelled file are held out, and read by no method.{again}")
+    return drawn.setup, list(drawn.demonstrations)
 
 
 def _out_of_scope(args: argparse.Namespace, data: Data, console: Console) -> str | None:
@@ -352,7 +366,7 @@ def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) 
         count = sum(row.label not in labels for row in test)
         names = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
         console.say(f"{count:,} test rows have labels that the labelled file lacks ({names}); they count as wrong.")
-    repeated = sum(bool(setup.task.rows_equal_to(row.text)) for row in test)
+    repeated = sum(any(row not in setup.held_out for row in setup.task.rows_equal_to(each.text)) for each in test)
     console.say(f"{repeated:,} of the {len(test):,} test rows have a text that the labelled file has too.")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from dbsa_core.data import (
     build_pool,
     choose_columns,
     clean_text,
-    match_labels,
     read_queries,
     read_query_table,
 )
@@ -27,6 +27,7 @@ from dbsa_core.errors import DataError, QueryError
 from dbsa_core.example import example_file
 from dbsa_core.files.cells import quoted
 from dbsa_core.files.tables import Table, describe_rows, read_table
+from dbsa_core.tested import read_tested
 
 EXAMPLE = example_file("train.csv")
 
@@ -39,6 +40,8 @@ class Data:
     pool: Pool
     text_column: str
     label_column: str
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    """Of codes."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def read_data(args: argparse.Namespace, console: Console) -> Data:
     console.say(f'{table.source}: {len(pool):,} rows, {len(pool.labels):,} labels; texts "{text}", labels "{label}".')
     for problem in pool.problems:
         console.say(f"{table.source}: {problem.message}")
-    return Data(path, pool, text, label)
+    return Data(path, pool, text, label, names or {})
 
 
 def _label_names(path: Path) -> dict[str, str]:
@@ -132,21 +135,20 @@ def read_test(args: argparse.Namespace, seed: int, data: Data, console: Console)
     """The labelled test rows, with labels as the labelled file spells them where exactly one fits."""
     path = args.test or data.path.with_name("test.csv")
     if args.test is None and (not path.is_file() or path.samefile(data.path)):
-        raise DataError(f'There is no test.csv beside "{data.path.name}"; give --test FILE with labelled test rows.')
+        raise DataError(
+            f'There is no test.csv beside "{data.path.name}"; give --test FILE with labelled test rows, or '
+            "--hold-out N to ask about N rows of the labelled file."
+        )
     table = _told(read_table(path, has_header=_has_header(args, "test_"), **_options(args, "test_")), console)
-    known = {data.text_column, data.label_column} <= set(table.frame.columns)
-    text, label = (data.text_column, data.label_column) if known else choose_columns(table, None, None)
-    # Row by row, as it stands: a test file may hold repeats, or a single class.
-    pairs = zip(read_queries(table, text), read_queries(table, label), table.row_numbers, strict=True)
-    rows = [Demonstration(text, label, row) for text, label, row in pairs]
-    filled = [row for row in rows if row.text and row.label]
-    console.say(f'{table.source}: {len(filled):,} test rows; texts "{text}", labels "{label}".')
-    if len(filled) < len(rows):
-        empty = [row.row for row in rows if not (row.text and row.label)]
-        console.say(f"{table.source}: left out for an empty text or label: {describe_rows(empty)}.")
-    labels, matched = match_labels([row.label for row in filled], data.pool.labels)
-    filled = [replace(row, label=label) for row, label in zip(filled, labels, strict=True)]
-    if matched:
+    columns = (data.text_column, data.label_column)
+    found = read_tested(table, data.pool.labels, known=columns, label_names=data.label_names)
+    filled = list(found.demonstrations)
+    console.say(
+        f'{table.source}: {len(filled):,} test rows; texts "{found.text_column}", labels "{found.label_column}".'
+    )
+    if found.empty:
+        console.say(f"{table.source}: left out for an empty text or label: {describe_rows(found.empty)}.")
+    if matched := found.matched:
         shown = "; ".join(f"{quoted([given])} as {quoted([label])}" for given, label in list(matched.items())[:5])
         console.say(
             f"{table.source}: {len(matched):,} labels are spelled otherwise than in the labelled file and are taken "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -187,6 +187,11 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     _add_reading(group, "test-")
     group.add_argument("--limit", type=_whole, metavar="N", help="draw so many test rows, by --seed (all)")
     group.add_argument(
+        "--hold-out", type=_whole, metavar="N",
+        help="instead of --test, ask about so many rows of --data, which no method reads then (at most a third)",
+    )  # fmt: skip
+    group.add_argument("--hold-out-seed", type=_whole, metavar="N", help="draws them (0)")
+    group.add_argument(
         "--out", type=Path, metavar="FOLDER",
         help="keep every answer and write the report there; given again, a run that was stopped goes on",
     )  # fmt: skip
@@ -247,6 +252,7 @@ def choices(args: argparse.Namespace) -> Choices:
     methods, notes = _methods(args, query) if args.command != "encode" else ((), ())
     if given.get("limit", 1) < 1:
         raise SettingsError(f"--limit is {args.limit}; it must be 1 test row or more. Leave it out to take all.")
+    _check_hold_out(given)
     return Choices(
         encode=replace(chosen.encode, **{name: given[name] for name in _ENCODE_FIELDS if name in given}),
         query=query,
@@ -254,6 +260,13 @@ def choices(args: argparse.Namespace) -> Choices:
         methods=methods,
         notes=notes,
     )
+
+
+def _check_hold_out(given: Mapping[str, Any]) -> None:
+    if given.get("hold_out", 1) < 1:
+        raise SettingsError(f"--hold-out is {given['hold_out']}; it must be 1 row or more. Leave it out to use --test.")
+    if "hold_out" in given and (other := next((name for name in ("test", "limit") if name in given), None)):
+        raise SettingsError(f"--hold-out and --{other} were given; test rows come from one place, so give one of them.")
 
 
 def _methods(args: argparse.Namespace, query: QuerySettings) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -184,9 +184,10 @@ def _short(label: str) -> str:
 def summary(results: Sequence[Evaluation], settings: Mapping[str, Any]) -> str:
     """With what, on what."""
     data, model = settings["data"], settings["model"]
+    held_out = f", {data['held_out']:,} of them held out" if data["held_out"] else ""
     return (
         f"{model['name']} ({model['dtype']}, {model['device']}); {data['rows']:,} labelled rows with "
-        f"{data['labels']:,} labels, {settings['encoded']['rows']:,} of them encoded "
+        f"{data['labels']:,} labels{held_out}, {settings['encoded']['rows']:,} of them encoded "
         f"({settings['encode']['pool_tokens']:,} tokens); "
         f"{results[0].n:,} of {settings['test']['rows']:,} test rows."
     )

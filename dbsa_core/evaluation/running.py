@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dbsa_core.data import Demonstration, fingerprint_of
-from dbsa_core.errors import CapacityError, DataError, QueryError
+from dbsa_core.errors import Cancelled, CapacityError, DataError, QueryError
 from dbsa_core.evaluation.folder import Answered, Record, RunFolder, Taken
 from dbsa_core.evaluation.report import write_report
 from dbsa_core.evaluation.result import WITH_OPTION, Evaluation
@@ -34,8 +34,8 @@ SAMPLE = 30
 
 
 class EvaluationStopped(KeyboardInterrupt):
-    """Ctrl-C during `evaluate`: `results` are those of the rows that every method had answered, none where there are no
-    such rows."""
+    """Ctrl-C during `evaluate`, or its work was cancelled: `results` are those of the rows that every method had
+    answered, none where there are no such rows."""
 
     def __init__(self, results: list[Evaluation]):
         super().__init__("The evaluation was stopped.")
@@ -115,6 +115,7 @@ def evaluate(
     on_validation: Callable[[str, int, int], None] | None = None,
     on_encoding: OnProgress | None = None,
     on_refused: OnRefused | None = None,
+    on_begun: Callable[[Callable[[], list[Evaluation]]], None] | None = None,
 ) -> list[Evaluation]:
     """Fit the methods, then ask each of them a sample of the test rows, one by one and in turn, so that whatever else
     the machine does hits all alike: that is the latency. Then each answers all test rows, many together: these are the
@@ -125,7 +126,9 @@ def evaluate(
     (`dbsa_core.reject`, on rows of the file; `on_validation(method, rows answered, rows)`), and each has a second
     result: its answers with it. `on_progress(queries done, queries)`, of sample and test rows; `on_encoding` of the
     pool. A method whose context does not fit is left out and told to `on_refused`; where there is no such callback, or
-    where no method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so far.
+    where no method is left, its `CapacityError` is raised. Ctrl-C raises `EvaluationStopped`, with the results so far,
+    and so does cancelled work (`dbsa_core.interrupt`). `on_begun` is given a function that returns the results so far,
+    for whoever looks meanwhile, from another thread too.
 
     In `folder` each answer is kept as it comes, and the report is written at the end or when it is stopped; called with
     the same again, it goes on, and where all is done it only reads. `SettingsError` where that folder holds an
@@ -136,12 +139,14 @@ def evaluate(
     settings = settings_of(methods, setup, test, out_of_scope, reject=reject)
     record = RunFolder.open(folder, settings, about or {}) if folder is not None else Record()
     found = _Evaluating(setup, test, out_of_scope, reject, record, on_refused, on_validation)
+    if on_begun is not None:
+        on_begun(partial(found.results_so_far, methods))
     try:
         if left := found.left_of(methods):
             refuse = None if on_refused is None else found.refuse
             found.run(fit_methods(left, setup, on_progress=on_encoding, on_refused=refuse), on_progress)
-    except KeyboardInterrupt as stop:
-        results = found.results(methods, so_far=True)
+    except (KeyboardInterrupt, Cancelled) as stop:
+        results = found.results_so_far(methods)
         _report(folder, results, test, settings)
         raise EvaluationStopped(results) from stop
     results = found.results(methods)
@@ -236,18 +241,31 @@ class _Evaluating:
                 if self.on_refused is None or not runs:
                     raise
 
-    def results(self, methods: Sequence[Method], *, so_far: bool = False) -> list[Evaluation]:
-        """Of all rows; or of those that every method has answered: of the sample, where none answered more."""
-        taken = [(method, self.record.taken.get(method.name, Taken())) for method in methods]
-        there = [(method, each) for method, each in taken if not each.refused]
-        rows, answers = self.test, [each.together for _, each in there]
-        if so_far and not (done := min(map(len, answers), default=0)):
-            rows, answers = timed_of(self.test), [each.alone for _, each in there]
+    def results_so_far(self, methods: Sequence[Method]) -> list[Evaluation]:
+        """Of the rows that every method has answered: of the sample, where none answered more; none where one method
+        could answer none of them."""
+        there = self._taken(methods)
+        rows, answers = self.test, [each.together[:] for _, each in there]
+        if not (done := min(map(len, answers), default=0)):
+            rows, answers = timed_of(self.test), [each.alone[:] for _, each in there]
             done = min(map(len, answers), default=0)
-        if so_far:
-            if not done:
-                return []
-            rows = rows[:done]
+        if not done or not all(any(answer.label for answer in found[:done]) for found in answers):
+            return []
+        return self._results(there, rows[:done], answers)
+
+    def results(self, methods: Sequence[Method]) -> list[Evaluation]:
+        """Of all rows."""
+        there = self._taken(methods)
+        return self._results(there, self.test, [each.together for _, each in there])
+
+    def _taken(self, methods: Sequence[Method]) -> list[tuple[Method, Taken]]:
+        """Of the methods that were not refused."""
+        taken = [(method, self.record.taken.get(method.name, Taken())) for method in methods]
+        return [(method, each) for method, each in taken if not each.refused]
+
+    def _results(
+        self, there: Sequence[tuple[Method, Taken]], rows: Sequence[Demonstration], answers: Sequence[list[Answered]]
+    ) -> list[Evaluation]:
         results = []
         for (method, taken_by), found in zip(there, answers, strict=True):
             result = self._result(method, taken_by, rows, found[: len(rows)])
@@ -330,7 +348,12 @@ def settings_of(
             "dtype": str(model.shape.dtype).removeprefix("torch."),
         },
         "prompt": asdict(task.template),
-        "data": {"rows": len(pool), "labels": len(pool.labels), "fingerprint": pool.fingerprint},
+        "data": {
+            "rows": len(pool),
+            "labels": len(pool.labels),
+            "fingerprint": pool.fingerprint,
+            "held_out": len(setup.held_out),
+        },
         "test": {"rows": len(test), "fingerprint": fingerprint_of(test, ())},
         "encode": asdict(plan.settings) | {"pool_tokens": plan.tokens},
         "encoded": {"rows": len(setup.rows), "fingerprint": _hash([list(block.rows) for block in setup.blocks])},

@@ -132,6 +132,52 @@ def test_run_json_repeats_a_run_and_what_is_given_goes_before(run: Run, tmp_path
     assert "is not the run.json of an evaluation" in refused.err
 
 
+def test_rows_of_the_labelled_file_stand_in_for_a_test_file(run: Run, tmp_path: Path) -> None:
+    rows = [(f"the {word} is bad {i}", label) for i in range(12) for word, label in zip("abc", LABELS, strict=True)]
+    data = write_rows(tmp_path / "train.csv", rows)
+    out = ("--hold-out", 9, "--hold-out-seed", 4, "--out", tmp_path / "run")
+    outcome = run(*TWO, *out, data=data)
+    assert "9 rows of the labelled file are held out, and read by no method.\n" in outcome.err
+    assert "0 of the 9 test rows have a text that the labelled file has too" in outcome.err
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["data"]["held_out"] == settings["test"]["rows"] == 9
+    assert "36 labelled rows with 3 labels, 9 of them held out" in (tmp_path / "run" / "report.md").read_text()
+    answers = (tmp_path / "run" / "answers.csv").read_text().splitlines()[1:]
+    assert len({line.split(",")[1] for line in answers} & {text for text, _ in rows}) == 9
+    whole = run(*TWO, "--hold-out", 9, "--pool-tokens", 2_000, data=data)
+    assert "read by no method. The pool is planned anew without them." in whole.err
+    again = run(*TWO, *out, data=data)
+    assert again.code == 0, "the same rows of the same file: it only reads"
+    other = run(*TWO, "--hold-out", 9, "--out", tmp_path / "run", data=data)
+    assert "test.fingerprint" in other.err, "another seed draws others"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--hold-out", 0), "--hold-out is 0; it must be 1 row or more"),
+        (("--hold-out", 3, "--limit", 2), "--hold-out and --limit were given; test rows come from one place"),
+        (("--hold-out", 3, "--test", "test.csv"), "--hold-out and --test were given"),
+    ],
+)
+def test_a_hold_out_that_cannot_be_is_refused(run: Run, options: tuple[Any, ...], problem: str) -> None:
+    refused = run(*TWO, *options)
+    assert refused.code == 2
+    assert problem in refused.err
+
+
+def test_labels_of_a_test_file_that_are_codes_are_named_as_those_of_the_labelled_file(run: Run, tmp_path: Path) -> None:
+    codes = dict(zip("012", LABELS, strict=True))
+    rows = [(f"the {word} is bad {i}", code) for i in range(5) for word, code in zip("abc", codes, strict=True)]
+    write_rows(tmp_path / "test.csv", [("the a is bad", "0"), ("the b is bad", "1")])
+    (tmp_path / "names.json").write_text(json.dumps(codes))
+    data = write_rows(tmp_path / "train.csv", rows)
+    outcome = run(*TWO, "--label-names", tmp_path / "names.json", "--out", tmp_path / "run", data=data)
+    assert "labels that the labelled file lacks" not in outcome.err
+    answers = (tmp_path / "run" / "answers.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[2] for line in answers] == [LABELS[0], LABELS[1]]
+
+
 @pytest.fixture
 def refusable(tmp_path: Path) -> Path:
     """A file with enough rows of a label that is for texts that fit no other one; half of the test rows are so."""

@@ -12,7 +12,7 @@ import pytest
 
 from dbsa_core import setup as setups
 from dbsa_core.data import Demonstration, Pool
-from dbsa_core.errors import CapacityError, DataError, QueryError
+from dbsa_core.errors import Cancelled, CapacityError, DataError, QueryError
 from dbsa_core.evaluation import SAMPLE, Evaluation, EvaluationStopped, evaluate, running, timed_of
 from dbsa_core.methods import MayRead, Refusal, Setup, make_method
 from dbsa_core.methods.base import Cost
@@ -247,6 +247,25 @@ def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: S
     with pytest.raises(EvaluationStopped) as stop:
         evaluate([ByList("one"), Stopped("two")], setup, test[2:])
     assert stop.value.results == []
+
+
+def test_results_so_far_can_be_looked_at_and_cancelled_work_keeps_them(setup: Setup) -> None:
+    looks: list[Any] = []
+    seen: list[list[tuple[str, int]]] = []
+
+    class Cancels(ByList):
+        def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
+            yield from super().predict_many(list(queries)[:2])
+            raise Cancelled("Stopped.")
+
+    def look(*_: int) -> None:
+        seen.append([(found.method, found.n) for found in looks[0]()])
+
+    test = rows(("long 1", "hot"), ("hot 2", "cold"), ("hot 3", "hot"))
+    with pytest.raises(EvaluationStopped) as stop:
+        evaluate([ByList("one"), Cancels("two")], setup, test, on_begun=looks.append, on_progress=look)
+    assert [[n for _, n in each] for each in seen] == [[], [2, 2], [3, 3], [], [2, 2]], "no result of unanswered rows"
+    assert [(found.method, found.n, found.unanswered) for found in stop.value.results] == [("one", 2, 1), ("two", 2, 1)]
 
 
 def test_setup_seconds_are_those_of_fitting(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
