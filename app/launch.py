@@ -16,6 +16,7 @@ import gradio as gr
 from app.ask.history import CSS as HISTORY_CSS
 from app.ask.style import CSS as ASK_CSS
 from app.ask.what_if import CSS as WHAT_IF_CSS
+from app.evaluation.style import CSS as EVALUATION_CSS
 from app.rows.summary import CSS as TALLY_CSS
 from app.rows.table import CSS as ROWS_CSS
 from app.server.example import Example
@@ -28,6 +29,7 @@ from app.tabs.ask import create_ask_tab
 from app.tabs.classify_file import create_classify_file_tab
 from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
+from app.tabs.evaluate import create_evaluate_tab
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
@@ -42,6 +44,7 @@ _CREATE = {
     "data": create_data_tab,
     "encode": create_encode_tab,
     "classify-file": create_classify_file_tab,
+    "evaluate": create_evaluate_tab,
 }
 TITLE = "Dynamic Block-Sparse Attention"
 MAX_UPLOAD = "200mb"
@@ -90,7 +93,7 @@ def launch_options() -> dict[str, Any]:
     ask = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ask + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS,
+        "css": CSS + PAGE_CSS + ask + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS + EVALUATION_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

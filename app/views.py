@@ -98,6 +98,19 @@ def bar(name: str, share: float, value: str) -> str:
     )
 
 
+def progress_bar(name: str, share: float) -> str:
+    """How much of something is done, from 0 to 1."""
+    return (
+        f'<div class="dbsa-progressbar" role="progressbar" aria-label="{escape(name)}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}"><span style="width:{100 * share:.1f}%"></span></div>'
+    )
+
+
+def live_paragraph(text: str) -> str:
+    """Plain text that a screen reader says when it changes."""
+    return f'<p class="dbsa" aria-live="polite">{escape(text)}</p>'
+
+
 def _notes(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="dbsa-notes">{items}</ul>' if items else ""
@@ -192,15 +205,11 @@ def progress_view(progress: Progress | None, state: str, note: str = "") -> str:
         "changed": "Encode anew to use what was changed.",
     }
     share = 1.0 if state == "ready" else _share(progress)
-    bar = (
-        f'<div class="dbsa-progressbar" role="progressbar" aria-label="Encoding" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{100 * share:.0f}"><span style="width:{100 * share:.1f}%"></span></div>'
-    )
     details = _speed(progress, state)
     return view(
         f"progress dbsa-is-{escape(state)}",
         f'<p class="dbsa-lead" aria-live="polite">{escape(heads[state])}</p>',
-        bar if state != "none" else "",
+        progress_bar("Encoding", share) if state != "none" else "",
         muted(details) if details else "",
         f"<p>{escape(note)}</p>" if note else "",
     )

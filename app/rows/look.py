@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from html import escape
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.server.batch import RowAnswer
 from dbsa_core.prediction import AS_TAUGHT, NEED_A_LOOK, NO_ANSWER, NO_LABEL, UNSURE
@@ -59,8 +59,16 @@ def _rank(answer: RowAnswer) -> tuple[int, float]:
     return _RANKS[answer.check], answer.probability if answer.probability is not None else 0.0
 
 
-def look_button(text: str, look: Look, *, pressed: bool | None = None) -> str:
-    """A button that leads to those rows; `pressed` where it is one of several to choose from."""
+class Written(Protocol):
+    """Rows to look at."""
+
+    @property
+    def written(self) -> str: ...
+
+
+def look_button(text: str, look: Written, *, pressed: bool | None = None, title: str = "") -> str:
+    """A button that leads to those rows; `pressed` where it is one of several to choose from. `title` says more."""
     state = "" if pressed is None else f' aria-pressed="{"true" if pressed else "false"}"'
+    state += f' title="{escape(title)}"' if title else ""
     data = f'data-look="{escape(look.written)}" data-event="select"'
     return f'<button type="button" class="dbsa-look" {data}{state}>{escape(text)}</button>'

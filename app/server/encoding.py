@@ -205,7 +205,7 @@ def put_in_force(session: Session, found: Encoded) -> None:
     with session.lock:
         session.encoded, session.part = found, None
         session._methods, session.evicted = {}, False
-        session.settled, session._lessons = None, None
+        session.settled, session._lessons, session._drawn = None, None, None
 
 
 def _prepared(workspace: Workspace, session: Session) -> tuple[Task, EncodingPlan, Data, EncodeSettings]:
@@ -231,7 +231,7 @@ def make_room(workspace: Workspace, keep: Session) -> None:
         with session.lock:
             answer = session.answer
             session.encoded, session.part, session.answer, session._methods = None, None, None, {}
-            session.settled, session._lessons = None, None
+            session.settled, session._lessons, session._drawn = None, None, None
             session.evicted = True
             if answer is not None and not session.viewing:
                 session.look_at(answer.id)  # its page goes on showing it

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.server.evaluated import Wanted
 from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns
 from dbsa_core.files.tables import Table
 from dbsa_core.prediction import Prediction
@@ -21,6 +22,8 @@ from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings, QuerySettings
 
 if TYPE_CHECKING:
+    from app.server.drawing import Drawn
+    from app.server.evaluated import Evaluated
     from app.server.rejecting import Fitted
     from app.server.teaching import Settled
     from dbsa_core import EncodedPool, Setup, Task
@@ -208,6 +211,12 @@ class Session:
     """The name under which its pool was saved or loaded last."""
     queries: Table | None = None
     """The file to classify."""
+    tested: Table | None = None
+    """The test file that was uploaded last."""
+    wanted: Wanted = field(default_factory=Wanted)
+    """What is to be evaluated."""
+    evaluations: tuple[Evaluated, ...] = ()
+    """Those that were begun, the newest last; see `app.server.evaluating`."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Id of the last job of each kind."""
     messages: dict[str, str] = field(default_factory=dict)
@@ -216,6 +225,8 @@ class Session:
     """Ids of failed jobs that are among them, or were."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _handled: set[object] = field(default_factory=set, repr=False)
+    _drawn: tuple[Any, Drawn] | None = None
+    """Test rows, and what they were drawn from."""
     _task: tuple[Any, Task] | None = None
     _plan: tuple[Any, EncodingPlan] | None = None
     _methods: dict[str, tuple[tuple[Setup, QuerySettings], Method, float]] = field(default_factory=dict)
@@ -262,6 +273,9 @@ class Session:
                 rejects=self.rejects,
                 option=self.option,
                 threshold=self.threshold,
+                tested=self.tested,
+                wanted=self.wanted,
+                evaluations=tuple(run for run in self.evaluations if run.ended is not None),
             )
 
     def has_data(self, pool: Pool) -> bool:

@@ -8,9 +8,17 @@ from __future__ import annotations
 from app.server.session import Session
 from app.server.workspace import Workspace
 
-FILE, SETTINGS, MODEL, QUERY, QUERIES = "file", "settings", "model", "query", "queries"
-"""Causes: a labelled file and its columns; settings, encoding by them included; a model; a query; a file of queries."""
-_CAUSES = {"encode": SETTINGS, "settle": SETTINGS, "model": MODEL, "measure": QUERY, "classify_file": QUERIES}
+FILE, SETTINGS, MODEL, QUERY, QUERIES, TEST = "file", "settings", "model", "query", "queries", "test"
+"""Causes: a labelled file and its columns; settings, encoding by them included; a model; a query; a file of queries; a
+test file, and evaluating."""
+_CAUSES = {
+    "encode": SETTINGS,
+    "settle": SETTINGS,
+    "model": MODEL,
+    "measure": QUERY,
+    "classify_file": QUERIES,
+    "evaluate": TEST,
+}
 """Of jobs that a page waits for, by their kind."""
 
 

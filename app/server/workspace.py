@@ -51,6 +51,7 @@ LANES = {
     "compare": _COMPARING,
     "measure": _COMPARING,
     "classify_file": Lane("files"),
+    "evaluate": Lane("evaluations"),
     "save": _DISK,
     "load": _DISK,
 }

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from app.server.session import Session
 
-TABS = {"ask": "Ask", "data": "Data", "encode": "Encode", "classify-file": "Classify a file"}
+TABS = {"ask": "Ask", "data": "Data", "encode": "Encode", "classify-file": "Classify a file", "evaluate": "Evaluate"}
 """Ids and names, in their order; the first is the one that an address without a tab means."""
 _FIRST = next(iter(TABS))
 

@@ -5,12 +5,16 @@ Each client has a session of its own, with the bundled example in it from the st
 """
 
 # No `from __future__ import annotations`: Gradio reads the return types themselves.
+from dataclasses import replace
 from typing import Any, cast
 
 import gradio as gr
 
 from app.server.asking import classify_text, wait_until_ready
+from app.server.drawing import drawn, notes, set_test_file
 from app.server.encoding import begin_encoding, pool_state
+from app.server.evaluated import Evaluated
+from app.server.evaluating import begin_evaluation
 from app.server.jobs import unexpected
 from app.server.rejecting import allow, begin_fitting, choose_threshold, declare, fits_now, option_now
 from app.server.rejecting import out_of_scope as out_of_scope_of
@@ -110,17 +114,56 @@ def create_api(workspace: Workspace) -> None:
             found = {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
             return {**found, "notes": list(data.table.notes)}
 
+    def load_test(
+        request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
+    ) -> dict:
+        with told():
+            if not file:
+                raise DBSAError("There is no file; upload one.")
+            session = session_of(request)
+            set_test_file(session, read_table(file), text_column or None, label_column or None)
+            found = drawn(session, wait_until_ready(workspace, session).setup)
+            assert found.tested is not None
+            columns = {"text_column": found.tested.text_column, "label_column": found.tested.label_column}
+            return {"rows": len(found.rows), **columns, "notes": notes(session, found)}
+
+    def evaluate(
+        request: gr.Request,
+        methods: str = "dbsa_fresh,tfidf",
+        ratio: float = 0.3,
+        similar_examples: int = 8,
+        hold_out: int | None = 100,
+        seed: int = 0,
+        reject: bool = False,
+    ) -> dict:
+        with told():
+            session = session_of(request)
+            session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
+            names = tuple(name.strip() for name in methods.split(",") if name.strip())
+            session.wanted = replace(
+                session.wanted,
+                of_file=hold_out is None,
+                hold_out=session.wanted.hold_out if hold_out is None else hold_out,
+                seed=seed,
+                methods=names,
+                reject=reject,
+            )
+            run = begin_evaluation(workspace, session).outcome()
+            return evaluation_of(run)
+
     # A file has to come through a component, which checks that its path is an upload.
-    words = ENDPOINTS["load_data"]
-    file = gr.File(visible=False, type="filepath", label=words.parameters["file"])
-    names = [gr.Textbox(visible=False, label=words.parameters[name]) for name in ("text_column", "label_column")]
-    found = gr.JSON(visible=False, label="answer")
-    file.upload(load_data, [file, *names], found, api_name="load_data", api_description=words.what)
-    others = {each.__name__: each for each in (plan, encode, status, stop, classify, reject)}
+    of_files = {each.__name__: each for each in (load_data, load_test)}
+    for name, function in of_files.items():
+        words = ENDPOINTS[name]
+        file = gr.File(visible=False, type="filepath", label=words.parameters["file"])
+        names = [gr.Textbox(visible=False, label=words.parameters[each]) for each in ("text_column", "label_column")]
+        found = gr.JSON(visible=False, label="answer")
+        file.upload(function, [file, *names], found, api_name=name, api_description=words.what)
+    others = {each.__name__: each for each in (plan, encode, status, stop, classify, reject, evaluate)}
     others["teach"] = teach_row
     for name, function in others.items():
         _offer(name, function)
-    gr.HTML(programs_view({"load_data": load_data, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
+    gr.HTML(programs_view({**of_files, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
 
 
 def _offer(name: str, function: Any) -> None:
@@ -162,6 +205,13 @@ def reject_of(workspace: Workspace, session: Session) -> dict[str, Any]:
         "accuracy": point.accuracy if point is not None else None,
         "oos_recall": point.oos_recall if point is not None else None,
     }
+
+
+def evaluation_of(run: Evaluated) -> dict[str, Any]:
+    """Results, which method is better, and what it was made of."""
+    from dbsa_core.evaluation.report import as_json
+
+    return {**as_json(run.results), "settings": dict(run.settings), "left_out": dict(run.refused)}
 
 
 def status_of(workspace: Workspace, session: Session) -> dict[str, Any]:

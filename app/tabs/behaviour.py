@@ -66,6 +66,18 @@ watch('value', fold);
 PRESSED = "(session, ...given) => [session, document.body.dataset.pressed ?? '', ...given.slice(1)]"
 """Hands the value of the button that was pressed last to an event as its first input behind the session's id."""
 
+LOOKED = """
+const take = event => {
+  const look = event.target.closest('[data-look]');
+  if (look) document.body.dataset.look = look.dataset.look;
+};
+for (const kind of ['click', 'keydown']) element.addEventListener(kind, take, true);
+"""
+"""Before `BEHAVIOUR`: keeps which rows a button leads to (`data-look`), before the view acts on it."""
+
+LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...given.slice(1)]"
+"""Hands these rows to an event as its first input behind the session's id."""
+
 TYPED = """(session, ...given) => {
   const {typed, about} = document.body.dataset;
   return [session, typed ?? '', about ?? '', ...given.slice(2)];

@@ -25,24 +25,16 @@ from app.server.classifying import (
 from app.server.session import Session
 from app.server.troubles import QUERIES
 from app.server.workspace import Workspace
-from app.tabs.behaviour import BEHAVIOUR, TYPED
+from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, TYPED
 from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.reading import create_reading, options, sheet_choices
+from app.views import live_paragraph, progress_bar, view
 from app.words import count, duration
 from dbsa_core.data import read_query_table
 from dbsa_core.files.tables import describe_rows
 
 NO_COLUMN = ""
-# Which rows are to be looked at, before the view acts on it.
-_PRESSED = """
-const take = event => {
-  const look = event.target.closest('[data-look]');
-  if (look) document.body.dataset.look = look.dataset.look;
-};
-for (const kind of ['click', 'keydown']) element.addEventListener(kind, take, true);
-"""
-_LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...given.slice(1)]"
 
 
 def create_classify_file_tab(page: Page) -> None:
@@ -72,8 +64,8 @@ def create_classify_file_tab(page: Page) -> None:
                 file_count="multiple",
                 elem_id="file-result",
             )
-            summary = gr.HTML(elem_id="file-summary", js_on_load=_PRESSED + BEHAVIOUR)
-    rows = gr.HTML(elem_id="file-answers", js_on_load=_PRESSED + BEHAVIOUR)
+            summary = gr.HTML(elem_id="file-summary", js_on_load=LOOKED + BEHAVIOUR)
+    rows = gr.HTML(elem_id="file-answers", js_on_load=LOOKED + BEHAVIOUR)
     seen, drawn, look = kept_by_page(), kept_by_page(), kept_by_page()
     row, label = kept_by_page(), kept_by_page()
     live = [start, stop, progress]
@@ -114,7 +106,7 @@ def create_classify_file_tab(page: Page) -> None:
     page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
     page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
-    page.on([rows.select, summary.select], turn, [look], table, js=_LOOK, show_progress="hidden", queue=False)
+    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, show_progress="hidden", queue=False)
     teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
     page.on(rows.submit, correct, [label, row, look, harmless], [*live, *found], **teaches)
     page.watch(watch, [seen, drawn, look], [*live, *found, seen])
@@ -174,23 +166,23 @@ def progress_text(workspace: Workspace, session: Session) -> str:
     job = workspace.job(session, "classify_file")
     if job is None:
         if session.queries is None:
-            return _paragraph("Upload a file of texts without labels; each row is classified as on the Ask tab.")
+            return live_paragraph("Upload a file of texts without labels; each row is classified as on the Ask tab.")
         rows = len(session.queries.row_numbers)
         last = session.answer.prediction.seconds["total"] if session.answer else None
         price = f", about {duration(rows * last)} at the last query's speed" if last else ""
-        return _paragraph(f"{rows:,} rows of {session.queries.source} are ready to be classified{price}.")
+        return live_paragraph(f"{rows:,} rows of {session.queries.source} are ready to be classified{price}.")
     found = classified(workspace, session)
     if job.state == "failed":
-        return _paragraph(f"The file was not classified: {job.message}")
+        return live_paragraph(f"The file was not classified: {job.message}")
     if job.active:
         if found is None or not found.done:
             ahead = workspace.jobs.ahead(job)
-            return _paragraph(f"Waiting for {count(ahead, 'other file')}." if ahead else "Starting.")
+            return live_paragraph(f"Waiting for {count(ahead, 'other file')}." if ahead else "Starting.")
         left = duration(found.seconds_left)
         speed = f"{found.done / max(found.seconds, 1e-9):.1f} rows/s"
         return _bar(found, f"Row {found.done:,} of {found.total:,} · {speed} · {left} left")
     if found is None or not (found.done or found.problem):
-        return _paragraph(job.message or "Stopped.")
+        return live_paragraph(job.message or "Stopped.")
     head = "Stopped" if found.done < found.total else "Done"
     said = [f"{head}: {found.done:,} of {count(found.total, 'row')} classified."]
     if found.done < found.total and found.files:
@@ -200,17 +192,9 @@ def progress_text(workspace: Workspace, session: Session) -> str:
     return _bar(found, " ".join(filter(None, [*said, found.problem, found.unwritten])))
 
 
-def _paragraph(text: str) -> str:
-    return f'<p class="dbsa" aria-live="polite">{escape(text)}</p>'
-
-
 def _bar(found: Classified, text: str) -> str:
     share = found.done / found.total if found.total else 1.0
-    bar = (
-        f'<div class="dbsa-progressbar" role="progressbar" aria-label="Classification" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}"><span style="width:{100 * share:.1f}%"></span></div>'
-    )
-    return f'<div class="dbsa dbsa-progress">{_paragraph(text)}{bar}</div>'
+    return view("progress", live_paragraph(text), progress_bar("Classification", share))
 
 
 def render_found(workspace: Workspace, session: Session, look: Look, drawn: str) -> list[Any]:

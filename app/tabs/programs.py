@@ -13,11 +13,9 @@ from html import escape
 from typing import Any, get_args
 
 from app.server.jobs import State
+from app.server.reproducing import HERE
 from app.views import muted, view
 from dbsa_core.prediction import FIELD_MEANINGS
-
-HERE = "http://localhost:7860/"
-"""Stands for the page's own address, which the browser puts in its place."""
 
 CSS = """
 #programs { margin-top: 1.5rem; }
@@ -43,7 +41,11 @@ CSS = """
 """
 PUT_ADDRESS = f"""
 const here = location.origin + location.pathname;
-for (const code of element.querySelectorAll('pre')) code.textContent = code.textContent.replaceAll('{HERE}', here);
+const put = () => element.querySelectorAll('pre').forEach(code => {{
+  code.textContent = code.textContent.replaceAll('{HERE}', here);
+}});
+put();
+watch('value', put);
 element.addEventListener('click', async event => {{
   const pressed = event.target.closest('[data-copy]');
   if (!pressed) return;
@@ -102,6 +104,21 @@ ENDPOINTS = {
             },
         ),
         Endpoint(
+            "load_test",
+            "Take a labelled file as the test file, whose rows evaluate asks about.",
+            {
+                "file": "CSV, TSV, JSON, JSON Lines, Parquet or Excel",
+                "text_column": "name of the column with the texts; guessed where it is not given",
+                "label_column": "name of the column with the right labels; guessed where it is not given",
+            },
+            {
+                "rows": "test rows",
+                "text_column": "the column that was taken",
+                "label_column": "the column that was taken",
+                "notes": "what is to be known of them, in sentences",
+            },
+        ),
+        Endpoint(
             "plan",
             "Set how the data are encoded, and say what that will cost.",
             {
@@ -139,6 +156,24 @@ ENDPOINTS = {
             {**FIELD_MEANINGS, "used": "data, model, method, pool, settings and time, in words"},
         ),
         Endpoint(
+            "evaluate",
+            "Measure methods on rows whose label is known; waits for the end, which may take minutes.",
+            {
+                "methods": "names, with commas between, such as dbsa, dbsa_fresh, retrieval_icl, tfidf",
+                "ratio": "share of the blocks that is read, above 0 and at most 1",
+                "similar_examples": "most similar rows that are encoded with a query; 0: none",
+                "hold_out": "rows of the data that are asked about and not read; null for those of load_test's file",
+                "seed": "draws them",
+                "reject": "whether each method is measured with a reject option too",
+            },
+            {
+                "results": "of each method: accuracy, intervals, times, calibration and confusion",
+                "comparisons": "of every two methods which is better, by McNemar's test",
+                "settings": "all that the answers depend on",
+                "left_out": "why a method's context does not fit, by its name",
+            },
+        ),
+        Endpoint(
             "teach",
             "Add a labelled text to the data, such as a correction; it is read from the next query on, and nothing is "
             "encoded for it.",
@@ -170,7 +205,7 @@ ENDPOINTS = {
 
 def programs_view(functions: Mapping[str, Callable[..., Any]]) -> str:
     """Folded: a program in Python, the same with curl, and every endpoint; `functions` by its name."""
-    ways = _code("Python", _PYTHON) + _code("curl", _CURL)
+    ways = code_view("Python", _PYTHON) + code_view("curl", _CURL)
     endpoints = "".join(_endpoint_view(ENDPOINTS[name], function) for name, function in functions.items())
     about = muted(
         "Each client has a session of its own: it begins with the bundled example and its encoded pool, and changes "
@@ -180,7 +215,8 @@ def programs_view(functions: Mapping[str, Callable[..., Any]]) -> str:
     return view("programs", f'<details>{summary}{about}<div class="dbsa-ways">{ways}</div>{endpoints}</details>')
 
 
-def _code(name: str, code: str) -> str:
+def code_view(name: str, code: str) -> str:
+    """A program, and a button that copies it."""
     copy = f'<button data-copy aria-label="Copy the {name} code">Copy</button>'
     return f'<figure><figcaption>{name}</figcaption><pre tabindex="0">{escape(code)}</pre>{copy}</figure>'
 

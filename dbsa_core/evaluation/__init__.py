@@ -6,7 +6,7 @@ Knows nothing about how a method works.
 from dbsa_core.evaluation.folder import RUN, read_run
 from dbsa_core.evaluation.measures import Comparison, Estimate
 from dbsa_core.evaluation.report import report_markdown, write_report
-from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons, may_refuse
+from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons, may_refuse, without_option
 from dbsa_core.evaluation.running import SAMPLE, EvaluationStopped, evaluate, settings_of, timed_of
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "report_markdown",
     "settings_of",
     "timed_of",
+    "without_option",
     "write_report",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dbsa_core.evaluation.report import NOTES, grouped, headings, mistakes, summary, table_row, verdicts
-from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, may_refuse
+from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, may_refuse, without_option
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b", "#bcbd22")
 """Told apart by most colour-blind people (Okabe and Ito), with darker ones behind them."""
@@ -70,6 +70,8 @@ def _parts(results: Sequence[Evaluation], settings: Mapping[str, Any], titles: S
     yield f"<h1>Evaluation</h1><p>{escape(summary(results, settings))}</p>"
     if told := beaten_by_word_counts(results):
         yield f"<p><strong>{escape(told)}</strong></p>"
+    for why in without_option(results):
+        yield f"<p>{escape(why)}</p>"
     for reads, found in grouped(results):
         yield f"<h2>Methods that {reads}</h2>"
         yield _table([headings(results), *(table_row(each, results) for each in found)])

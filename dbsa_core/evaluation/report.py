@@ -17,7 +17,7 @@ from typing import Any
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation.measures import Estimate
-from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons, may_refuse
+from dbsa_core.evaluation.result import Evaluation, beaten_by_word_counts, comparisons, may_refuse, without_option
 
 READS = {"all": "may read the whole file", "encoded": "may read the encoded rows", "none": "may read no rows"}
 """Methods are grouped by it, for one that may read more has an advantage."""
@@ -79,7 +79,7 @@ def _result_json(found: Evaluation) -> dict[str, Any]:
 
 def _result_rows(results: Sequence[Evaluation]) -> Iterator[Sequence[Any]]:
     found = [result.as_json() for result in results]
-    names = list(dict.fromkeys(name for each in found for name in each if name != "unseen_labels"))
+    names = list(dict.fromkeys(name for each in found for name in each if name not in ("unseen_labels", "no_option")))
     yield names
     for each in found:
         yield [each.get(name, "") for name in names]
@@ -203,7 +203,8 @@ NOTES = (
 
 def report_markdown(results: Sequence[Evaluation], settings: Mapping[str, Any]) -> str:
     """Tables of results and of every two methods."""
-    parts = ["# Evaluation", summary(results, settings), *filter(None, [beaten_by_word_counts(results)])]
+    told = [*filter(None, [beaten_by_word_counts(results)]), *without_option(results)]
+    parts = ["# Evaluation", summary(results, settings), *told]
     for reads, found in grouped(results):
         parts += [
             f"## Methods that {reads}",

@@ -74,6 +74,8 @@ class Evaluation:
     """From 0, no label fits, to 1; None where there is no answer."""
     threshold: float | None = None
     """Rows of a lower score are refused; None without a reject option."""
+    no_option: str = ""
+    """Why it is shown without a reject option, where one was asked for."""
 
     @property
     def n(self) -> int:
@@ -178,6 +180,8 @@ class Evaluation:
         found |= {name: getattr(self, name) for name in rest}
         if self.threshold is not None:
             found["threshold"] = self.threshold
+        if self.no_option:
+            found["no_option"] = self.no_option
         if self.unseen_labels:
             found["unseen_labels"] = list(self.unseen_labels)
         if self.unanswered:
@@ -199,6 +203,12 @@ def comparisons(results: Sequence[Evaluation]) -> list[Comparison]:
 def may_refuse(results: Sequence[Evaluation]) -> bool:
     """Whether some of them are with a reject option."""
     return any(found.threshold is not None for found in results)
+
+
+def without_option(results: Sequence[Evaluation]) -> list[str]:
+    """Why some of them are shown without a reject option, where one was asked for, in sentences."""
+    left = [found for found in results if found.no_option]
+    return [f"{found.title} is shown without a reject option: {found.no_option}" for found in left]
 
 
 def beaten_by_word_counts(results: Sequence[Evaluation]) -> str:

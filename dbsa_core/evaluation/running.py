@@ -305,6 +305,7 @@ class _Evaluating:
             unseen_labels=tuple(sorted(set(gold) - set(self.setup.task.pool.labels))),
             unanswered=len(answers) - len(there),
             out_of_scope=self.out_of_scope,
+            no_option=(taken.option or {}).get("problem", ""),
         )
 
 

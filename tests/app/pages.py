@@ -33,7 +33,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen += [tag, *(name for name, _ in attrs)]
-        self.open += [tag] if tag not in ("wbr", "input") else []
+        self.open += [tag] if tag not in ("wbr", "br", "input") else []
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

@@ -18,9 +18,15 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from app.server.evaluated import Wanted
 from app.server.example import Example
+from app.server.reproducing import HERE, Recipe, programs_of
+from app.server.session import Data
 from app.server.workspace import Workspace
-from app.tabs.programs import ENDPOINTS, HERE
+from app.tabs.programs import ENDPOINTS
+from dbsa_core import EncodeSettings, PromptTemplate, QuerySettings
+from dbsa_core.files.tables import read_table
+from dbsa_core.tested import read_tested
 from tests.app.serving import GRADIO_ON_PANDAS_3, served
 from tests.tiny import tiny_model
 
@@ -70,7 +76,8 @@ def finished(client: Client) -> dict[str, Any]:
 
 def test_only_endpoints_meant_for_programs_are_shown(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/plan", "/encode", "/status", "/stop", "/classify", "/teach", "/reject", "/load_data"}
+    ours = {"/plan", "/encode", "/status", "/stop", "/classify", "/teach", "/reject", "/evaluate"}
+    assert set(named) == {*ours, "/load_data", "/load_test"}
     assert all(endpoint["description"] for endpoint in named.values())
 
 
@@ -88,7 +95,8 @@ def test_a_client_is_told_what_each_parameter_means(client: Client) -> None:
 def test_each_field_of_an_answer_is_described(client: Client, tmp_path: Path) -> None:
     file = write(tmp_path / "mine.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
     calls: dict[str, tuple[Any, ...]] = {"classify": ("water",), "teach": ("about a brick", "stone"), "status": ()}
-    calls |= {"reject": (False,), "load_data": (file,), "plan": (), "encode": (), "stop": ()}
+    calls |= {"reject": (False,), "evaluate": ("tfidf", 0.3, 8, 3), "load_test": (file,)}
+    calls |= {"load_data": (file,), "plan": (), "encode": (), "stop": ()}
     for name, arguments in calls.items():
         assert client.predict(*arguments, api_name=f"/{name}").keys() == ENDPOINTS[name].answer.keys(), name
     assert calls.keys() == ENDPOINTS.keys()
@@ -107,6 +115,64 @@ def test_the_program_that_the_page_shows_works(url: str, tmp_path: Path, way: st
     done = subprocess.run([*program, code.replace(HERE, url)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search("(fire|water|stone)", done.stdout.splitlines()[-1 if way == "Python" else 1])
+
+
+def test_methods_are_evaluated(client: Client, tmp_path: Path) -> None:
+    found = client.predict("dbsa, tfidf", 0.5, 0, 6, 1, api_name="/evaluate")
+    assert [each["method"] for each in found["results"]] == ["dbsa", "tfidf"]
+    assert [each["n"] for each in found["results"]] == [6, 6]
+    assert found["settings"]["methods"]["dbsa"]["ratio"] == 0.5
+    assert len(found["comparisons"]) == 1
+    test = write(tmp_path / "test.csv", "text,label\nsome water,water\nof nothing,air\n")
+    read = client.predict(test, api_name="/load_test")
+    assert (read["rows"], read["text_column"], read["label_column"]) == (2, "text", "label")
+    assert "it counts as wrong" in " ".join(read["notes"])
+    (found,) = client.predict("tfidf", 0.3, 8, None, api_name="/evaluate")["results"]
+    assert found["n"] == 2
+    for methods, hold_out, problem in (
+        ("", 5, "No method is chosen"),
+        ("dbsb", 5, "There is no method 'dbsb'"),
+        ("dbsa", 0, "0 rows were to be held out"),
+    ):
+        with pytest.raises(AppError, match=problem):
+            client.predict(methods, 0.3, 8, hold_out, api_name="/evaluate")
+    client.reset_session()
+    with pytest.raises(AppError, match="There is no test file yet"):
+        client.predict("tfidf", 0.3, 8, None, api_name="/evaluate")
+
+
+@NO_CURL
+@pytest.mark.parametrize("of_file", [False, True])
+def test_the_calls_that_repeat_an_evaluation_work(url: str, tmp_path: Path, of_file: bool) -> None:
+    write(tmp_path / "it's mine.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
+    write(tmp_path / "test.csv", "text,label\nsome water,water\na stone,stone\n")
+    data = Data.of(read_table(tmp_path / "it's mine.csv"), names={})
+    test = read_table(tmp_path / "test.csv") if of_file else None
+    recipe = Recipe(
+        data,
+        False,
+        "embedded",
+        PromptTemplate(),
+        EncodeSettings(pool_tokens=300, block_size=2, window=1),
+        (),
+        QuerySettings(ratio=0.5),
+        ("dbsa_fresh", "tfidf"),
+        "stone",
+        True,
+        Wanted(of_file, hold_out=6, seed=3),
+        test,
+        read_tested(test, data.pool.labels) if test is not None else None,
+    )
+    code = programs_of(recipe)["curl"].replace(HERE, url)
+    done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout.splitlines()[-1].removeprefix("data: "))
+    assert [each["method"] for each in answer["results"]] == ["dbsa_fresh", "tfidf"]
+    settings = answer["settings"]
+    assert settings["out_of_scope"] == "stone"
+    assert (settings["test"]["rows"], settings["data"]["held_out"]) == ((2, 0) if of_file else (6, 6))
+    assert (settings["encode"]["block_size"], settings["encode"]["window"]) == (2, 1)
+    assert settings["data"]["fingerprint"] == data.pool.fingerprint
 
 
 def test_a_query_works_at_once(client: Client) -> None:

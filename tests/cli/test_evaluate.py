@@ -216,8 +216,11 @@ def test_each_method_is_shown_with_and_without_a_reject_option(run: Run, refusab
 
 
 def test_a_method_that_can_have_no_reject_option_is_shown_without_and_says_so(run: Run, with_other: Path) -> None:
-    outcome = run(*TWO, "--reject", data=with_other)
+    outcome = run(*TWO, "--reject", "--out", with_other.parent / "run", data=with_other)
     assert outcome.code == 0
+    for report in ("report.md", "report.html"):
+        written = (with_other.parent / "run" / report).read_text(encoding="utf-8")
+        assert "DBSA is shown without a reject option: " in written
     assert [line.split()[0] for line in outcome.out.splitlines()[1:]] == ["dbsa", "zero_shot"]
     assert "dbsa is shown without a reject option: " in outcome.err
     assert "a reject option is fitted on 5 or more of either kind" in outcome.err

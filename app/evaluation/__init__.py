@@ -1,0 +1,1 @@
+"""What the tab that evaluates methods shows."""
