@@ -72,14 +72,14 @@ def build(workspace: Workspace) -> gr.Blocks:
             job = workspace.example.job if workspace.example else None
             if job is not None and job.state == "failed" and session.data is None:
                 note(session, MODEL, job.message)
-            return [session.id, *page.state(session), *page.render(session)]
+            return [session.id, str(session.asked_for), *page.state(session), *page.render(session)]
 
         demo.load(
             None, None, [page.session_id, page.arrival], js=ARRIVE, api_visibility="private", show_progress="hidden"
         ).then(
             attach,
             [page.session_id, page.arrival],
-            [page.session_id, *page.fixed, *page.restored_outputs],
+            [page.session_id, page.seen, *page.fixed, *page.restored_outputs],
             api_visibility="private",
             show_progress="hidden",
             queue=False,

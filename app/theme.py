@@ -130,7 +130,7 @@ _VIEWS = """
 .dbsa th[scope="row"], .dbsa th:first-child { white-space: nowrap; }
 .dbsa { color: var(--body-text-color); font-size: 0.95rem; line-height: 1.45; overflow-wrap: anywhere; min-width: 0; }
 .dbsa p { margin: 0 0 0.45rem; color: inherit; }
-.dbsa h3.dbsa-sub { margin: 0.9rem 0 0.4rem; font-size: 0.95rem; font-weight: 600; color: inherit; }
+.dbsa h2.dbsa-sub, .dbsa h3.dbsa-sub { margin: 0.9rem 0 0.4rem; font-size: 0.95rem; font-weight: 600; color: inherit; }
 .dbsa ul, .dbsa ol { margin: 0; padding: 0; list-style: none; }
 .dbsa li { color: inherit; }
 .dbsa .dbsa-muted { color: var(--dbsa-muted); font-size: 0.85rem; }

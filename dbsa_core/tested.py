@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbsa_core.data import Demonstration, choose_columns, match_labels, read_queries
+from dbsa_core.errors import DataError
 from dbsa_core.files.tables import Table
 
 
@@ -37,11 +38,14 @@ def read_tested(
 ) -> Tested:
     """The test rows of a table, with labels as the first file's `labels` are spelled, where exactly one of them fits.
 
-    `known`: the first file's columns of texts and labels, which are taken where the table has both and none is named.
-    `label_names`: of its codes. Raises `DataError` for columns that cannot be told, or hold lists.
+    `known`: the first file's columns of texts and labels, which are taken where the table has both and none is named;
+    else the labels are guessed to stand where the first file's do, if there is such a column. `label_names`: of its
+    codes. Raises `DataError` for columns that cannot be told, or hold lists.
     """
     if text_column is None and label_column is None and known is not None and set(known) <= set(table.frame.columns):
         text_column, label_column = known
+    if label_column is None:
+        label_column = column_of_labels(table, labels, label_names or {}, but=text_column)
     text_column, label_column = choose_columns(table, text_column, label_column)
     called = label_names or {}
     cells = [called.get(label, label) for label in read_queries(table, label_column)]
@@ -53,3 +57,33 @@ def read_tested(
     spelled, matched = match_labels([row.label for row in filled], labels)
     found = tuple(replace(row, label=label) for row, label in zip(filled, spelled, strict=True))
     return Tested(found, text_column, label_column, empty, matched)
+
+
+def labels_of(table: Table, column: str, labels: Sequence[str], label_names: Mapping[str, str]) -> list[str]:
+    """A column's labels by the names of codes, and as `labels` are spelled; "" for an empty cell. Raises `DataError`
+    for one that holds lists."""
+    cells = [label_names.get(label, label) for label in read_queries(table, column)]
+    return match_labels(cells, labels)[0]
+
+
+def column_of_labels(
+    table: Table,
+    labels: Sequence[str],
+    label_names: Mapping[str, str],
+    *,
+    but: str | None = None,
+    first: str | None = None,
+) -> str | None:
+    """The column, other than `but`, in which at least nine of ten filled cells are among `labels`; of several, the one
+    called `first`, or the fullest. None where there is none."""
+    known, found = set(labels), []
+    for name in map(str, table.frame.columns):
+        if name == but:
+            continue
+        try:
+            filled = [label for label in labels_of(table, name, labels, label_names) if label]
+        except DataError:  # lists or objects
+            continue
+        if filled and 10 * sum(label in known for label in filled) >= 9 * len(filled):
+            found.append((name == first, len(filled), name))
+    return max(found)[2] if found else None

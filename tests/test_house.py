@@ -136,7 +136,7 @@ MAY_IMPORT = {
         "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "scope": "errors",
-    "tested": "data files.tables",
+    "tested": "errors data files.tables",
     "validation": "data devices setup stage1.progress task",
     "reject": "errors prediction scope settings setup stage1.progress methods validation",
     "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",

@@ -44,3 +44,10 @@ def test_codes_get_their_names(tmp_path: Path) -> None:
     file = table(tmp_path, "text,label\nit is gone,0\npay me,1\nhello,2\n")
     found = read_tested(file, LABELS, label_names={"0": "card lost", "1": "refund"})
     assert [row.label for row in found.demonstrations] == ["card lost", "refund", "2"]
+
+
+def test_a_column_that_holds_the_known_labels_is_found_whatever_it_is_called(tmp_path: Path) -> None:
+    file = table(tmp_path, "What,Team\nit is gone,Card lost\npay me,refund\n")
+    found = read_tested(file, LABELS)
+    assert (found.text_column, found.label_column) == ("What", "Team")
+    assert read_tested(file, LABELS, "What").label_column == "Team"

@@ -35,7 +35,7 @@ def answers_view(run: Evaluated, cut: Cut) -> str:
     shown = chosen[first : first + ROWS_A_PAGE]
     return view(
         "tested",
-        '<h3 class="dbsa-sub" id="tested-rows">Test rows with their answers</h3>',
+        '<h2 class="dbsa-sub" id="tested-rows">Test rows with their answers</h2>',
         f'<p id="tested-which">{_words(cut, run, len(chosen))}</p>',
         _bar(cut, run, first, len(shown), len(chosen)),
         _table(run, shown) if shown else muted("No row."),

@@ -43,6 +43,8 @@ CSS = """
   background: color-mix(in srgb, var(--dbsa-soft-blue) var(--share), var(--dbsa-soft)); }
 .dbsa.dbsa-matrix table.dbsa-table td.dbsa-miss {
   background: color-mix(in srgb, var(--dbsa-warm) var(--share), var(--dbsa-soft)); }
+.dark .dbsa.dbsa-matrix table.dbsa-table td.dbsa-miss {
+  background: color-mix(in srgb, var(--dbsa-warm) calc(0.45 * var(--share)), var(--dbsa-soft)); }
 .dbsa.dbsa-matrix table button.dbsa-look[data-event] { border: 0; border-radius: 0; background: none; padding: 0;
   color: var(--body-text-color); font-size: inherit; line-height: 1.4; font-weight: inherit; }
 .dbsa.dbsa-matrix table td button.dbsa-look[data-event] { display: block; width: 100%; height: 100%; }
@@ -66,10 +68,10 @@ def matrices_view(run: Evaluated, cut: Cut) -> str:
         look_button(each.title, cut.to("wrong", method=each.method), pressed=each.method == found.method)
         for each in run.results
     ]
-    head = f'<h3 class="dbsa-sub">Right labels and answers</h3><div class="dbsa-whose">{"".join(whose)}</div>'
+    head = f'<h2 class="dbsa-sub">Right labels and answers</h2><div class="dbsa-whose">{"".join(whose)}</div>'
     parts = [f"<section>{head}{_confusion(found, cut)}</section>"]
     if len(run.results) > 1:
-        parts.append(f'<section><h3 class="dbsa-sub">Where methods differ</h3>{_disagreement(run, cut)}</section>')
+        parts.append(f'<section><h2 class="dbsa-sub">Where methods differ</h2>{_disagreement(run, cut)}</section>')
     return view("matrix", *parts)
 
 

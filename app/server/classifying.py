@@ -18,9 +18,10 @@ from app.server.rejecting import judging, option_in_force
 from app.server.session import Data, Encoded, Session
 from app.server.teaching import teach, with_lessons
 from app.server.workspace import Workspace
-from dbsa_core.data import match_labels, read_queries
+from dbsa_core.data import read_queries
 from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.files.tables import Table
+from dbsa_core.tested import column_of_labels, labels_of
 
 if TYPE_CHECKING:
     from dbsa_core.methods import Method
@@ -47,7 +48,8 @@ def classify_the_file(
     settings, name = session.query_settings, session.method_name()
     read = with_lessons(session, pool.setup)
     fitted = judging(session, read, settings, dbsa.make_method(name, settings).fit(read))
-    gold = gold_labels(table, label_column, pool.data) if label_column else []
+    labels, names = pool.data.pool.labels, pool.data.label_names
+    gold = labels_of(table, label_column, labels, names) if label_column else []
     rows = Rows(table, text_column or guess_text_column(table) or "", texts, label_column, gold)
     found = Classified(rows, pool.data.pool, _used(session, pool, fitted, settings))
     if (option := option_in_force(session, read, settings, fitted)) is not None:
@@ -108,12 +110,6 @@ def correct_row(
         write(workspace, found, spreadsheet_safe=spreadsheet_safe)
 
 
-def gold_labels(table: Table, column: str, data: Data) -> list[str]:
-    """The right labels of a file as the data call them: by the names of codes, and in their spelling."""
-    named = [data.label_names.get(label, label) for label in read_queries(table, column)]
-    return match_labels(named, data.pool.labels)[0]
-
-
 def guess_text_column(table: Table) -> str | None:
     """The column whose cells `read_queries` would take by itself; None where it cannot tell."""
     try:
@@ -124,21 +120,11 @@ def guess_text_column(table: Table) -> str | None:
 
 
 def guess_gold_column(table: Table, text_column: str | None, data: Data | None) -> str | None:
-    """The column in which at least nine of ten filled cells are labels of the data; of several, the one called as there
-    or the fullest. None where there is none."""
+    """The column that holds labels of the data; None where there is none (see `column_of_labels`)."""
     if data is None:
         return None
-    known, found = set(data.pool.labels), []
-    for name in map(str, table.frame.columns):
-        if name == text_column:
-            continue
-        try:
-            filled = [label for label in gold_labels(table, name, data) if label]
-        except DataError:  # lists or objects
-            continue
-        if filled and 10 * sum(label in known for label in filled) >= 9 * len(filled):
-            found.append((name == data.label_column, len(filled), name))
-    return max(found)[2] if found else None
+    labels, names = data.pool.labels, data.label_names
+    return column_of_labels(table, labels, names, but=text_column, first=data.label_column)
 
 
 def _cells(table: Table, column: str) -> list[str] | None:

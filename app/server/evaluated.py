@@ -90,12 +90,14 @@ class Evaluated:
     """Why a method's context does not fit, by its name."""
     ended: tuple[Evaluation, ...] | None = ()
     """The results; None while it runs."""
+    whole: bool = False
+    """Whether all was asked."""
     _so_far: Callable[[], list[Evaluation]] | None = field(default=None, repr=False)
     _seen: tuple[int, tuple[Evaluation, ...]] = field(default=(-1, ()), repr=False)
 
     def begin(self) -> None:
         """It is to go on."""
-        self.ended, self.stage, self.refused = None, None, {}
+        self.ended, self.stage, self.refused, self.whole = None, None, {}, False
 
     def watch(self, so_far: Callable[[], list[Evaluation]]) -> None:
         """`so_far()` gives the results while it runs."""
@@ -106,8 +108,9 @@ class Evaluated:
         now = self.stage
         self.stage = now.at(done) if now is not None and now.name == name else Stage(name, done, total, before=done - 1)
 
-    def end(self, results: Sequence[Evaluation] | None = None) -> None:
+    def end(self, results: Sequence[Evaluation] | None = None, *, whole: bool = False) -> None:
         """It is over, with these results, or with those so far."""
+        self.whole = whole
         self.ended = tuple(results) if results is not None else self.results
         self.stage, self._so_far = None, None  # which holds model and pool
 
@@ -124,11 +127,6 @@ class Evaluated:
         return self._seen[1]
 
     @property
-    def whole(self) -> bool:
-        """Whether all rows were answered."""
-        return bool(self.ended) and self.answered == len(self.rows)
-
-    @property
     def answered(self) -> int:
         """Rows that its results are of."""
         return self.results[0].n if self.results else 0
@@ -139,15 +137,8 @@ class Evaluated:
 
     @property
     def places(self) -> Sequence[int]:
-        """Of the rows that its results are of: the first ones, or those of the sample before all are asked together."""
-        from dbsa_core.evaluation import timed_of
-
-        done = self.answered
-        gold = self.results[0].gold if self.results else ()
-        if gold == tuple(row.label for row in self.rows[:done]):
-            return range(done)
-        by_row = {id(row): place for place, row in enumerate(self.rows)}
-        return [by_row[id(row)] for row in timed_of(self.rows)[:done]]
+        """Of the rows that its results are of, among all."""
+        return self.results[0].places if self.results else ()
 
     @property
     def files(self) -> list[Path]:

@@ -125,7 +125,7 @@ def begin_evaluation(workspace: Workspace, session: Session) -> Job:
 
         job.report(run)
         run.begin()
-        results = None
+        results, whole = None, False
         try:
             with interruptible(job.cancelled):
                 results = evaluate(
@@ -142,10 +142,11 @@ def begin_evaluation(workspace: Workspace, session: Session) -> Job:
                     on_encoding=lambda at: tell("Encoding without the rows held out", at.blocks_done, at.blocks_total),
                     on_refused=lambda name, error: run.refused.update({name: str(error)}),
                 )
+            whole = True
         except EvaluationStopped as stop:
             results = stop.results
         finally:
-            run.end(results)
+            run.end(results, whole=whole)
         return run
 
     return workspace.submit(session, "evaluate", work)

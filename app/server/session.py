@@ -224,6 +224,8 @@ class Session:
     failures_noted: set[str] = field(default_factory=set)
     """Ids of failed jobs that are among them, or were."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    asked_for: int = 0
+    """How much its page has asked for so far."""
     _handled: set[object] = field(default_factory=set, repr=False)
     _drawn: tuple[Any, Drawn] | None = None
     """Test rows, and what they were drawn from."""
@@ -300,6 +302,8 @@ class Session:
     def handling(self) -> Iterator[None]:
         """While something that its page asked for is being done."""
         this = object()
+        with self.lock:
+            self.asked_for += 1
         self._handled.add(this)
         try:
             yield

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -18,19 +17,19 @@ from app.evaluation.beside import runs_view
 from app.evaluation.cut import Cut
 from app.evaluation.matrices import matrices_view
 from app.evaluation.results import results_view
-from app.server.drawing import drawn, notes, set_test_file, tested_file
-from app.server.evaluated import Evaluated
-from app.server.evaluating import begin_evaluation, estimate, methods_of, remove, shown_run, to_go_on
+from app.server.drawing import set_test_file, tested_file
+from app.server.evaluating import begin_evaluation, methods_of, remove, shown_run
 from app.server.session import Session
 from app.server.troubles import TEST
 from app.server.workspace import Workspace
+from app.tabs.awaited import milestone, progress_view, said_of
 from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, PRESSED
 from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.programs import PUT_ADDRESS, code_view
 from app.tabs.reading import create_reading, options, sheet_choices
-from app.views import live_paragraph, muted, progress_bar, view
-from app.words import count, duration
+from app.views import view
+from app.words import count
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
 
@@ -89,9 +88,9 @@ def create_evaluate_tab(page: Page) -> None:
     def now(session: Session) -> list[Any]:
         return [*render_places(session), *render_live(workspace, session)]
 
-    def choose(
+    def take(
         session: Session, where: str, number: float | None, seed: float | None, names: list[str], reject: bool
-    ) -> Sequence[Any]:
+    ) -> None:
         before = session.wanted
         session.wanted = replace(
             before,
@@ -101,6 +100,9 @@ def create_evaluate_tab(page: Page) -> None:
             methods=tuple(names) if names != [each.name for each in methods_of(session)] else before.methods,
             reject=reject,
         )
+
+    def choose(session: Session, *values: Any) -> Sequence[Any]:
+        take(session, *values)
         return now(session)
 
     def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
@@ -113,7 +115,8 @@ def create_evaluate_tab(page: Page) -> None:
         session.wanted = replace(session.wanted, text_column=text, label_column=label)
         return now(session)
 
-    def begin(session: Session, differing: bool) -> Sequence[Any]:
+    def begin(session: Session, differing: bool, *values: Any) -> Sequence[Any]:
+        take(session, *values)
         begin_evaluation(workspace, session)
         return [*render_live(workspace, session), *render_found(session, Cut(), differing)]
 
@@ -142,7 +145,7 @@ def create_evaluate_tab(page: Page) -> None:
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], shown, cause=TEST)
     page.on(reading.changes, read, [upload, *reading.inputs], shown, trigger_mode="always_last", cause=TEST)
     page.on([text.input, label.input], columns, [text, label], shown, **quiet)
-    page.on(start.click, begin, [differing], [*live, *found], cause=TEST)
+    page.on(start.click, begin, [differing, *given], [*live, *found], cause=TEST)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     looks = [view.select for view in (results, matrices, answers, runs)]
     page.on(looks, turn, [cut, differing], found, js=LOOK, show_progress="hidden", queue=False)
@@ -164,16 +167,6 @@ def create_evaluate_tab(page: Page) -> None:
 def offered_now(workspace: Workspace, session: Session) -> str:
     """Changes when other methods are offered, or chosen by themselves."""
     return f"{workspace.loaded(session.model_source) is not None} {session.method_name()}"
-
-
-def milestone(workspace: Workspace, session: Session) -> str:
-    """Changes whenever anything that is shown does."""
-    job, run, pool = workspace.job(session, "evaluate"), shown_run(session), workspace.ready(session)
-    at = f"{run.id}:{run.stage.name}:{run.stage.done}" if run is not None and run.stage is not None else ""
-    state = f"{job.id}:{job.state}:{job.stopping}:{workspace.jobs.ahead(job)}:{at}" if job is not None else ""
-    loaded = workspace.loaded(session.model_source) is not None
-    what = (id(pool), loaded, session.wanted, session.query_settings, id(session.data), len(session.taught))
-    return " ".join(map(str, (state, *what, session.declared, session.answer.id if session.answer else "")))
 
 
 def render_given(workspace: Workspace, session: Session) -> list[Any]:
@@ -211,70 +204,14 @@ def render_live(workspace: Workspace, session: Session) -> list[Any]:
     job = workspace.job(session, "evaluate")
     running, stopping = job is not None and job.active, job is not None and job.stopping
     words, ready, goes_on = said_of(workspace, session)
-    left = (
-        f"Continue ({count(len(goes_on.rows) - goes_on.answered, 'row')} left)" if goes_on is not None else "Evaluate"
-    )
+    left = len(goes_on.rows) - goes_on.answered if goes_on is not None else 0
+    begins = "Evaluate" if goes_on is None else f"Continue ({count(left, 'row')} left)" if left else "Continue"
     return [
         words,
-        gr.Button(left, interactive=ready and not running),
+        gr.Button(begins, interactive=ready and not running),
         gr.Button("Stopping" if stopping else "Stop", interactive=running and not stopping),
         progress_view(workspace, session),
     ]
-
-
-def said_of(workspace: Workspace, session: Session) -> tuple[str, bool, Evaluated | None]:
-    """What is to be expected of the rows and the time, whether it can begin, and what it would go on with."""
-    if workspace.loaded(session.model_source) is None:
-        return muted("The model is being loaded."), False, None
-    pool = workspace.ready(session)
-    if pool is None and workspace.being_encoded(session) is not None:
-        return muted("The pool is being encoded."), False, None
-    if pool is None:
-        return muted("It begins once a pool is encoded: press Encode on the Encode tab."), False, None
-    try:
-        found, methods = drawn(session, pool.setup), methods_of(session)
-        if not methods:
-            return muted("Choose at least one method."), False, None
-        seconds = estimate(session, found, methods)
-    except DBSAError as error:
-        return f'<p class="dbsa">{escape(str(error))}</p>', False, None
-    said = notes(session, found)
-    if found.tested is None:
-        anew = " A pool is encoded without them first." if found.anew else ""
-        said.append(f"{found.where}: no method reads them, nor rows of the same text.{anew}")
-    rows = count(len(found.rows), "row")
-    took = f", about {duration(seconds)}" if seconds is not None else ""
-    said.append(f"Each of {count(len(methods), 'method')} is asked about {rows}{took}.")
-    return "".join(map(muted, said)), True, to_go_on(session, found)
-
-
-def progress_view(workspace: Workspace, session: Session) -> str:
-    """Where the evaluation stands, in one paragraph and a bar; "" before the first."""
-    job = workspace.job(session, "evaluate")
-    if job is None:
-        return ""
-    if job.state == "failed":
-        return live_paragraph(f"It was not evaluated: {job.message}")
-    if job.state == "queued":
-        return live_paragraph(f"Waiting for {count(workspace.jobs.ahead(job), 'other evaluation')}.")
-    run: Evaluated | None = job.progress
-    stage = run.stage if run is not None else None
-    if run is None or (job.active and stage is None):
-        return live_paragraph("Starting.")
-    if stage is not None:
-        left = f" · {duration(stage.seconds_left)} left" if stage.seconds_left < float("inf") else ""
-        share = stage.done / max(1, stage.total)
-        return view(
-            "progress",
-            live_paragraph(f"{stage.name}: {stage.done:,} of {stage.total:,}{left}"),
-            progress_bar("Evaluation", share),
-        )
-    if run.whole:
-        return live_paragraph(f"Done: {count(len(run.rows), 'row')} asked.")
-    done = (
-        f" after {run.answered:,} of {count(len(run.rows), 'row')}; what is below is of those" if run.answered else ""
-    )
-    return live_paragraph(f"Stopped{done}.")
 
 
 def render_found(session: Session, cut: Cut, differing: bool) -> list[Any]:

@@ -5,6 +5,7 @@ Knows nothing about any one tab.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,9 @@ document.addEventListener('pointerdown', emptied, true);
 _DISMISS = """
 element.addEventListener('click', event => { if (event.target.closest('.dbsa-dismiss')) trigger('click'); });
 """
+
+# A beat that was made before something was pressed may come after what that answered; then the pulse goes on.
+_REST = "(calm, seen) => calm.split(' ')[0] === seen ? {__type__: 'update', active: false} : undefined"
 
 CSS = """
 .dbsa-header { display: flex; align-items: baseline; gap: 0 1.2rem; padding: 0.5rem 0; font-size: 0.9rem;
@@ -105,6 +109,10 @@ class Page:
     header: gr.HTML
     strip: gr.HTML
     pulse: gr.Timer
+    seen: gr.Textbox
+    """How much the page had asked for when what it shows was made."""
+    calm: gr.Textbox
+    """The same when a beat found that nothing is under way, and when that was."""
     tabs: gr.Tabs
     _restored: list[tuple[list[Any], Callable[[Session], Sequence[Any]]]] = field(default_factory=list)
     _bind_last: list[Callable[[], Any]] = field(default_factory=list)
@@ -169,13 +177,13 @@ class Page:
                 found = bound.carry_out(session, values)
                 # After an error too: what was taken before it, such as a file whose columns have to be named, is shown.
                 found += self.render(session) if bound.everywhere else []
-                return [*found, *self.state(session)]
+                return [*found, str(session.asked_for), *self.state(session)]
 
         return gr.on(
             triggers,
             guarded,
             [self.session_id, *bound.inputs],
-            [*shown, *self.fixed],
+            [*shown, self.seen, *self.fixed],
             api_visibility="private",
             **{"show_progress": "minimal", "concurrency_limit": 8, **options},
         )
@@ -185,14 +193,16 @@ class Page:
         """What every event shows anew; `state` gives the values."""
         return [self.address, self.header, self.strip, self.pulse]
 
-    def state(self, session: Session, under_way: bool = False) -> list[Any]:
+    def state(self, session: Session, busy: bool | None = None) -> list[Any]:
         """Address, header, messages and pulse as they are now.
 
-        The pulse runs while a job of the session or a handler does, or did (`under_way`) when what is shown was made:
-        so one beat more follows its end, and puts right what an older one showed.
+        The pulse begins while a job of the session or a handler runs, or did (`busy`) when what is shown was made: so
+        one beat more follows its end, and puts right what an older one showed. It ends where a beat finds that all is
+        calm, as long as the page asked for nothing since.
         """
         stand = strip_view(messages(self.workspace, session))
-        pulse = gr.Timer(active=under_way or self.workspace.busy(session))
+        busy = self.workspace.busy(session) if busy is None else busy
+        pulse = gr.Timer(active=True) if busy else gr.skip()
         return [address_view(session), header_view(self.workspace, session), stand, pulse]
 
     def watch(self, handler: Callable[..., Sequence[Any]], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -206,18 +216,22 @@ class Page:
 
         def beat(session_id: str | None, *values: Any) -> list[Any]:
             session, rest = self.workspace.session(session_id), list(values)
-            under_way = self.workspace.busy(session)  # what ends after this may be missing here: one more beat follows
+            asked_for = session.asked_for
+            busy = self.workspace.busy(session)  # what ends after this may be missing here: one more beat follows
             found: list[Any] = []
             for handler, given, shown in self._watched:
                 own, rest = rest[: len(given)], rest[len(given) :]
                 made, _ = attempt(handler, session, *own)
                 found += [gr.skip() for _ in shown] if made is None else [*made]
-            return [*found, *self.state(session, under_way)]
+            busy = busy or self.workspace.busy(session)
+            calm = gr.skip() if busy else f"{asked_for} {time.monotonic()}"
+            return [*found, calm, *self.state(session, busy)]
 
+        self.calm.change(None, [self.calm, self.seen], [self.pulse], js=_REST, api_visibility="private", queue=False)
         self.pulse.tick(
             beat,
             [self.session_id, *inputs],
-            [*outputs, *self.fixed],
+            [*outputs, self.calm, *self.fixed],
             api_visibility="private",
             show_progress="hidden",
             queue=False,  # Gradio opens and closes a stream for what is queued; a press in that moment could be lost
@@ -240,7 +254,8 @@ def create_page(workspace: Workspace) -> Page:
     header = gr.HTML(elem_id="header", js_on_load=_HOLD + AMENDS)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
     pulse, tabs = gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs")
-    page = Page(workspace, session_id, arrival, address, header, strip, pulse, tabs)
+    seen, calm = kept_by_page("0"), kept_by_page()
+    page = Page(workspace, session_id, arrival, address, header, strip, pulse, seen, calm, tabs)
 
     def dismiss_all(session: Session) -> list[Any]:
         dismiss(session)

@@ -90,10 +90,10 @@ def _answer_rows(results: Sequence[Evaluation], test: Sequence[Demonstration]) -
     what = [("label", "probability", *(["in_scope_score"] if each.threshold is not None else [])) for each in results]
     titles = (f"{column}_{name}" for name, columns in zip(names, what, strict=True) for column in columns)
     yield ["row", "text", "label", *titles]
-    for place, row in enumerate(test[: results[0].n]):
+    for at, place in enumerate(results[0].places):
+        row = test[place]
         answers = [
-            (result.predicted[place], result.probabilities[place], *result.in_scope_scores[place : place + 1])
-            for result in results
+            (result.predicted[at], result.probabilities[at], *result.in_scope_scores[at : at + 1]) for result in results
         ]
         yield [row.row, row.text, row.label, *(value for answer in answers for value in answer)]
 

@@ -74,12 +74,19 @@ class Evaluation:
     """From 0, no label fits, to 1; None where there is no answer."""
     threshold: float | None = None
     """Rows of a lower score are refused; None without a reject option."""
+    among: tuple[int, ...] | None = None
+    """Places of its rows among the test rows; None where they are the first ones."""
     no_option: str = ""
     """Why it is shown without a reject option, where one was asked for."""
 
     @property
     def n(self) -> int:
         return len(self.gold)
+
+    @property
+    def places(self) -> Sequence[int]:
+        """Of its rows among the test rows."""
+        return range(self.n) if self.among is None else self.among
 
     @cached_property
     def right(self) -> tuple[bool, ...]:

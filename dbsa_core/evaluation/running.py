@@ -242,21 +242,22 @@ class _Evaluating:
                     raise
 
     def results_so_far(self, methods: Sequence[Method]) -> list[Evaluation]:
-        """Of the rows that every method has answered: of the sample, where none answered more; none where one method
+        """Of the rows that every method has answered: of the sample, as long as these are more; none where one method
         could answer none of them."""
         there = self._taken(methods)
-        rows, answers = self.test, [each.together[:] for _, each in there]
-        if not (done := min(map(len, answers), default=0)):
-            rows, answers = timed_of(self.test), [each.alone[:] for _, each in there]
-            done = min(map(len, answers), default=0)
-        if not done or not all(any(answer.label for answer in found[:done]) for found in answers):
+        sample, answers = timed_places(len(self.test)), [each.together[:] for _, each in there]
+        alone = [each.alone[:] for _, each in there]
+        places: Sequence[int] = range(min(map(len, answers), default=0))
+        if (more := min(map(len, alone), default=0)) > len(places):
+            places, answers = sample[:more], alone
+        if not places or not all(any(answer.label for answer in found[: len(places)]) for found in answers):
             return []
-        return self._results(there, rows[:done], answers)
+        return self._results(there, places, answers)
 
     def results(self, methods: Sequence[Method]) -> list[Evaluation]:
         """Of all rows."""
         there = self._taken(methods)
-        return self._results(there, self.test, [each.together for _, each in there])
+        return self._results(there, range(len(self.test)), [each.together for _, each in there])
 
     def _taken(self, methods: Sequence[Method]) -> list[tuple[Method, Taken]]:
         """Of the methods that were not refused."""
@@ -264,11 +265,12 @@ class _Evaluating:
         return [(method, each) for method, each in taken if not each.refused]
 
     def _results(
-        self, there: Sequence[tuple[Method, Taken]], rows: Sequence[Demonstration], answers: Sequence[list[Answered]]
+        self, there: Sequence[tuple[Method, Taken]], places: Sequence[int], answers: Sequence[list[Answered]]
     ) -> list[Evaluation]:
-        results = []
+        results, rows = [], [self.test[place] for place in places]
+        among = None if isinstance(places, range) else tuple(places)
         for (method, taken_by), found in zip(there, answers, strict=True):
-            result = self._result(method, taken_by, rows, found[: len(rows)])
+            result = replace(self._result(method, taken_by, rows, found[: len(rows)]), among=among)
             results += [result] if not taken_by.has_option else [result, _decided(result, taken_by, found[: len(rows)])]
         return results
 
@@ -327,7 +329,12 @@ def _decided(plain: Evaluation, taken: Taken, answers: Sequence[Answered]) -> Ev
 
 def timed_of(test: Sequence[Demonstration]) -> list[Demonstration]:
     """The rows whose latency is measured: `SAMPLE` of them, spread evenly, or all where there are fewer."""
-    return [test[int(place)] for place in np.linspace(0, len(test) - 1, min(SAMPLE, len(test)))]
+    return [test[place] for place in timed_places(len(test))]
+
+
+def timed_places(rows: int) -> list[int]:
+    """Their places, of so many rows."""
+    return [int(place) for place in np.linspace(0, rows - 1, min(SAMPLE, rows))]
 
 
 def settings_of(

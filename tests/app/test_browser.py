@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import threading
@@ -1024,6 +1025,126 @@ def test_a_saved_pool_is_loaded_and_deleted(page: Page) -> None:
     expect(page.locator("#saved-pools input")).not_to_have_value(re.compile("Support, as it came"))
 
 
+def evaluate(page: Page, rows: int, *methods: str) -> None:
+    """Have so many rows of the data held out and asked about, by these methods."""
+    enter(page, "#hold-out", str(rows))
+    boxes = page.locator("#evaluated-methods input[type=checkbox]")
+    expect(boxes).to_have_count(9)
+    for nr in range(9):
+        wanted = boxes.nth(nr).locator("xpath=..").inner_text().strip() in methods
+        boxes.nth(nr).set_checked(wanted)
+    expect(page.locator("#evaluation-said")).to_contain_text(f"{rows} rows held out", timeout=SOON)
+    many = f"{len(methods)} method{'s' if len(methods) > 1 else ''}"
+    expect(page.locator("#evaluation-said")).to_contain_text(f"Each of {many} is asked about {rows} rows", timeout=SOON)
+    page.locator("#evaluate").click()
+    expect(page.locator("#evaluation-progress")).to_contain_text(f"Done: {rows} rows asked.", timeout=ENCODED)
+    expect(page.locator("#evaluation-results")).to_contain_text(f"{rows} of {rows} test rows")
+
+
+def test_methods_are_evaluated_on_held_out_rows_and_each_number_leads_to_its_rows(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    open_tab(page, "Evaluate")
+    evaluate(page, 24, "Zero-shot", "TF-IDF + logistic regression")
+    results, rows = page.locator("#evaluation-results"), page.locator("#evaluation-answers tbody tr")
+    expect(results).to_contain_text("A word-count model is more accurate on these rows")
+    expect(results).to_contain_text("A larger model may change that.")
+    wrong = results.locator("tbody tr", has_text="zero_shot").locator("button")
+    count = int(wrong.inner_text())
+    wrong.click()
+    expect(rows).to_have_count(count)
+    expect(page.locator("#tested-which")).to_have_text(f"{count} rows: answered wrongly by Zero-shot")
+    matrices = page.locator("#evaluation-matrices")
+    matrices.get_by_role("button", name="Zero-shot", exact=True).click()
+    miss = matrices.locator("section").first.locator("td.dbsa-miss button").first
+    said, number = miss.get_attribute("title") or "", int(miss.inner_text())
+    miss.focus()
+    miss.press("Enter")
+    expect(miss).to_have_attribute("aria-pressed", "true")
+    expect(rows).to_have_count(number)
+    gold, answer = re.fullmatch(r"\d+ rows? (.*) answered as (.*)", said).groups()  # type: ignore[union-attr]
+    expect(page.locator("#tested-which")).to_contain_text(f"right label {gold}, answered as {answer} by Zero-shot")
+    for text in rows.all_inner_texts():
+        assert gold in text
+        assert answer in text
+    differ = matrices.locator("section").nth(1).locator("td.dbsa-hit button").last
+    number = int(differ.inner_text())
+    differ.click()
+    expect(rows).to_have_count(number)
+    expect(page.locator("#tested-which")).to_contain_text("answered rightly by TF-IDF")
+    page.locator("#evaluation-away button").first.click()
+    expect(page.locator("#evaluation-programs")).to_contain_text("draw_validation(setup, rows=24, seed=0)")
+    expect(page.locator("#evaluation-programs")).to_contain_text('call evaluate \'["zero_shot,tfidf", 0.3, 8, 24')
+    with page.expect_download() as download:
+        page.locator("#evaluation-files a[download]", has_text="").first.click()
+    report = download.value.path().read_text(encoding="utf-8")
+    assert "24 of 24 test rows" in report
+    page.reload()
+    open_tab(page, "Evaluate")
+    expect(results).to_contain_text("24 of 24 test rows", timeout=SOON)
+    expect(page.locator("#hold-out input")).to_have_value("24")
+
+
+def test_an_evaluation_is_stopped_gone_on_with_and_compared_with_another(page: Page) -> None:
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    open_tab(page, "Evaluate")
+    progress, start, runs = (
+        page.locator(f"#{name}") for name in ("evaluation-progress", "evaluate", "evaluation-runs")
+    )
+    expect(runs).to_contain_text("From the second run on")
+    enter(page, "#hold-out", "8")
+    expect(page.locator("#evaluation-said")).to_contain_text("2 methods is asked about 8 rows", timeout=SOON)
+    start.click()
+    expect(progress).to_contain_text(re.compile(r"Asking: [3-9] of 16"), timeout=ENCODED)
+    expect(page.locator("#evaluation-results .dbsa-scroll").first.locator("tbody tr")).to_have_count(2)
+    page.locator("#stop-evaluation").click()
+    expect(progress).to_contain_text(re.compile(r"Stopped after \d of 8 rows; what is below is of those"), timeout=SOON)
+    expect(start).to_contain_text("Continue")
+    start.click()
+    expect(progress).to_contain_text("Done: 8 rows asked.", timeout=ENCODED)
+    expect(start).to_have_text("Evaluate")
+    expect(runs).to_contain_text("From the second run on")
+    evaluate(page, 9, "TF-IDF + logistic regression", "Zero-shot")
+    expect(runs.locator("thead")).to_contain_text("Run 2", timeout=SOON)
+    expect(runs).to_contain_text("Block size")
+    page.locator("#diff-only input").check()
+    expect(runs).not_to_contain_text("Block size", timeout=SOON)
+    expect(runs.locator("tr", has_text="Test rows from")).to_contain_text("9 rows held out")
+    runs.get_by_role("button", name="Show above").click()
+    expect(page.locator("#evaluation-results")).to_contain_text("Run 1: 8 of 8 test rows")
+    runs.get_by_role("button", name="Remove run 1").click()
+    expect(runs).to_contain_text("From the second run on", timeout=SOON)
+    expect(page.locator("#evaluation-results")).to_contain_text("Run 2: 9 of 9 test rows")
+
+
+def test_a_test_file_is_evaluated_and_what_is_odd_about_it_is_said(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    good = tmp_path / "good.csv"
+    rows = [
+        ("where is my parcel", "Track order"),
+        *[("where is it", "track_order")] * 9,
+        (INJECTED, "nobody"),
+        ("x", ""),
+    ]
+    with good.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("What", "Team"), *rows])
+    open_tab(page, "Evaluate")
+    page.get_by_label("A test file").check()
+    expect(page.locator("#evaluation-said")).to_contain_text("There is no test file yet", timeout=SOON)
+    expect(page.locator("#evaluate")).to_be_disabled()
+    upload(page, "#test-file", good)
+    said = page.locator("#evaluation-said")
+    expect(said).to_contain_text("11 rows of good.csv: texts “What”, labels “Team”.", timeout=SOON)
+    expect(said).to_contain_text("Left out for an empty text or label: 1 row (12).")
+    expect(said).to_contain_text("1 row with labels that are not in the data: it counts as wrong.")
+    page.locator("#evaluated-methods").get_by_role("checkbox", name="DBSA + similar rows", exact=True).uncheck()
+    expect(said).to_contain_text("Each of 1 method is asked about 11 rows", timeout=SOON)
+    page.locator("#evaluate").click()
+    expect(page.locator("#evaluation-results")).to_contain_text("11 of 11 test rows, good.csv", timeout=ENCODED)
+    page.locator("#evaluation-answers").get_by_role("button", name="All 11").click()
+    expect(page.locator("#evaluation-answers tbody tr")).to_have_count(11)
+    assert page.title() != "pwned"
+
+
 RULES = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
 """One that axe-core has, and does not apply by itself."""
 
@@ -1047,12 +1168,19 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
         ("Data", "#data-summary"),
         ("Encode", "#plan"),
         ("Classify a file", "#queries-file"),
+        ("Evaluate", "#evaluate"),
     ):
         open_tab(page, tab)
         expect(page.locator(there)).to_be_visible(timeout=SOON)
         if tab == "Encode":
             page.locator("#kept button").first.click()
             expect(page.locator("#plan-mask .js-plotly-plot[role=figure]")).to_be_visible(timeout=SOON)
+        if tab == "Evaluate":
+            evaluate(page, 6, "Zero-shot", "TF-IDF + logistic regression")
+            evaluate(page, 7, "TF-IDF + logistic regression")
+            for opened in ("#evaluation-away button", "#evaluation-matrices td button"):
+                page.locator(opened).first.click()
+            expect(page.locator("#evaluation-runs thead")).to_contain_text("Run 2")
         if there in ("#data-summary", "#queries-file"):
             expect(page.locator(".upload-container:visible, .upload-container button:visible").first).to_be_visible()
             page.wait_for_function(
@@ -1069,7 +1197,7 @@ def test_arrow_keys_go_from_tab_to_tab_and_figures_say_what_they_show(page: Page
     for key, name in (
         ("ArrowRight", "Data"),
         ("ArrowRight", "Encode"),
-        ("End", "Classify a file"),
+        ("End", "Evaluate"),
         ("ArrowRight", "Ask"),
     ):
         page.keyboard.press(key)

@@ -37,9 +37,34 @@ def test_what_is_pressed_is_under_way_until_its_page_has_it() -> None:
     press, beat = by_event["click"], by_event["tick"]
     *_, pulse = press("a-visitor")
     assert pulse.active, "one beat follows, so that nothing older stays on the screen"
-    *_, pulse = beat("a-visitor")
-    assert not pulse.active
+    *_, calm, _, _, _, pulse = beat("a-visitor")
+    assert pulse == gr.skip(), "it is the page that ends it, where it asked for nothing since"
+    assert calm.split()[0] == "1"
     assert seen == [True, False]
+
+
+def test_a_beat_from_before_a_press_ends_nothing() -> None:
+    """It may reach the page behind what that press answered."""
+    workspace = Workspace()
+    with gr.Blocks() as demo:
+        page = create_page(workspace)
+        button = gr.Button()
+        page.on(button.click, lambda session: [])
+        page.watch(lambda session: [], [], [])
+        page.bind_last()
+    by_event = handlers(demo, page)
+    calm, *_ = by_event["tick"]("a-visitor")
+    first, *_ = by_event["click"]("a-visitor")
+    second, *_ = by_event["click"]("a-visitor")
+    assert calm.split()[0] != first != second
+    later, *_ = by_event["tick"]("a-visitor")
+    assert later.split()[0] == second
+    (rest,) = (one for one in demo.fns.values() if any(event == "change" for _, event in one.targets))
+    assert [each._id for each in rest.inputs] == [page.calm._id, page.seen._id]
+    assert [each._id for each in rest.outputs] == [page.pulse._id]
+    with workspace.session("a-visitor").handling():
+        busy, *_, pulse = by_event["tick"]("a-visitor")
+    assert (busy, pulse.active) == (gr.skip(), True)
 
 
 def test_an_error_stands_until_its_cause_is_mended_and_what_is_in_force_is_shown_again() -> None:

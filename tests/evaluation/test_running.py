@@ -225,7 +225,9 @@ def test_a_method_that_does_not_fit_is_left_out_and_the_others_go_on(setup: Setu
         evaluate(methods[:2], setup, test, on_refused=lambda *_: None)
 
 
-def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: Setup) -> None:
+def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stopped(ByList):
         def predict(self, query: str, *, attention: bool = False) -> Prediction:
             if query == "hot 3":
@@ -238,12 +240,18 @@ def test_a_stopped_evaluation_keeps_the_rows_that_every_method_answered(setup: S
             raise KeyboardInterrupt
 
     test = rows(("hot 1", "hot"), ("hot 2", "cold"), ("hot 3", "hot"))
-    for stopped, throughput in ((Stopped("two"), None), (StoppedTogether("two"), 5)):
+    for stopped, sample, throughput in ((Stopped("two"), 3, None), (StoppedTogether("two"), 1, 5)):
+        monkeypatch.setattr(running, "SAMPLE", sample)
         with pytest.raises(EvaluationStopped) as stop:
             evaluate([ByList("one"), stopped], setup, test)
         found = [(found.method, found.n, found.accuracy) for found in stop.value.results]
         assert found == [("one", 2, 0.5), ("two", 2, 0.5)]
         assert stop.value.results[1].queries_per_second == throughput
+    monkeypatch.setattr(running, "SAMPLE", 2)
+    with pytest.raises(EvaluationStopped) as stop:
+        evaluate([ByList("one"), Stopped("two")], setup, [*test[:1], test[2], test[1]])
+    (one, _), places = stop.value.results, (0, 2)
+    assert (one.among, one.gold) == (places, tuple(("hot", "cold")[place // 2] for place in places))
     with pytest.raises(EvaluationStopped) as stop:
         evaluate([ByList("one"), Stopped("two")], setup, test[2:])
     assert stop.value.results == []
@@ -264,8 +272,8 @@ def test_results_so_far_can_be_looked_at_and_cancelled_work_keeps_them(setup: Se
     test = rows(("long 1", "hot"), ("hot 2", "cold"), ("hot 3", "hot"))
     with pytest.raises(EvaluationStopped) as stop:
         evaluate([ByList("one"), Cancels("two")], setup, test, on_begun=looks.append, on_progress=look)
-    assert [[n for _, n in each] for each in seen] == [[], [2, 2], [3, 3], [], [2, 2]], "no result of unanswered rows"
-    assert [(found.method, found.n, found.unanswered) for found in stop.value.results] == [("one", 2, 1), ("two", 2, 1)]
+    assert [[n for _, n in each] for each in seen] == [[], [2, 2], [3, 3], [3, 3], [3, 3]], "none of unanswered rows"
+    assert [(found.method, found.n, found.unanswered) for found in stop.value.results] == [("one", 3, 1), ("two", 3, 1)]
 
 
 def test_setup_seconds_are_those_of_fitting(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

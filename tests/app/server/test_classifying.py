@@ -16,7 +16,6 @@ from app.server.classifying import (
     classified,
     classify_the_file,
     correct_row,
-    gold_labels,
     guess_gold_column,
 )
 from app.server.handing_back import record
@@ -30,6 +29,7 @@ from dbsa_core.files.spreadsheet import restored
 from dbsa_core.files.tables import read_table
 from dbsa_core.methods.base import Method
 from dbsa_core.prediction import ANSWER_COLUMNS, NO_TEXT
+from dbsa_core.tested import labels_of
 from tests.app.pages import text_of
 from tests.app.server.pools import ROWS, SOON, encoded, write_csv
 
@@ -336,7 +336,8 @@ def test_right_labels_are_named_and_spelled_as_in_the_data(
     workspace.set_data(session, session.data.table, names={"fire": "Big Fire"})
     file_of(session, tmp_path / "q.csv", "text,right\na,fire\nb,big_fire\nc,WATER\nd,brick\n")
     assert session.queries is not None
-    assert gold_labels(session.queries, "right", session.data) == ["Big Fire", "Big Fire", "water", "brick"]
+    labels, names = session.data.pool.labels, session.data.label_names
+    assert labels_of(session.queries, "right", labels, names) == ["Big Fire", "Big Fire", "water", "brick"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from app.server.rejecting import declare
 from app.server.session import Session
 from app.server.teaching import teach
 from app.server.workspace import Workspace
-from app.tabs.evaluate import milestone, progress_view, render_found, render_live, said_of
+from app.tabs.awaited import milestone, progress_view, said_of
+from app.tabs.evaluate import render_found, render_live
 from dbsa_core import EncodeSettings, LanguageModel
 from dbsa_core.cli.commands import main
 from dbsa_core.errors import CapacityError, DataError
@@ -162,12 +163,12 @@ class Halting:
     """Has an evaluation stop once so many queries are done."""
 
     def __init__(self, workspace: Workspace, session: Session, at: int):
-        self.seen: list[tuple[str, int, int]] = []
+        self.seen: list[tuple[str, int, int, list[int]]] = []
         tell = Evaluated.report
 
         def report(run: Evaluated, name: str, done: int, total: int) -> None:
             tell(run, name, done, total)
-            self.seen.append((name, done, run.answered))
+            self.seen.append((name, done, run.answered, [*run.places]))
             if done == at:
                 workspace.stop(session, "evaluate")
 
@@ -177,22 +178,25 @@ class Halting:
 def test_it_is_in_sight_while_it_runs_and_goes_on_where_it_was_stopped(
     workspace: Workspace, ready: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    halting = Halting(workspace, ready, at=13)
+    monkeypatch.setattr("dbsa_core.evaluation.running.SAMPLE", 3)
+    halting = Halting(workspace, ready, at=9)
     monkeypatch.setattr(Evaluated, "report", halting.report)
     job = begin_evaluation(workspace, ready)
     assert job.wait(SOON)
     run = job.progress
     assert job.state == "stopped"
-    asking = [(done, answered) for name, done, answered in halting.seen if name == "Asking"]
-    assert asking[:9] == [(done, done) for done in range(1, 10)], "the sample, which is all of them here"
-    assert asking[9:13] == [(done, done - 9) for done in range(10, 14)], "then all together"
-    assert (run.answered, run.whole) == (5, False), "it is asked whether it goes on after each row"
+    asking = [(done, answered, places) for name, done, answered, places in halting.seen if name == "Asking"]
+    assert asking[:3] == [(1, 1, [0]), (2, 2, [0, 4]), (3, 3, [0, 4, 8])], "the sample"
+    assert asking[3:7] == [(4, 3, [0, 4, 8]), (5, 3, [0, 4, 8]), (6, 3, [0, 1, 2]), (7, 4, [0, 1, 2, 3])], "then all"
+    assert (run.answered, run.whole) == (7, False), "it is asked whether it goes on after each row"
+    answers = (run.folder / "answers.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[1] for line in answers] == [row.text for row in run.rows[:7]]
     assert {path.name for path in run.files} == {*FILES}
-    assert "5 of 9 test rows" in text_of(results_view(run))
-    assert "Stopped after 5 of 9 rows" in progress_view(workspace, ready)
+    assert "7 of 9 test rows" in text_of(results_view(run))
+    assert "Stopped after 7 of 9 rows" in progress_view(workspace, ready)
     found = drawn(ready, workspace.ready(ready).setup)  # type: ignore[union-attr]
     assert to_go_on(ready, found) is run
-    assert render_live(workspace, ready)[1].value == "Continue (4 rows left)"
+    assert render_live(workspace, ready)[1].value == "Continue (2 rows left)"
     ready.wanted = replace(ready.wanted, methods=("dbsa",))
     assert to_go_on(ready, found) is None, "it was of others"
     ready.wanted = replace(ready.wanted, methods=TWO)
@@ -201,7 +205,7 @@ def test_it_is_in_sight_while_it_runs_and_goes_on_where_it_was_stopped(
     assert (run.answered, run.whole, len(ready.evaluations)) == (9, True, 1)
     assert "Done: 9 rows asked." in progress_view(workspace, ready)
     steps = [json.loads(line) for line in (run.folder / "steps.jsonl").read_text().splitlines()]
-    assert sum("asked" in step for step in steps) == 2 * 2 * 9, "nothing was asked twice"
+    assert sum("asked" in step for step in steps) == 2 * (3 + 9), "nothing was asked twice"
 
 
 def test_it_is_stopped_within_a_forward_and_what_fails_keeps_what_was_answered(
@@ -219,7 +223,8 @@ def test_it_is_stopped_within_a_forward_and_what_fails_keeps_what_was_answered(
     assert "nothing that was computed is lost" in job.message
     run = shown_run(ready)
     assert run is not None
-    assert run.answered == 3
+    assert (run.answered, run.whole) == (9, False), "each was asked alone before"
+    assert render_live(workspace, ready)[1].value == "Continue"
     assert f"It was not evaluated: {job.message}" in text_of(progress_view(workspace, ready))
 
 
