@@ -17,7 +17,7 @@ from app.server.example import Example
 from app.server.workspace import Workspace
 
 FOLDER = Path(__file__).resolve().parent / "screenshots"
-TABS = {"ask": "Ask", "data": "Data", "encode": "Encode", "file": "Classify a file"}
+TABS = {"ask": "Ask", "data": "Data", "encode": "Encode", "file": "Classify a file", "evaluate": "Evaluate"}
 WIDTHS = {"wide": 1280, "narrow": 400}
 TALLEST = 1750
 """Pixels of a page that are shown; the Ask tab's blocks go on below."""
@@ -27,15 +27,37 @@ READY = 300_000
 def prepare(page: Page, tab: str) -> None:
     """Bring the tab to the state that is worth a picture."""
     expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=READY)
-    page.get_by_role("tab", name=TABS[tab], exact=True).click()
+    button = page.get_by_role("tab", name=TABS[tab], exact=True)
+    if button.is_visible():
+        button.click()
+    else:  # a narrow page keeps it in a menu
+        page.locator("#tabs .overflow-menu > button").click()
+        page.locator("#tabs .overflow-dropdown button", has_text=TABS[tab]).click()
     if tab == "encode":
         expect(page.locator("#plan-mask .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=READY)
     if tab == "ask":
         expect(page.locator("#notice")).to_contain_text("Recorded example", timeout=READY)
         expect(page.locator("#comparison")).to_contain_text("times as fast", timeout=READY)
+    if tab == "evaluate":
+        for held_out in ("40", "30"):
+            evaluate(page, held_out)
     page.mouse.move(0, 0)
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(500)
+
+
+def evaluate(page: Page, held_out: str) -> None:
+    """Ask about so many rows of the data."""
+    box = page.locator("#hold-out input")
+    box.fill(held_out)
+    box.press("Tab")
+    methods = page.locator("#evaluated-methods")
+    expect(methods.locator("input").first).to_be_visible(timeout=READY)
+    for name, chosen in (("DBSA + similar rows", False), ("Similar rows alone", held_out == "30"), ("Zero-shot", True)):
+        methods.get_by_role("checkbox", name=name, exact=True).set_checked(chosen)
+    expect(page.locator("#evaluation-said")).to_contain_text(f"{held_out} rows held out", timeout=READY)
+    page.locator("#evaluate").click()
+    expect(page.locator("#evaluation-progress")).to_contain_text(f"Done: {held_out} rows asked", timeout=READY)
 
 
 def shoot(browser: Browser, url: str, tab: str, scheme: str, width: str) -> Path:

@@ -91,7 +91,9 @@ def create_evaluate_tab(page: Page) -> None:
     def take(
         session: Session, where: str, number: float | None, seed: float | None, names: list[str], reject: bool
     ) -> None:
-        before = session.wanted
+        from dbsa_core.methods import METHODS
+
+        before, names = session.wanted, [name for name in METHODS if name in names]
         session.wanted = replace(
             before,
             of_file=where == FILE,

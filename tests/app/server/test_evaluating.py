@@ -179,7 +179,7 @@ def test_it_is_in_sight_while_it_runs_and_goes_on_where_it_was_stopped(
     workspace: Workspace, ready: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dbsa_core.evaluation.running.SAMPLE", 3)
-    halting = Halting(workspace, ready, at=9)
+    halting, report = Halting(workspace, ready, at=9), Evaluated.report
     monkeypatch.setattr(Evaluated, "report", halting.report)
     job = begin_evaluation(workspace, ready)
     assert job.wait(SOON)
@@ -200,7 +200,7 @@ def test_it_is_in_sight_while_it_runs_and_goes_on_where_it_was_stopped(
     ready.wanted = replace(ready.wanted, methods=("dbsa",))
     assert to_go_on(ready, found) is None, "it was of others"
     ready.wanted = replace(ready.wanted, methods=TWO)
-    monkeypatch.undo()
+    monkeypatch.setattr(Evaluated, "report", report)
     assert evaluated(workspace, ready) is run
     assert (run.answered, run.whole, len(ready.evaluations)) == (9, True, 1)
     assert "Done: 9 rows asked." in progress_view(workspace, ready)
