@@ -526,6 +526,16 @@ FAULTS = (
          "self.idf.get(word, rarest)", "self.idf.get(word, 0.0)", "retrieve/bm25"),
     Fault("an option judges what it was not fitted to", "app/server/rejecting.py",
           "or fitted.of != _key(session, setup, settings, method):", "or not fitted.of:", "app/server/rejecting"),
+    Fault("a cell of a matrix leads to more rows than it counts", "app/evaluation/cut.py",
+          "(gold[at], predicted[at]) == (self.gold, self.answer)", "gold[at] == self.gold", "app/server/evaluating"),
+    Fault("texts stand beside the answers to others while a sample is asked", "app/evaluation/answers.py",
+          "_row(run, at, places[at])", "_row(run, at, at)", "app/server/evaluating"),
+    Fault("an evaluation goes on with one of other settings", "app/server/evaluating.py",
+          "not run.whole and run.settings == settings", "not run.whole", "app/server/evaluating"),
+    Fault("an evaluation that is over holds its pool", "app/server/evaluated.py",
+          "self.stage, self._so_far = None, None", "self.stage = None", "app/server/evaluating"),
+    Fault("runs on other rows are compared row by row", "app/evaluation/beside.py",
+          'if first.settings["test"] != run.settings["test"]:', "if False:", "app/server/evaluating"),
 )  # fmt: skip
 
 

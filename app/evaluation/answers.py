@@ -18,7 +18,7 @@ from app.words import count, shortened, whole_percent
 
 CSS = """
 .dbsa.dbsa-tested table.dbsa-rows td.dbsa-text { min-width: 14rem; overflow-wrap: anywhere; }
-.dbsa.dbsa-tested table.dbsa-rows td small { color: var(--dbsa-muted); font-size: 0.8rem; }
+.dbsa.dbsa-tested table.dbsa-rows td small { color: var(--dbsa-muted); font-size: 0.8rem; white-space: nowrap; }
 .dbsa.dbsa-tested td.dbsa-wrong > span { text-decoration: underline wavy var(--dbsa-warning-line) 1px;
   text-underline-offset: 0.25em; }
 @media (max-width: 760px) { .dbsa.dbsa-tested table.dbsa-rows td { min-width: 6rem; } }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def test_methods_are_measured_and_the_files_can_be_taken_away(workspace: Workspa
     assert [found.method for found in run.results] == [*TWO]
     assert [found.n for found in run.results] == [9, 9]
     assert run.whole
+    assert run._so_far is None, "it holds model and pool"
     assert [path.name for path in run.files] == [*FILES]
     assert workspace.folder in run.folder.parents
     assert run.test == "9 rows held out (seed 0)"
@@ -163,12 +165,16 @@ class Halting:
     """Has an evaluation stop once so many queries are done."""
 
     def __init__(self, workspace: Workspace, session: Session, at: int):
+        self.texts: list[str] = []
         self.seen: list[tuple[str, int, int, list[int]]] = []
         tell = Evaluated.report
 
         def report(run: Evaluated, name: str, done: int, total: int) -> None:
             tell(run, name, done, total)
             self.seen.append((name, done, run.answered, [*run.places]))
+            if done == 3:
+                page = answers_view(run, Cut("", "", "all"))
+                self.texts = re.findall('<td class="dbsa-text">([^<]*)', page)
             if done == at:
                 workspace.stop(session, "evaluate")
 
@@ -187,6 +193,7 @@ def test_it_is_in_sight_while_it_runs_and_goes_on_where_it_was_stopped(
     assert job.state == "stopped"
     asking = [(done, answered, places) for name, done, answered, places in halting.seen if name == "Asking"]
     assert asking[:3] == [(1, 1, [0]), (2, 2, [0, 4]), (3, 3, [0, 4, 8])], "the sample"
+    assert halting.texts == [run.rows[place].text for place in (0, 4, 8)], "beside their answers"
     assert asking[3:7] == [(4, 3, [0, 4, 8]), (5, 3, [0, 4, 8]), (6, 3, [0, 1, 2]), (7, 4, [0, 1, 2, 3])], "then all"
     assert (run.answered, run.whole) == (7, False), "it is asked whether it goes on after each row"
     answers = (run.folder / "answers.csv").read_text().splitlines()[1:]
@@ -387,6 +394,16 @@ def test_texts_and_labels_of_a_user_are_no_html() -> None:
     check_harmless(results_view(run))
     check_harmless(runs_view([run, made(2, (SCRIPT, "", ""))], run.id, False))
     assert "no answer" in matrices_view(run, Cut(run.id, "tfidf"))
+
+
+def test_a_cell_is_of_one_label_and_one_answer() -> None:
+    run = made(1, ("x", "x", "refund"))
+    assert Cut(run.id, "tfidf", "cell", "refund", "refund").rows(run) == [2]
+    assert Cut(run.id, "tfidf", "cell", "refund", "x").rows(run) == [1]
+    assert Cut(run.id, "tfidf", "label", "refund").rows(run) == [1, 2]
+    assert Cut(run.id, "tfidf", "answer", answer="x").rows(run) == [0, 1]
+    assert Cut(run.id, "dbsa", "only", other="tfidf").rows(run) == [0, 1]
+    assert Cut(run.id, "dbsa", "only", other="gone").rows(run) == []
 
 
 def test_runs_stand_side_by_side_with_what_differs() -> None:
