@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ class Evaluated:
     whole: bool = False
     """Whether all was asked."""
     _so_far: Callable[[], list[Evaluation]] | None = field(default=None, repr=False)
-    _seen: tuple[int, tuple[Evaluation, ...]] = field(default=(-1, ()), repr=False)
+    _seen: tuple[int, tuple[Evaluation, ...]] = field(default=(-2, ()), repr=False)
 
     def begin(self) -> None:
         """It is to go on."""
@@ -101,7 +101,7 @@ class Evaluated:
 
     def watch(self, so_far: Callable[[], list[Evaluation]]) -> None:
         """`so_far()` gives the results while it runs."""
-        self._so_far, self._seen = so_far, (-1, ())
+        self._so_far, self._seen = so_far, (-2, ())
 
     def report(self, name: str, done: int, total: int) -> None:
         """How far a stage is; one of another name begins."""
@@ -126,6 +126,10 @@ class Evaluated:
             self._seen = done, tuple(so_far())
         return self._seen[1]
 
+    def as_it_is(self) -> Evaluated:
+        """The same with the results so far, whatever comes later."""
+        return replace(self, ended=self.results)
+
     @property
     def answered(self) -> int:
         """Rows that its results are of."""
@@ -143,7 +147,8 @@ class Evaluated:
     @property
     def files(self) -> list[Path]:
         """Once it is over."""
-        return [path for name in FILES if (path := self.folder / name).is_file()] if self.ended else []
+        over = self.ended and self.stage is None
+        return [path for name in FILES if (path := self.folder / name).is_file()] if over else []
 
     def discard(self) -> None:
         """Its folder is not needed any more."""

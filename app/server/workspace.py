@@ -171,7 +171,11 @@ class Workspace:
         busy = self.jobs.owners()
         idle = [id for id in self._sessions if id not in busy]
         for id in idle[: max(0, len(self._sessions) - MAX_SESSIONS + 1)]:
-            del self._sessions[id]
+            gone = self._sessions.pop(id)
+            kept = {run.id for session in self._sessions.values() for run in session.evaluations}
+            for run in gone.evaluations:
+                if run.id not in kept:
+                    run.discard()
 
     def announce(self) -> None:
         """Wake whoever waits for something to become ready."""

@@ -47,9 +47,9 @@ def said_of(workspace: Workspace, session: Session) -> tuple[str, bool, Evaluate
     if found.tested is None:
         anew = " A pool is encoded without them first." if found.anew else ""
         said.append(f"{found.where}: no method reads them, nor rows of the same text.{anew}")
-    rows = count(len(found.rows), "row")
     took = f", about {duration(seconds)}" if seconds is not None else ""
-    said.append(f"Each of {count(len(methods), 'method')} is asked about {rows}{took}.")
+    are = "is" if len(methods) == 1 else "are each"
+    said.append(f"{count(len(methods), 'method')} {are} asked about {count(len(found.rows), 'row')}{took}.")
     return "".join(map(muted, said)), True, to_go_on(session, found)
 
 

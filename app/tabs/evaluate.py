@@ -33,7 +33,7 @@ from app.words import count
 from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
 
-HELD_OUT, FILE = "held out", "file"
+HELD_OUT, FILE, OFFERED = "held out", "file", "offered"
 _FROM = [("Held out of the data", HELD_OUT), ("A test file", FILE)]
 
 
@@ -88,23 +88,8 @@ def create_evaluate_tab(page: Page) -> None:
     def now(session: Session) -> list[Any]:
         return [*render_places(session), *render_live(workspace, session)]
 
-    def take(
-        session: Session, where: str, number: float | None, seed: float | None, names: list[str], reject: bool
-    ) -> None:
-        from dbsa_core.methods import METHODS
-
-        before, names = session.wanted, [name for name in METHODS if name in names]
-        session.wanted = replace(
-            before,
-            of_file=where == FILE,
-            hold_out=before.hold_out if number is None else int(number),
-            seed=before.seed if seed is None else int(seed),
-            methods=tuple(names) if names != [each.name for each in methods_of(session)] else before.methods,
-            reject=reject,
-        )
-
     def choose(session: Session, *values: Any) -> Sequence[Any]:
-        take(session, *values)
+        take_wanted(session, *values)
         return now(session)
 
     def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
@@ -118,7 +103,7 @@ def create_evaluate_tab(page: Page) -> None:
         return now(session)
 
     def begin(session: Session, differing: bool, *values: Any) -> Sequence[Any]:
-        take(session, *values)
+        take_wanted(session, *values)
         begin_evaluation(workspace, session)
         return [*render_live(workspace, session), *render_found(session, Cut(), differing)]
 
@@ -143,11 +128,11 @@ def create_evaluate_tab(page: Page) -> None:
 
     quiet: dict[str, Any] = {"cause": TEST, "show_progress": "hidden"}
     changes = [where.input, number.blur, number.submit, seed.blur, seed.submit, methods.input, reject.input]
-    page.on(changes, choose, given, shown, trigger_mode="always_last", **quiet)
+    page.on(changes, choose, [offered, *given], shown, trigger_mode="always_last", **quiet)
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], shown, cause=TEST)
     page.on(reading.changes, read, [upload, *reading.inputs], shown, trigger_mode="always_last", cause=TEST)
     page.on([text.input, label.input], columns, [text, label], shown, **quiet)
-    page.on(start.click, begin, [differing, *given], [*live, *found], cause=TEST)
+    page.on(start.click, begin, [differing, offered, *given], [*live, *found], cause=TEST)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     looks = [view.select for view in (results, matrices, answers, runs)]
     page.on(looks, turn, [cut, differing], found, js=LOOK, show_progress="hidden", queue=False)
@@ -166,9 +151,36 @@ def create_evaluate_tab(page: Page) -> None:
     )
 
 
+def take_wanted(
+    session: Session,
+    offered: str,
+    where: str,
+    number: float | None,
+    seed: float | None,
+    names: Sequence[str],
+    reject: bool,
+) -> None:
+    """Make what stands on the page what is to be evaluated; `offered` is what `offered_now` was when that was shown."""
+    before, methods = session.wanted, session.wanted.methods
+    if offered.startswith(OFFERED):
+        from dbsa_core.methods import METHODS
+
+        chosen = [name for name in METHODS if name in names]
+        methods = methods if chosen == [each.name for each in methods_of(session)] else tuple(chosen)
+    session.wanted = replace(
+        before,
+        of_file=where == FILE,
+        hold_out=before.hold_out if number is None else int(number),
+        seed=before.seed if seed is None else int(seed),
+        methods=methods,
+        reject=reject,
+    )
+
+
 def offered_now(workspace: Workspace, session: Session) -> str:
     """Changes when other methods are offered, or chosen by themselves."""
-    return f"{workspace.loaded(session.model_source) is not None} {session.method_name()}"
+    loaded = workspace.loaded(session.model_source) is not None
+    return f"{OFFERED if loaded else ''} {session.method_name()}"
 
 
 def render_given(workspace: Workspace, session: Session) -> list[Any]:
@@ -222,12 +234,13 @@ def render_found(session: Session, cut: Cut, differing: bool) -> list[Any]:
     several = sum(bool(each.results) for each in session.evaluations) > 1
     beside = [
         gr.Checkbox(visible=several),
-        runs_view(session.evaluations, run.id if run else "", differing),
+        runs_view([each.as_it_is() for each in session.evaluations], run.id if run else "", differing),
         cut.written,
     ]
     if run is None:
         return ["", "", "", gr.Accordion(visible=False), gr.File(visible=False), "", *beside]
-    files, cut = [str(path) for path in run.files], cut.settled(run)
+    run, files = run.as_it_is(), [str(path) for path in run.files]
+    cut = cut.settled(run)
     code = "".join(code_view(name, program) for name, program in run.code.items())
     return [
         results_view(run),

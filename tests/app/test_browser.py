@@ -1034,8 +1034,8 @@ def evaluate(page: Page, rows: int, *methods: str) -> None:
         wanted = boxes.nth(nr).locator("xpath=..").inner_text().strip() in methods
         boxes.nth(nr).set_checked(wanted)
     expect(page.locator("#evaluation-said")).to_contain_text(f"{rows} rows held out", timeout=SOON)
-    many = f"{len(methods)} method{'s' if len(methods) > 1 else ''}"
-    expect(page.locator("#evaluation-said")).to_contain_text(f"Each of {many} is asked about {rows} rows", timeout=SOON)
+    many = f"{len(methods)} methods are each" if len(methods) > 1 else "1 method is"
+    expect(page.locator("#evaluation-said")).to_contain_text(f"{many} asked about {rows} rows", timeout=SOON)
     page.locator("#evaluate").click()
     expect(page.locator("#evaluation-progress")).to_contain_text(f"Done: {rows} rows asked.", timeout=ENCODED)
     expect(page.locator("#evaluation-results")).to_contain_text(f"{rows} of {rows} test rows")
@@ -1092,7 +1092,7 @@ def test_an_evaluation_is_stopped_gone_on_with_and_compared_with_another(page: P
     )
     expect(runs).to_contain_text("From the second run on")
     enter(page, "#hold-out", "8")
-    expect(page.locator("#evaluation-said")).to_contain_text("2 methods is asked about 8 rows", timeout=SOON)
+    expect(page.locator("#evaluation-said")).to_contain_text("2 methods are each asked about 8 rows", timeout=SOON)
     start.click()
     expect(progress).to_contain_text(re.compile(r"Asking: [3-9] of 16"), timeout=ENCODED)
     expect(page.locator("#evaluation-results .dbsa-scroll").first.locator("tbody tr")).to_have_count(2)
@@ -1137,7 +1137,7 @@ def test_a_test_file_is_evaluated_and_what_is_odd_about_it_is_said(page: Page, t
     expect(said).to_contain_text("Left out for an empty text or label: 1 row (12).")
     expect(said).to_contain_text("1 row with labels that are not in the data: it counts as wrong.")
     page.locator("#evaluated-methods").get_by_role("checkbox", name="DBSA + similar rows", exact=True).uncheck()
-    expect(said).to_contain_text("Each of 1 method is asked about 11 rows", timeout=SOON)
+    expect(said).to_contain_text("1 method is asked about 11 rows", timeout=SOON)
     page.locator("#evaluate").click()
     expect(page.locator("#evaluation-results")).to_contain_text("11 of 11 test rows, good.csv", timeout=ENCODED)
     page.locator("#evaluation-answers").get_by_role("button", name="All 11").click()

@@ -20,14 +20,14 @@ from app.evaluation.matrices import matrices_view, shown_labels
 from app.evaluation.results import results_view
 from app.server import evaluating
 from app.server.drawing import drawn, notes, set_test_file
-from app.server.evaluated import FILES, Evaluated, Stage
+from app.server.evaluated import FILES, Evaluated, Stage, Wanted
 from app.server.evaluating import begin_evaluation, estimate, methods_of, remove, shown_run, to_go_on
 from app.server.rejecting import declare
 from app.server.session import Session
 from app.server.teaching import teach
 from app.server.workspace import Workspace
 from app.tabs.awaited import milestone, progress_view, said_of
-from app.tabs.evaluate import render_found, render_live
+from app.tabs.evaluate import FILE, HELD_OUT, offered_now, render_found, render_live, take_wanted
 from dbsa_core import EncodeSettings, LanguageModel
 from dbsa_core.cli.commands import main
 from dbsa_core.errors import CapacityError, DataError
@@ -304,7 +304,7 @@ def test_about_how_long_it_takes_is_said(workspace: Workspace, ready: Session) -
     with_option = estimate(ready, found, methods_of(ready))
     assert with_option is not None
     assert with_option > one
-    assert "Each of 2 methods is asked about 9 rows, about" in said_of(workspace, ready)[0]
+    assert "2 methods are each asked about 9 rows, about" in said_of(workspace, ready)[0]
 
 
 def test_what_is_shown_changes_with_all_that_it_depends_on(workspace: Workspace, ready: Session) -> None:
@@ -508,3 +508,41 @@ def test_the_settings_that_are_taken_away_repeat_it_on_the_command_line(
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "--run", str(run.folder / "run.json"), "--out", "again", "--json"]) == 0
     assert json.loads((tmp_path / "again" / "run.json").read_text())["settings"] == run.settings
+
+
+def test_what_stands_on_the_page_is_taken_once_methods_are_offered(workspace: Workspace, ready: Session) -> None:
+    ready.wanted = Wanted()
+    take_wanted(ready, " dbsa_fresh", HELD_OUT, 12, 3, [], False)
+    assert ready.wanted == Wanted(hold_out=12, seed=3), "no method could be chosen yet"
+    offered = offered_now(workspace, ready)
+    take_wanted(ready, offered, FILE, None, None, ["tfidf", "dbsa_fresh"], True)
+    assert ready.wanted == Wanted(True, 12, 3, None, True), "these are chosen by themselves"
+    take_wanted(ready, offered, HELD_OUT, 12, 3, ["tfidf", "dbsa"], False)
+    assert ready.wanted.methods == ("dbsa", "tfidf")
+    take_wanted(ready, offered, HELD_OUT, 12, 3, [], False)
+    assert ready.wanted.methods == ()
+
+
+def test_what_is_shown_of_a_run_is_of_one_moment(workspace: Workspace, ready: Session) -> None:
+    run = made(1, ("x", "x", "refund"))
+    whole = run.results
+    run.begin()
+    run.watch(lambda: [replace(whole[0], gold=whole[0].gold[:1], predicted=("x",), probabilities=(None,))])
+    now = run.as_it_is()
+    run.end(whole)
+    assert (now.answered, run.answered, now.id) == (1, 3, run.id)
+    assert "1 of 3 test rows" in text_of(results_view(now))
+
+
+def test_folders_go_with_the_last_session_that_has_their_runs(
+    workspace: Workspace, ready: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.server.workspace.MAX_SESSIONS", 2)
+    run = evaluated(workspace, ready)
+    workspace.copy_session("a-visitor-1", ready.id)
+    workspace.session("a-visitor-2")
+    assert ready not in workspace.sessions()
+    assert run.folder.exists(), "a copy has it"
+    workspace.session("a-visitor-3")
+    workspace.session("a-visitor-4")
+    assert not run.folder.exists()
