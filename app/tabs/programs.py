@@ -160,7 +160,7 @@ ENDPOINTS = {
             "Measure methods on rows whose label is known; waits for the end, which may take minutes.",
             {
                 "methods": "names, with commas between, such as dbsa, dbsa_fresh, retrieval_icl, tfidf",
-                "ratio": "share of the blocks that is read, above 0 and at most 1",
+                "ratio": "share of the blocks that each query reads, above 0 and at most 1",
                 "similar_examples": "most similar rows that are encoded with a query; 0: none",
                 "hold_out": "rows of the data that are asked about and not read; null for those of load_test's file",
                 "seed": "draws them",

@@ -105,6 +105,7 @@ def test_each_field_of_an_answer_is_described(client: Client, tmp_path: Path) ->
 NO_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["Python", pytest.param("curl", marks=NO_CURL)])
 def test_the_program_that_the_page_shows_works(url: str, tmp_path: Path, way: str) -> None:
     write(tmp_path / "train.csv", "text,label\n" + "".join(f"{t},{label}\n" for t, label in ROWS[:24]))
@@ -141,6 +142,7 @@ def test_methods_are_evaluated(client: Client, tmp_path: Path) -> None:
         client.predict("tfidf", 0.3, 8, None, api_name="/evaluate")
 
 
+@pytest.mark.slow
 @NO_CURL
 @pytest.mark.parametrize("of_file", [False, True])
 def test_the_calls_that_repeat_an_evaluation_work(url: str, tmp_path: Path, of_file: bool) -> None:

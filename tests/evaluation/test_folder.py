@@ -83,6 +83,7 @@ QUICK = [{"alone": 11}, {"together": 17}]
 OTHERS = [{"alone": 0}, {"together": 0}, {"together": 39}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [*QUICK, *(pytest.param(where, marks=pytest.mark.slow) for where in OTHERS)])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     setup: Setup, tmp_path: Path, whole: list[Evaluation], where: dict[str, int]
@@ -254,6 +255,7 @@ def test_a_word_count_model_that_is_better_is_not_passed_over() -> None:
     assert beaten_by_word_counts([found("dbsa", 95), found("tfidf", 80)]) == ""
 
 
+@pytest.mark.slow
 def test_every_method_may_be_evaluated_and_gone_on_with(setup: Setup, tmp_path: Path) -> None:
     for _ in range(2):
         found = evaluate([make_method(name) for name in METHODS], setup, TEST[:4], folder=tmp_path)
