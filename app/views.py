@@ -106,6 +106,11 @@ def progress_bar(name: str, share: float) -> str:
     )
 
 
+def scrolling(table: str, name: str) -> str:
+    """A table that may be wider than the page, by name, for who uses a keyboard or a screen reader."""
+    return f'<div class="dbsa-scroll" role="region" aria-label="{escape(name)}" tabindex="0">{table}</div>'
+
+
 def live_paragraph(text: str) -> str:
     """Plain text that a screen reader says when it changes."""
     return f'<p class="dbsa" aria-live="polite">{escape(text)}</p>'

@@ -47,8 +47,7 @@ def read_tested(
     if label_column is None:
         label_column = column_of_labels(table, labels, label_names or {}, but=text_column)
     text_column, label_column = choose_columns(table, text_column, label_column)
-    called = label_names or {}
-    cells = [called.get(label, label) for label in read_queries(table, label_column)]
+    cells = _named(table, label_column, label_names or {})
     # Row by row, as it stands: a test file may hold repeats, or a single class.
     pairs = zip(read_queries(table, text_column), cells, table.row_numbers, strict=True)
     rows = [Demonstration(text, label, row) for text, label, row in pairs]
@@ -62,8 +61,11 @@ def read_tested(
 def labels_of(table: Table, column: str, labels: Sequence[str], label_names: Mapping[str, str]) -> list[str]:
     """A column's labels by the names of codes, and as `labels` are spelled; "" for an empty cell. Raises `DataError`
     for one that holds lists."""
-    cells = [label_names.get(label, label) for label in read_queries(table, column)]
-    return match_labels(cells, labels)[0]
+    return match_labels(_named(table, column, label_names), labels)[0]
+
+
+def _named(table: Table, column: str, label_names: Mapping[str, str]) -> list[str]:
+    return [label_names.get(label, label) for label in read_queries(table, column)]
 
 
 def column_of_labels(

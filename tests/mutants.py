@@ -240,7 +240,7 @@ FAULTS = (
     core("results so far are of the first rows, whichever were answered", "evaluation/running",
          "places, answers = sample[:more], alone", "places, answers = range(more), alone", "evaluation/running"),
     core("held-out rows' labels are not the file's", "tested",
-         "called.get(label, label) for label", "label for label", "tested"),
+         "label_names.get(label, label) for label", "label for label", "tested"),
     core("the throughput counts what was cold", "evaluation/running",
          "for answer in together if not answer.cold]", "for answer in together]", "evaluation/running"),
     core("a run that goes on asks what was answered again", "evaluation/running",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from app.evaluation.cut import ROWS_A_PAGE, Cut
+from app.evaluation.cut import Cut
 from app.evaluation.results import NO_ANSWER
-from app.rows.look import look_button
+from app.rows.look import ROWS_A_PAGE, first_shown, look_button, turning
 from app.rows.table import CELL_LENGTH
 from app.server.evaluated import Evaluated
 from app.views import breakable, muted, view
@@ -31,13 +31,13 @@ def answers_view(run: Evaluated, cut: Cut) -> str:
     if found is None:
         return ""
     chosen = cut.rows(run)
-    first = min(cut.page, max(0, len(chosen) - 1) // ROWS_A_PAGE) * ROWS_A_PAGE
+    first = first_shown(cut, len(chosen))
     shown = chosen[first : first + ROWS_A_PAGE]
     return view(
         "tested",
         '<h2 class="dbsa-sub" id="tested-rows">Test rows with their answers</h2>',
         f'<p id="tested-which">{_words(cut, run, len(chosen))}</p>',
-        _bar(cut, run, first, len(shown), len(chosen)),
+        _bar(cut, run, len(chosen)),
         _table(run, shown) if shown else muted("No row."),
     )
 
@@ -59,25 +59,12 @@ def _words(cut: Cut, run: Evaluated, rows: int) -> str:
     return f"{count(rows, 'row')}: {said[cut.show]}"
 
 
-def _bar(cut: Cut, run: Evaluated, first: int, shown: int, chosen: int) -> str:
+def _bar(cut: Cut, run: Evaluated, chosen: int) -> str:
     buttons = [look_button(f"All {run.answered:,}", cut.to("all"), pressed=cut.show == "all")]
     for each in run.results:
         to = cut.to("wrong", method=each.method)
-        text = f"Wrong by {each.title} {each.n - sum(each.right):,}"
-        buttons.append(look_button(text, to, pressed=to.to(page=cut.page) == cut))
-    buttons.append("<span></span>")
-    page = first // ROWS_A_PAGE
-    if chosen > ROWS_A_PAGE:
-        buttons.append(_turn("Previous", cut.to(page=page - 1), page > 0))
-        buttons.append(f'<span class="dbsa-muted dbsa-at">{first + 1:,} to {first + shown:,} of {chosen:,}</span>')
-        buttons.append(_turn("Next", cut.to(page=page + 1), first + shown < chosen))
-    return f'<div class="dbsa-rowbar">{"".join(buttons)}</div>'
-
-
-def _turn(text: str, cut: Cut, possible: bool) -> str:
-    if possible:
-        return look_button(text, cut)
-    return f'<button type="button" class="dbsa-look" data-event="" disabled>{text}</button>'
+        buttons.append(look_button(f"Wrong by {each.title} {each.wrong:,}", to, pressed=cut.is_page_of(to)))
+    return f'<div class="dbsa-rowbar">{"".join([*buttons, "<span></span>", *turning(cut, chosen)])}</div>'
 
 
 def _table(run: Evaluated, shown: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ Pure functions; every piece of user text goes through `html.escape`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -14,7 +14,7 @@ from app.evaluation.cut import Cut
 from app.evaluation.results import estimate_words, signed
 from app.rows.look import look_button
 from app.server.evaluated import Evaluated
-from app.views import muted, view
+from app.views import muted, scrolling, view
 from app.words import measured, out_of, shortened
 
 _HASH = 8
@@ -80,8 +80,7 @@ def runs_view(runs: Sequence[Evaluated], shown: str, differing: bool) -> str:
     head = "".join(f'<th scope="col">{_head(run, run.id == shown)}</th>' for run in runs)
     body = "".join(_part(name, lines, len(runs), differing) for name, lines in parts(runs).items())
     table = f'<table class="dbsa-table"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
-    named = 'role="region" aria-label="Runs side by side" tabindex="0"'
-    return view("runs", f'<div class="dbsa-scroll" {named}>{table}</div>')
+    return view("runs", scrolling(table, "Runs side by side"))
 
 
 def parts(runs: Sequence[Evaluated]) -> dict[str, list[Line]]:
@@ -153,8 +152,10 @@ def _against(runs: Sequence[Evaluated], place: int, name: str) -> str:
 
 
 def _settings(runs: Sequence[Evaluated]) -> Iterator[Line]:
+    from dbsa_core.evaluation.folder import flat_settings
+
     yield Line("Test rows from", tuple(run.test for run in runs))
-    flat = [dict(_flat(run.settings)) for run in runs]
+    flat = [dict(flat_settings(run.settings)) for run in runs]
     for name in dict.fromkeys(name for each in flat for name in each):
         if name not in _LEFT_OUT:
             yield Line(_name(name), tuple(_value(name, each.get(name, "")) for each in flat))
@@ -179,11 +180,3 @@ def _value(name: str, value: Any) -> str:
     if value is None:
         return "none"
     return "asked" if value == {} else str(value)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

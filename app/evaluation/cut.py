@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from dbsa_core.evaluation import Evaluation
 
 Show = Literal["all", "wrong", "cell", "label", "answer", "only"]
-ROWS_A_PAGE = 25
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,10 @@ class Cut:
         if show is not None:
             changes = {"gold": "", "answer": "", "other": "", **changes}
         return replace(self, show=show or self.show, page=page, **changes)
+
+    def is_page_of(self, other: Cut) -> bool:
+        """Whether it is that one, on whichever page."""
+        return other.to(page=self.page) == self
 
     def settled(self, run: Evaluated) -> Cut:
         """The same with the run and the method that it means."""

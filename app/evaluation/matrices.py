@@ -15,7 +15,7 @@ from app.evaluation.cut import Cut
 from app.evaluation.results import NO_ANSWER
 from app.rows.look import look_button
 from app.server.evaluated import Evaluated
-from app.views import muted, view
+from app.views import muted, scrolling, view
 from app.words import count, shortened
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ def _confusion(found: Evaluation, cut: Cut) -> str:
 def _disagreement(run: Evaluated, cut: Cut) -> str:
     results = run.results
     head = "".join(f'<th scope="col"><span>{escape(each.title)}</span></th>' for each in results)
-    most = max(each.n - sum(each.right) for each in results) or 1
+    most = max(each.wrong for each in results) or 1
     rows = []
     for one in results:
         cells = []
         for other in results:
             if one is other:
-                to, number = cut.to("wrong", method=one.method), one.n - sum(one.right)
+                to, number = cut.to("wrong", method=one.method), one.wrong
                 said = f"answered wrongly by {one.title}"
             else:
                 to = cut.to("only", method=one.method, other=other.method)
@@ -136,8 +136,7 @@ def _cell(number: int, most: int, hit: bool, to: Cut, cut: Cut, said: str) -> st
     if not number:
         return "<td></td>"
     share = 25 + 55 * math.log1p(number) / math.log1p(most)
-    now = to.to(page=cut.page) == cut
-    button = look_button(f"{number:,}", to, pressed=now, title=f"{count(number, 'row')} {said}")
+    button = look_button(f"{number:,}", to, pressed=cut.is_page_of(to), title=f"{count(number, 'row')} {said}")
     return f'<td class="dbsa-{"hit" if hit else "miss"}" style="--share:{share:.0f}%">{button}</td>'
 
 
@@ -151,5 +150,4 @@ def _named(label: str) -> str:
 
 def _matrix(head: str, rows: Sequence[str], words: str, name: str) -> str:
     table = f'<table class="dbsa-table"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    named = f'role="region" aria-label="{name}" tabindex="0"'
-    return f'<p class="dbsa-axis">{escape(words)}</p><div class="dbsa-scroll" {named}>{table}</div>'
+    return f'<p class="dbsa-axis">{escape(words)}</p>{scrolling(table, name)}'

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app.evaluation.cut import Cut
 from app.rows.look import look_button
 from app.server.evaluated import Evaluated
-from app.views import message_view, muted, size_words, view
+from app.views import message_view, muted, scrolling, size_words, view
 from app.words import count, measured, out_of, percent
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _row(found: Evaluation, run: Evaluated) -> list[str]:
     shares += [found.coverage, found.answered_accuracy] if may_refuse(run.results) else []
     error = found.calibration_error
     latency = measured(found.latency_p50_seconds), f"95 % up to {measured(found.latency_p95_seconds)}"
-    wrong = found.n - sum(found.right)
-    button = look_button(f"{wrong:,}", Cut(run.id, found.method, "wrong")) if wrong else "0"
+    button = look_button(f"{found.wrong:,}", Cut(run.id, found.method, "wrong")) if found.wrong else "0"
     return [
         f"{escape(found.title)}<small>{escape(found.method)}</small>",
         *(_two(*estimate_words(share)) for share in shares),
@@ -164,6 +163,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
         for first, *cells in rows
     )
-    named = 'role="region" aria-label="Results" tabindex="0"'
     table = f'<table class="dbsa-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="dbsa-scroll" {named}>{table}</div>'
+    return scrolling(table, "Results")

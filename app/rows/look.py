@@ -66,6 +66,39 @@ class Written(Protocol):
     def written(self) -> str: ...
 
 
+class Paged(Written, Protocol):
+    """One page of them."""
+
+    @property
+    def page(self) -> int: ...
+
+    def to(self, *, page: int) -> Written: ...
+
+
+def first_shown(look: Paged, chosen: int) -> int:
+    """Which of so many rows its page begins with; that of the last page where there is no such page."""
+    return min(look.page, max(0, chosen - 1) // ROWS_A_PAGE) * ROWS_A_PAGE
+
+
+def turning(look: Paged, chosen: int) -> list[str]:
+    """The way to the pages around it, of so many rows; nothing where they are one page."""
+    if chosen <= ROWS_A_PAGE:
+        return []
+    first = first_shown(look, chosen)
+    page, last = first // ROWS_A_PAGE, min(first + ROWS_A_PAGE, chosen)
+    return [
+        _turn("Previous", look.to(page=page - 1), page > 0),
+        f'<span class="dbsa-muted dbsa-at">{first + 1:,} to {last:,} of {chosen:,}</span>',
+        _turn("Next", look.to(page=page + 1), last < chosen),
+    ]
+
+
+def _turn(text: str, look: Written, possible: bool) -> str:
+    if possible:
+        return look_button(text, look)
+    return f'<button type="button" class="dbsa-look" data-event="" disabled>{text}</button>'
+
+
 def look_button(text: str, look: Written, *, pressed: bool | None = None, title: str = "") -> str:
     """A button that leads to those rows; `pressed` where it is one of several to choose from. `title` says more."""
     state = "" if pressed is None else f' aria-pressed="{"true" if pressed else "false"}"'

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from app.ask.label import check_tag
-from app.rows.look import ROWS_A_PAGE, Look, look_button
+from app.rows.look import ROWS_A_PAGE, Look, first_shown, look_button, turning
 from app.server.batch import Classified, RowAnswer
 from app.views import breakable, muted, view
 from app.words import whole_percent
@@ -59,20 +59,20 @@ def rows_view(found: Classified, look: Look, labels: Sequence[str]) -> str:
     if not answers:
         return ""
     chosen = look.rows(answers)
-    first = min(look.page, max(0, len(chosen) - 1) // ROWS_A_PAGE) * ROWS_A_PAGE
+    first = first_shown(look, len(chosen))
     shown = chosen[first : first + ROWS_A_PAGE]
     offered = "".join(f'<option value="{escape(label)}"></option>' for label in labels[:OFFERED_LABELS])
     table = _table(found, answers, shown) if shown else muted("No row.")
     return view(
         "filerows",
         '<h3 id="file-rows">Rows with their answers</h3>',
-        _bar(look, answers, first, len(shown), len(chosen)),
+        _bar(look, answers, len(chosen)),
         f'<datalist id="file-labels">{offered}</datalist>',
         table,
     )
 
 
-def _bar(look: Look, answers: Sequence[RowAnswer], first: int, shown: int, chosen: int) -> str:
+def _bar(look: Look, answers: Sequence[RowAnswer], chosen: int) -> str:
     """What is shown, in which order, and the way to the pages around it."""
     need = sum(answer.needs_a_look for answer in answers)
     buttons = [
@@ -86,18 +86,7 @@ def _bar(look: Look, answers: Sequence[RowAnswer], first: int, shown: int, chose
         look_button("File's order", look.to(worst_first=False), pressed=not look.worst_first),
         look_button("Least certain first", look.to(worst_first=True), pressed=look.worst_first),
     ]
-    page = first // ROWS_A_PAGE
-    if chosen > ROWS_A_PAGE:
-        buttons.append(_turn("Previous", look.to(page=page - 1), page > 0))
-        buttons.append(f'<span class="dbsa-muted dbsa-at">{first + 1:,} to {first + shown:,} of {chosen:,}</span>')
-        buttons.append(_turn("Next", look.to(page=page + 1), first + shown < chosen))
-    return f'<div class="dbsa-rowbar">{"".join(buttons)}</div>'
-
-
-def _turn(text: str, look: Look, possible: bool) -> str:
-    if possible:
-        return look_button(text, look)
-    return f'<button type="button" class="dbsa-look" data-event="" disabled>{text}</button>'
+    return f'<div class="dbsa-rowbar">{"".join([*buttons, *turning(look, chosen)])}</div>'
 
 
 def _table(found: Classified, answers: Sequence[RowAnswer], shown: Sequence[int]) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.server.encoding import held_bytes, make_room
+from app.server.encoding import check_room, make_room
 from app.server.fitted import fitted_method
 from app.server.jobs import Job
 from app.server.session import Answer, Session
 from app.server.workspace import LANES, Workspace
-from dbsa_core.errors import Cancelled, CapacityError, DataError, DBSAError
+from dbsa_core.errors import Cancelled, DataError, DBSAError
 from dbsa_core.interrupt import interruptible
 
 if TYPE_CHECKING:
@@ -102,14 +102,14 @@ def runs_alone(workspace: Workspace, session: Session) -> bool:
 
 def estimate(session: Session, answer: Answer, method: Method) -> Estimate:
     """Of a method over what the answer read, by the fastest speed that is known."""
-    cost, scores = method.cost(answer.setup), answer.prediction.scores
+    cost = method.cost(answer.setup)
     fitted = session._methods.get(method.name)
     there = fitted is not None and fitted[0] == (answer.setup, answer.settings)
     if cost.trains:
         return Estimate(0.0, 0.0, 0 if there else cost.trains)
     once = 0 if there else cost.once
-    query = scores.tokens - answer.prediction.example_tokens
-    return Estimate(once / answer.tokens_per_second, (cost.each + query) / answer.tokens_per_second)
+    each = cost.each + answer.query_tokens
+    return Estimate(once / answer.tokens_per_second, each / answer.tokens_per_second)
 
 
 def missing(workspace: Workspace, session: Session) -> list[Method]:
@@ -215,11 +215,7 @@ def measure(workspace: Workspace, session: Session) -> Job:
 def _check_room(workspace: Workspace, session: Session, method: Method, answer: Answer) -> None:
     """`CapacityError` where what a method keeps does not fit beside the session's pools."""
     needed = method.cost(answer.setup).once * answer.setup.task.model.shape.bytes_per_token
-    if needed and needed + held_bytes([session]) > workspace.budget_bytes:
-        raise CapacityError(
-            f"{method.title} keeps {needed / 1e6:,.0f} MB of its own, which is more than this server has left of "
-            f"{workspace.budget_bytes / 1e6:,.0f} MB; encode fewer pool tokens to compare with it."
-        )
+    check_room(workspace, session, needed, method.title, "encode fewer pool tokens to compare with it")
 
 
 def _wait_for_the_machine(workspace: Workspace, job: Job) -> None:

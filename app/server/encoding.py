@@ -237,6 +237,15 @@ def make_room(workspace: Workspace, keep: Session) -> None:
                 session.look_at(answer.id)  # its page goes on showing it
 
 
+def check_room(workspace: Workspace, session: Session, needed: int, who: str, todo: str) -> None:
+    """`CapacityError` where so many bytes do not fit beside the session's pools: who keeps them, and what to do."""
+    if needed and needed + held_bytes([session]) > workspace.budget_bytes:
+        raise CapacityError(
+            f"{who} keeps {needed / 1e6:,.0f} MB of its own, which is more than this server has left of "
+            f"{workspace.budget_bytes / 1e6:,.0f} MB; {todo}."
+        )
+
+
 def held_bytes(sessions: Sequence[Session]) -> int:
     """Of their pools; those that go on from one another, or are of several sessions, share their memory."""
     pools = [pool for session in sessions for pool in _pools(session)]

@@ -54,7 +54,7 @@ class Stage:
     """How far it was when it was begun."""
 
     def at(self, done: int) -> Stage:
-        return Stage(self.name, done, self.total, self.begun, self.before)
+        return replace(self, done=done)
 
     @property
     def seconds_left(self) -> float:
@@ -93,7 +93,8 @@ class Evaluated:
     whole: bool = False
     """Whether all was asked."""
     _so_far: Callable[[], list[Evaluation]] | None = field(default=None, repr=False)
-    _seen: tuple[int, tuple[Evaluation, ...]] = field(default=(-2, ()), repr=False)
+    _seen: tuple[Stage | None, tuple[Evaluation, ...]] | None = field(default=None, repr=False)
+    """The results at a stage."""
 
     def begin(self) -> None:
         """It is to go on."""
@@ -101,7 +102,7 @@ class Evaluated:
 
     def watch(self, so_far: Callable[[], list[Evaluation]]) -> None:
         """`so_far()` gives the results while it runs."""
-        self._so_far, self._seen = so_far, (-2, ())
+        self._so_far, self._seen = so_far, None
 
     def report(self, name: str, done: int, total: int) -> None:
         """How far a stage is; one of another name begins."""
@@ -119,12 +120,12 @@ class Evaluated:
         """Of the rows that every method has answered."""
         if self.ended is not None:
             return self.ended
-        so_far, done = self._so_far, self.stage.done if self.stage is not None else -1
+        so_far, stage, seen = self._so_far, self.stage, self._seen
         if so_far is None:
             return ()
-        if self._seen[0] != done:
-            self._seen = done, tuple(so_far())
-        return self._seen[1]
+        if seen is None or seen[0] != stage:
+            seen = self._seen = stage, tuple(so_far())
+        return seen[1]
 
     def as_it_is(self) -> Evaluated:
         """The same with the results so far, whatever comes later."""
@@ -147,8 +148,7 @@ class Evaluated:
     @property
     def files(self) -> list[Path]:
         """Once it is over."""
-        over = self.ended and self.stage is None
-        return [path for name in FILES if (path := self.folder / name).is_file()] if over else []
+        return [path for name in FILES if (path := self.folder / name).is_file()] if self.ended else []
 
     def discard(self) -> None:
         """Its folder is not needed any more."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import dbsa_core as dbsa
 from app.server.asking import wait_until_ready
 from app.server.drawing import Drawn, drawn
-from app.server.encoding import held_bytes
+from app.server.encoding import check_room
 from app.server.evaluated import Evaluated
 from app.server.jobs import Job
 from app.server.rejecting import out_of_scope
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from dbsa_core import Setup
     from dbsa_core.methods import Method
 
-WORDS = "tfidf"
-"""The classifier of words, which a language model has to beat."""
 AT_MOST = 6
 """Evaluations that are kept; the oldest goes first."""
 LEAST_SECONDS = 0.01
@@ -42,9 +40,11 @@ QUERY_TOKENS = 60
 
 def methods_of(session: Session) -> list[Method]:
     """Those to evaluate, not fitted."""
+    from dbsa_core.evaluation.result import WORD_COUNTS
+
     names = session.wanted.methods
     if names is None:
-        names = (session.method_name(), WORDS)
+        names = (session.method_name(), WORD_COUNTS)
     return [dbsa.make_method(name, session.query_settings) for name in names]
 
 
@@ -64,7 +64,7 @@ def estimate(session: Session, found: Drawn, methods: Sequence[Method]) -> float
     if session.wanted.reject:
         rows += min(rows_for(setup) * 3 // 2, len(setup.task.pool) // 2)
     seconds = setup.plan.seconds if found.anew and any(method.reads_blocks for method in methods) else 0.0
-    query = QUERY_TOKENS if answer is None else answer.prediction.scores.tokens - answer.prediction.example_tokens
+    query = QUERY_TOKENS if answer is None else answer.query_tokens
     for method in methods:
         cost = method.cost(setup)
         if cost.trains:
@@ -78,7 +78,10 @@ def estimate(session: Session, found: Drawn, methods: Sequence[Method]) -> float
 
 def to_go_on(session: Session, found: Drawn) -> Evaluated | None:
     """The evaluation of the same that was stopped."""
-    settings = _settings(session, found)
+    return _stopped(session, _settings(session, found))
+
+
+def _stopped(session: Session, settings: Mapping[str, object]) -> Evaluated | None:
     for run in session.evaluations:
         if run.ended is not None and not run.whole and run.settings == settings:
             return run
@@ -110,7 +113,8 @@ def begin_evaluation(workspace: Workspace, session: Session) -> Job:
         if (before := workspace.job(session, "evaluate")) is not None and before.active:
             raise CapacityError("That is running already; stop it first, or wait for its end.")
         recipe = _recipe(workspace, session, base, found)
-        run = to_go_on(session, found) or _new(workspace, session, found, recipe)
+        settings = _settings(session, found)
+        run = _stopped(session, settings) or _new(workspace, session, found, settings, recipe)
         _keep(session, run)
     about = {"options": options_of(recipe), "dbsa": dbsa.__version__}
 
@@ -172,12 +176,14 @@ def _recipe(workspace: Workspace, session: Session, base: Setup, found: Drawn) -
     )
 
 
-def _new(workspace: Workspace, session: Session, found: Drawn, recipe: Recipe) -> Evaluated:
+def _new(
+    workspace: Workspace, session: Session, found: Drawn, settings: Mapping[str, object], recipe: Recipe
+) -> Evaluated:
     assert session.data is not None
     number = max((run.number for run in session.evaluations), default=0) + 1
     folder = Path(tempfile.mkdtemp(prefix="evaluation-", dir=workspace.folder))
-    settings, code = _settings(session, found), programs_of(recipe)
-    return Evaluated(number, session.data.name, found.where, settings, found.rows, found.in_data, folder, code)
+    what = (session.data.name, found.where, settings, found.rows, found.in_data)
+    return Evaluated(number, *what, folder, programs_of(recipe))
 
 
 def _keep(session: Session, run: Evaluated) -> None:
@@ -214,8 +220,6 @@ def _check_room(workspace: Workspace, session: Session, found: Drawn, methods: S
     needed = sum(method.cost(setup).once for method in methods) * each
     if found.anew and any(method.reads_blocks for method in methods):
         needed += setup.plan.num_bytes
-    if needed and needed + held_bytes([session]) > workspace.budget_bytes:
-        raise CapacityError(
-            f"The evaluation keeps {needed / 1e6:,.0f} MB beside the pool, which is more than this server has left of "
-            f"{workspace.budget_bytes / 1e6:,.0f} MB; choose other methods or fewer pool tokens, or a test file."
-        )
+    check_room(
+        workspace, session, needed, "The evaluation", "choose other methods or fewer pool tokens, or a test file"
+    )

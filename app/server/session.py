@@ -113,6 +113,11 @@ class Answer:
     """Id of the provisional answer to the same query that it takes the place of."""
 
     @property
+    def query_tokens(self) -> int:
+        """Of the query, and of the labels behind it, as they went through the model."""
+        return self.prediction.scores.tokens - self.prediction.example_tokens
+
+    @property
     def provisional(self) -> bool:
         """Whether there was no pool to read."""
         return self.setup.encoded is None

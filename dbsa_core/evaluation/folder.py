@@ -144,7 +144,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def _check_same(path: Path, settings: Mapping[str, Any]) -> None:
-    before, now = dict(_flat(read_run(path / RUN)["settings"])), dict(_flat(settings))
+    before, now = dict(flat_settings(read_run(path / RUN)["settings"])), dict(flat_settings(settings))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if names:
         told = "; ".join(f"{name}: {before.get(name)} there, {now.get(name)} now" for name in names[:_DIFFERENCES])
@@ -155,10 +155,11 @@ def _check_same(path: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names as "encode.window", and values."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat_settings(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

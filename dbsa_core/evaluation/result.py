@@ -90,7 +90,13 @@ class Evaluation:
 
     @cached_property
     def right(self) -> tuple[bool, ...]:
+        """Whether each row was answered by its label."""
         return tuple(answer == label for answer, label in zip(self.predicted, self.gold, strict=True))
+
+    @property
+    def wrong(self) -> int:
+        """Rows that were not."""
+        return self.n - sum(self.right)
 
     @property
     def accuracy(self) -> float:
