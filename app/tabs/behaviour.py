@@ -2,15 +2,15 @@
 
 A button of a view names the event that its press triggers (`data-event`), and so does a field for its Enter key
 (`data-enter`) and a box for its change (`data-change`). What is open and being typed into (`details[data-keep]`, named
-by what it is about) stays so when the view is shown anew, with what is selected there; a field that Gradio uses again
-for something else begins empty. What was typed is taken at the press (`TYPED`). What lies over the page
-(`details[data-popup]`) closes when something else is pressed. What is only wide enough for a wide screen
-(`details[data-wide]`) is folded on a narrow one. Which of several buttons of one event was pressed is said by its value
-(`PRESSED`).
+by what it is about) stays so when the view is shown anew, with what is selected there; so does the focus on a way to
+rows (`data-look`). A field that Gradio uses again for something else begins empty. What was typed is taken at the press
+(`TYPED`). What lies over the page (`details[data-popup]`) closes when something else is pressed. What is only wide
+enough for a wide screen (`details[data-wide]`) is folded on a narrow one. Which of several buttons of one event was
+pressed is said by its value (`PRESSED`).
 """
 
 BEHAVIOUR = """
-let held = new Map(), focused = null;
+let held = new Map(), focused = null, looked = null;
 const named = new WeakMap();
 const kept = () => [...element.querySelectorAll('details[data-keep]')];
 const typed = one => one?.querySelector('input[type=text]');
@@ -31,7 +31,10 @@ const press = (from, event) => {
   trigger(event);
 };
 for (const kind of ['input', 'toggle', 'keyup', 'select']) element.addEventListener(kind, hold, true);
-document.addEventListener('focusin', () => { if (held.size) hold(); });
+document.addEventListener('focusin', event => {
+  if (held.size) hold();
+  looked = element.contains(event.target) && event.target.dataset.look ? event.target : null;
+});
 element.addEventListener('click', event => {
   const pressed = event.target.closest('[data-event]');
   if (pressed) press(pressed, pressed.dataset.event);
@@ -52,6 +55,10 @@ watch('value', () => {
     if (field && held.has(is)) field.value = held.get(is);
     else if (field && named.get(field) !== is) field.value = '';
     if (field) named.set(field, is);
+  }
+  if (looked && !looked.isConnected && document.activeElement === document.body) {
+    const ways = [...element.querySelectorAll('[data-look]')];
+    ways.find(one => one.dataset.look === looked.dataset.look)?.focus({preventScroll: true});
   }
   const again = focused && document.getElementById(focused[0]);
   if (!again || !element.contains(again)) return;

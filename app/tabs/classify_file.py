@@ -106,7 +106,8 @@ def create_classify_file_tab(page: Page) -> None:
     page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
     page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
-    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, show_progress="hidden", queue=False)
+    looking: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
+    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, **looking)
     teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
     page.on(rows.submit, correct, [label, row, look, harmless], [*live, *found], **teaches)
     page.watch(watch, [seen, drawn, look], [*live, *found, seen])

@@ -135,8 +135,10 @@ def create_evaluate_tab(page: Page) -> None:
     page.on(start.click, begin, [differing, offered, *given], [*live, *found], cause=TEST)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     looks = [view.select for view in (results, matrices, answers, runs)]
-    page.on(looks, turn, [cut, differing], found, js=LOOK, show_progress="hidden", queue=False)
-    page.on(differing.input, turn, [cut, differing], found, show_progress="hidden", queue=False)
+    # Pressed while the last one is still being shown: that is to be shown next.
+    looking: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
+    page.on(looks, turn, [cut, differing], found, js=LOOK, **looking)
+    page.on(differing.input, turn, [cut, differing], found, **looking)
     page.on(runs.delete, drop, [pressed, differing], [*live, *found], js=PRESSED, **quiet)
     page.watch(watch, [seen, offered, cut, differing], [methods, reject, offered, *live, *found, seen])
     page.restore(

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlparse
@@ -1041,6 +1042,15 @@ def evaluate(page: Page, rows: int, *methods: str) -> None:
     expect(page.locator("#evaluation-results")).to_contain_text(f"{rows} of {rows} test rows")
 
 
+@contextmanager
+def slowly_answered(page: Page, seconds: float = 0.5) -> Iterator[None]:
+    """Whatever the page asks for meanwhile is that late."""
+    late = "(...given) => new Promise(resolve => setTimeout(resolve, ms)).then(() => window.asked(...given))"
+    page.evaluate(f"ms => {{ window.asked = window.fetch; window.fetch = {late}; }}", 1000 * seconds)
+    yield
+    page.evaluate("window.fetch = window.asked")
+
+
 def test_methods_are_evaluated_on_held_out_rows_and_each_number_leads_to_its_rows(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
     open_tab(page, "Evaluate")
@@ -1054,12 +1064,14 @@ def test_methods_are_evaluated_on_held_out_rows_and_each_number_leads_to_its_row
     expect(rows).to_have_count(count)
     expect(page.locator("#tested-which")).to_have_text(f"{count} rows: answered wrongly by Zero-shot")
     matrices = page.locator("#evaluation-matrices")
-    matrices.get_by_role("button", name="Zero-shot", exact=True).click()
-    miss = matrices.locator("section").first.locator("td.dbsa-miss button").first
-    said, number = miss.get_attribute("title") or "", int(miss.inner_text())
-    miss.focus()
-    miss.press("Enter")
-    expect(miss).to_have_attribute("aria-pressed", "true")
+    with slowly_answered(page):
+        matrices.get_by_role("button", name="Zero-shot", exact=True).click()
+        miss = matrices.locator("section").first.locator("td.dbsa-miss button").first
+        said, number = miss.get_attribute("title") or "", int(miss.inner_text())
+        miss.focus()
+        miss.press("Enter")  # while what the press before it leads to is not there yet
+        expect(miss).to_have_attribute("aria-pressed", "true")
+        expect(miss).to_be_focused()
     expect(rows).to_have_count(number)
     gold, answer = re.fullmatch(r"\d+ rows? (.*) answered as (.*)", said).groups()  # type: ignore[union-attr]
     expect(page.locator("#tested-which")).to_contain_text(f"right label {gold}, answered as {answer} by Zero-shot")
