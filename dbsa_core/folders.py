@@ -1,11 +1,13 @@
-"""Folders that are written as a whole or not at all.
+"""Folders that are written as a whole or not at all, and the one where what can be made again is kept.
 
 Knows nothing about what is in them.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,3 +27,17 @@ def replacing(folder: Path) -> Iterator[Path]:
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def default_cache_folder() -> Path:
+    """Where converted models, rows as vectors and the example's encoded pool are kept: `$DBSA_CACHE`, else the user's
+    cache folder."""
+    if named := os.environ.get("DBSA_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "dbsa"

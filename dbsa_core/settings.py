@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dbsa_core.blocks import BlockPattern, Positions, automatic_block_size, check_ratio
 from dbsa_core.errors import SettingsError
-from dbsa_core.retrieve import RETRIEVERS
+from dbsa_core.retrieve import DEFAULT_EMBEDDER, check_retriever, reads_vectors
 
 Order = Literal["pool", "least_to_most", "most_to_least"]
 PoolPrecision = Literal["model", "int8"]
@@ -79,6 +79,14 @@ class EncodeSettings:
         return BlockPattern(size, self.sink_blocks, self.window, self.positions)
 
 
+class RetrieverKey(NamedTuple):
+    """What makes a retriever over the same documents another one."""
+
+    name: str
+    embedder: str | None
+    seed: int | None
+
+
 @dataclass(frozen=True)
 class QuerySettings:
     """Stage 2: what a query reads."""
@@ -88,24 +96,45 @@ class QuerySettings:
     fresh_demonstrations: int = 8
     """Rows nearest to the query that are put right before it and encoded with it; the paper has none."""
     retriever: str = "bm25"
-    """Ranks the blocks."""
+    """Ranks the blocks; one of `retrieve.RETRIEVERS`."""
+    row_retriever: str = "bm25"
+    """Ranks single rows: those that are put before the query, and those of Retrieval ICL; one of the same."""
+    embedder: str = DEFAULT_EMBEDDER
+    """Sentence encoder of retrievers that read vectors: the default one, or a model of the hub or a folder for
+    sentence-transformers."""
     order: Order = "pool"
     """Of the chosen blocks: as in the pool, or by score."""
     decode: Literal["exact", "greedy"] = "exact"
     """Exact label probabilities, or the paper's constrained greedy decoding."""
     seed: int = 42
-    """Of the random retriever."""
+    """Of the random retrievers."""
 
     def __post_init__(self) -> None:
         check_ratio(self.ratio)
         _whole("The number of similar examples added", self.fresh_demonstrations, 0)
         _whole("The seed", self.seed, 0)
-        if self.retriever not in RETRIEVERS:
-            raise SettingsError(f"There is no retriever {self.retriever!r}; there are {', '.join(RETRIEVERS)}.")
+        check_retriever(self.retriever)
+        check_retriever(self.row_retriever)
+        if not isinstance(self.embedder, str) or not self.embedder.strip():
+            raise SettingsError(f"The sentence encoder is {self.embedder!r}; name a model or a folder.")
         if self.order not in ORDERS:
             raise SettingsError(f"There is no order {self.order!r}; there are {', '.join(ORDERS)}.")
         if self.decode not in ("exact", "greedy"):
             raise SettingsError(f"There is no decoding {self.decode!r}; there are exact and greedy.")
+
+    def retriever_key(self, name: str) -> RetrieverKey:
+        """Of the retriever of that name."""
+        return RetrieverKey(
+            name, self.embedder if reads_vectors(name) else None, self.seed if name == "random" else None
+        )
+
+    def of_retrieval(self, *, blocks: bool = False, rows: bool = False) -> frozenset[str]:
+        """The fields that an answer depends on whose blocks, rows or both are chosen by retrieval."""
+        fields = {"retriever"} if blocks else set()
+        fields |= {"row_retriever"} if rows else set()
+        keys = [self.retriever_key(getattr(self, field)) for field in fields]
+        fields |= {"embedder"} if any(key.embedder is not None for key in keys) else set()
+        return frozenset(fields | ({"seed"} if any(key.seed is not None for key in keys) else set()))
 
 
 @dataclass(frozen=True)

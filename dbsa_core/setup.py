@@ -16,8 +16,9 @@ from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, SettingsError
 from dbsa_core.planning import EncodingPlan, plan
 from dbsa_core.prompt import Ids
-from dbsa_core.retrieve import Retriever, make_retriever
-from dbsa_core.settings import EncodeSettings
+from dbsa_core.retrieve import DEFAULT_EMBEDDER, Retriever, make_retriever
+from dbsa_core.retrieve.corpus import Corpus
+from dbsa_core.settings import EncodeSettings, QuerySettings, RetrieverKey
 from dbsa_core.speed import note_encoding
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage1.progress import OnProgress
@@ -40,7 +41,7 @@ class Setup:
     encoded: EncodedPool | None = None
     held_out: frozenset[int] = frozenset()
     """Rows that no method reads or learns from, so that it can be asked about them; see `without`."""
-    _retrievers: dict[tuple[str, int], Retriever] = field(default_factory=dict, init=False, repr=False)
+    _retrievers: dict[RetrieverKey, Retriever] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_plan(self.task, self.plan)
@@ -161,17 +162,21 @@ class Setup:
         """The ids of one row, the same in blocks and beside a query, in every method."""
         return self.plan.row_ids(self.task, row)
 
-    def block_retriever(self, name: str, seed: int) -> Retriever:
-        """The retriever over the blocks, one document a block: its texts and labels, as in the paper."""
-        if (name, seed) not in self._retrievers:
-            demonstrations = self.task.pool.demonstrations
-            shown = self.task.template.shown
-            documents = [
-                "\n".join(f"{demonstrations[r].text}\n{shown(demonstrations[r].label)}" for r in block.rows)
-                for block in self.blocks
-            ]
-            self._retrievers[name, seed] = make_retriever(name, documents, seed=seed)
-        return self._retrievers[name, seed]
+    def block_retriever(self, settings: QuerySettings) -> Retriever:
+        """`settings.retriever` over the blocks, one document a block: its texts and labels, as in the paper; vectors
+        are those of its rows' texts. Made once."""
+        key = settings.retriever_key(settings.retriever)
+        if key not in self._retrievers:
+            embeddings = self.task.embeddings(key.embedder or DEFAULT_EMBEDDER)
+            self._retrievers[key] = make_retriever(key.name, self._documents.by(embeddings), seed=settings.seed)
+        return self._retrievers[key]
+
+    @cached_property
+    def _documents(self) -> Corpus:
+        rows, shown = self.task.pool.demonstrations, self.task.template.shown
+        texts = ["\n".join(f"{rows[r].text}\n{shown(rows[r].label)}" for r in block.rows) for block in self.blocks]
+        labels = [{rows[row].label for row in block.rows} for block in self.blocks]
+        return Corpus(texts, [block.rows for block in self.blocks], labels, self.task.embeddings(DEFAULT_EMBEDDER))
 
 
 def encode(

@@ -14,7 +14,11 @@ from dbsa_core.data import MAX_LABELS, TAUGHT, Demonstration, Pool, clean_text, 
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids, Prompter, PromptTemplate
+from dbsa_core.retrieve import DEFAULT_EMBEDDER, Retriever, make_retriever
 from dbsa_core.retrieve.bm25 import BM25Retriever
+from dbsa_core.retrieve.corpus import Corpus
+from dbsa_core.retrieve.embeddings import Embeddings
+from dbsa_core.settings import QuerySettings, RetrieverKey
 from dbsa_core.stage2.trie import LabelTrie
 
 
@@ -29,11 +33,38 @@ class Task:
         self.prompter.check_labels(pool.labels)
         self.row_ids: list[Ids] = self.prompter.demonstrations(pool.texts, [d.label for d in pool.demonstrations])
         self.trie = LabelTrie.of(pool.labels, self.prompter)
+        self._embeddings: dict[str, Embeddings] = {}
 
-    @cached_property
+    @property
     def row_index(self) -> BM25Retriever:
         """BM25 over the texts of all rows, encoded or not."""
-        return BM25Retriever(self.pool.texts)
+        return self._rows.words
+
+    def row_retriever(self, settings: QuerySettings) -> Retriever:
+        """`settings.row_retriever` over the texts of all rows, encoded or not; made once."""
+        key = settings.retriever_key(settings.row_retriever)
+        if key not in self._row_retrievers:
+            rows = self._rows
+            if key.embedder is not None:
+                rows = rows.by(self.embeddings(key.embedder))
+            self._row_retrievers[key] = make_retriever(key.name, rows, seed=settings.seed)
+        return self._row_retrievers[key]
+
+    def embeddings(self, embedder: str) -> Embeddings:
+        """The vectors of all rows' texts, by that sentence encoder, on the model's device; made when they are used."""
+        if embedder not in self._embeddings:
+            self._embeddings[embedder] = Embeddings(self.pool.texts, embedder, str(self.model.device))
+        return self._embeddings[embedder]
+
+    @cached_property
+    def _rows(self) -> Corpus:
+        labels = [(demonstration.label,) for demonstration in self.pool.demonstrations]
+        rows = [(row,) for row in range(len(labels))]
+        return Corpus(self.pool.texts, rows, labels, self.embeddings(DEFAULT_EMBEDDER))
+
+    @cached_property
+    def _row_retrievers(self) -> dict[RetrieverKey, Retriever]:
+        return {}
 
     @cached_property
     def _rows_by_text(self) -> dict[str, list[int]]:
@@ -102,6 +133,11 @@ class Task:
             longer.trie = LabelTrie.of(longer.pool.labels, self.prompter)
         new = self.prompter.demonstrations([d.text for d in demonstrations], [d.label for d in demonstrations])
         longer.row_ids = [*self.row_ids, *new]
-        for indexed in ("row_index", "_rows_by_text"):
+        for indexed in ("_rows", "_row_retrievers", "_rows_by_text"):
             longer.__dict__.pop(indexed, None)
+        device = str(self.model.device)
+        longer._embeddings = {
+            name: Embeddings(longer.pool.texts, name, device, before=before)
+            for name, before in self._embeddings.items()
+        }
         return longer

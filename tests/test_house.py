@@ -75,11 +75,11 @@ MAY_IMPORT = {
     "model.rope": "errors",
     "model.embedded": "errors",
     "model.weights": "errors",
-    "model.loading": "errors model.embedded model.weights",
+    "model.loading": "errors folders model.embedded model.weights",
     "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading model.weights",
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
-    "retrieve": "errors",
+    "retrieve": "devices errors folders interrupt",
     "store": "errors folders layer_memory",
     # Stage 1, stage 2.
     "timing": "devices",
@@ -121,7 +121,7 @@ MAY_IMPORT = {
     # What a user decides and gets.
     "settings": "errors blocks retrieve",
     "prediction": "stage2.label_scores",
-    "task": "errors data prompt model.language_model retrieve stage2.trie",
+    "task": "errors data prompt model.language_model retrieve settings stage2.trie",
     "speed": "devices data prompt blocks model.language_model stage1.chunks stage1.encoding",
     "planning": (
         "errors devices prompt blocks store stage1.memory stage1.working model.language_model settings speed task"
@@ -310,4 +310,4 @@ def test_one_place_registers_with_transformers_and_nobody_reads_the_environment_
     registering = [path for path in FILES if ".register(" in path.read_text(encoding="utf-8")]
     assert [unit(path) for path in registering] == ["model.hook"]
     reading = {unit(path) for path in FILES if "os.environ" in path.read_text(encoding="utf-8")}
-    assert reading <= {"model.embedded", "model.loading"} | TOP
+    assert reading <= {"folders", "model.embedded", "model.loading"} | TOP

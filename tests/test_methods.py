@@ -255,6 +255,8 @@ OTHERWISE: dict[str, Any] = {
     "ratio": 0.8,
     "fresh_demonstrations": 3,
     "retriever": "random",
+    "row_retriever": "random",
+    "embedder": "none-of-that-name",
     "order": "most_to_least",
     "decode": "greedy",
     "seed": 7,
@@ -266,12 +268,12 @@ OTHERWISE: dict[str, Any] = {
 def test_an_answer_depends_on_the_settings_that_its_method_names(
     setup: Setup, part: Setup, name: str, retriever: str
 ) -> None:
-    settings = QuerySettings(ratio=0.4, fresh_demonstrations=2, retriever=retriever)
+    settings = QuerySettings(ratio=0.4, fresh_demonstrations=2, retriever=retriever, row_retriever=retriever)
     made = part if name == "fixed_icl_fresh" else setup
     assert {field.name for field in fields(QuerySettings)} == set(OTHERWISE), "and these are all of them"
     before = make_method(name, settings).fit(made).predict("eagle flame piano")
     for field, value in OTHERWISE.items():
-        other = replace(settings, **{field: "bm25" if value == retriever else value})
+        other = replace(settings, **{field: "bm25" if value == getattr(settings, field) else value})
         method = make_method(name, settings)
         found = make_method(name, other).fit(made).predict("eagle flame piano")
         same = np.array_equal(found.scores.log_probs, before.scores.log_probs)

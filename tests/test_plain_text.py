@@ -139,7 +139,8 @@ def test_a_prefix_of_two_tokens_stands_once_before_everything_that_a_method_read
 def test_the_embedded_tokenizer_reads_them_as_text(text: str) -> None:
     from transformers import AutoTokenizer
 
-    from dbsa_core.model.embedded import default_cache_folder, embedded_gguf
+    from dbsa_core.folders import default_cache_folder
+    from dbsa_core.model.embedded import embedded_gguf
     from dbsa_core.model.loading import converted
 
     tokenizer = AutoTokenizer.from_pretrained(str(converted(embedded_gguf(), default_cache_folder())))

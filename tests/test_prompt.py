@@ -206,7 +206,8 @@ def test_a_template_that_cannot_work_is_refused_with_a_sentence(words: dict[str,
 def test_the_embedded_tokenizers_ids_are_those_of_joint_text(label: str) -> None:
     from transformers import AutoTokenizer
 
-    from dbsa_core.model.embedded import default_cache_folder, embedded_gguf
+    from dbsa_core.folders import default_cache_folder
+    from dbsa_core.model.embedded import embedded_gguf
     from dbsa_core.model.loading import converted
 
     tokenizer = AutoTokenizer.from_pretrained(str(converted(embedded_gguf(), default_cache_folder())))

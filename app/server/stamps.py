@@ -12,7 +12,14 @@ from app.server.session import Answer
 from app.words import count, out_of
 from dbsa_core.settings import QuerySettings
 
-_NAMES = {"retriever": "retriever", "order": "blocks in order", "decode": "decoding", "seed": "seed"}
+_NAMES = {
+    "retriever": "blocks by",
+    "row_retriever": "similar rows by",
+    "embedder": "vectors by",
+    "order": "blocks in order",
+    "decode": "decoding",
+    "seed": "seed",
+}
 
 
 def stamp(answer: Answer) -> tuple[tuple[str, str], ...]:

@@ -15,10 +15,18 @@ from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core.errors import DBSAError, SettingsError
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.retrieve import RETRIEVERS
+from dbsa_core.retrieve import RETRIEVERS, reads_vectors
+from dbsa_core.retrieve.embedder import check_installed
 from dbsa_core.settings import ORDERS, EncodeSettings, QuerySettings
 
-_RETRIEVER_NAMES = {"bm25": "BM25, words in common", "bm25-stem": "BM25, English word stems", "random": "Random"}
+_RETRIEVER_NAMES = {
+    "bm25": "BM25, words in common",
+    "bm25-stem": "BM25, English word stems",
+    "dense": "Dense, by meaning",
+    "hybrid": "Hybrid, by words and meaning",
+    "random": "Random",
+}
+_WAYS = {"": "", "mmr": ", unlike each other (MMR)", "labels": ", of many labels"}
 _POSITION_NAMES = [
     ("Sequential (the paper)", "sequential"),
     ("Local (the pool may exceed the model's context)", "local"),
@@ -103,12 +111,15 @@ def block_controls() -> tuple[Any, Any, Any]:
 
 def further_controls() -> list[Any]:
     template = PromptTemplate()
+    retrievers = [(retriever_name(name), name) for name in RETRIEVERS]
     with gr.Accordion("Further settings", open=False):
         return [
+            gr.Dropdown(retrievers, value="bm25", label="Retriever of blocks (ranks them for a query)"),
             gr.Dropdown(
-                [(_RETRIEVER_NAMES.get(name, name), name) for name in RETRIEVERS],
+                retrievers,
                 value="bm25",
-                label="Retriever (ranks the blocks for a query)",
+                label="Retriever of similar rows (and of Retrieval ICL)",
+                elem_id="row-retriever",
             ),
             gr.Dropdown(
                 [(ORDER_NAMES[name], name) for name in ORDERS], value="pool", label="Order of the blocks that are read"
@@ -132,6 +143,12 @@ def further_controls() -> list[Any]:
         ]
 
 
+def retriever_name(name: str) -> str:
+    """What people call it."""
+    base, _, way = name.partition("+")
+    return f"{_RETRIEVER_NAMES.get(base, base)}{_WAYS.get(way, f', {way}')}"
+
+
 def apply_controls(
     session: Session,
     size: float | None,
@@ -140,6 +157,7 @@ def apply_controls(
     ratio: float,
     fresh: float,
     retriever: str,
+    row_retriever: str,
     order: Any,
     positions: Any,
     long_rows: Any,
@@ -163,9 +181,13 @@ def apply_controls(
         ratio=float(ratio),
         fresh_demonstrations=int(fresh),
         retriever=retriever,
+        row_retriever=row_retriever,
+        embedder=session.query_settings.embedder,
         order=order,
         seed=settings.seed,
     )
+    if reads_vectors(retriever) or reads_vectors(row_retriever):
+        check_installed()
     template = PromptTemplate(text_prefix.strip(), label_prefix.strip())
     session.settings, session.query_settings, session.template = settings, query, template
 

@@ -176,6 +176,7 @@ def render_encode(workspace: Workspace, session: Session) -> list[Any]:
         query.ratio,
         query.fresh_demonstrations,
         query.retriever,
+        query.row_retriever,
         query.order,
         settings.positions,
         settings.long_rows,

@@ -17,7 +17,7 @@ from dbsa_core.evaluation.folder import read_run
 from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS, PromptTemplate, template
-from dbsa_core.retrieve import RETRIEVERS
+from dbsa_core.retrieve import DEFAULT_EMBEDDER, RETRIEVERS
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
 
 _PROGRAM = "dbsa" if Path(sys.argv[0]).stem == "dbsa" else "python -m dbsa_core"
@@ -31,7 +31,9 @@ _ENCODE_FIELDS = (
     "long_rows",
     "pool_precision",
 )
-_QUERY_FIELDS = ("ratio", "fresh_demonstrations", "retriever", "order", "decode", "seed")
+_QUERY_FIELDS = (
+    "ratio", "fresh_demonstrations", "retriever", "row_retriever", "embedder", "order", "decode", "seed",
+)  # fmt: skip
 _WITHOUT_FRESH = (
     "With no similar examples (--fresh 0, or a preset of the paper) dbsa_fresh equals dbsa, so dbsa is run."
 )
@@ -222,6 +224,13 @@ def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:
         help="similar examples that dbsa_fresh adds to a query (8)",
     )  # fmt: skip
     group.add_argument("--retriever", metavar="NAME", help=f"ranks the blocks: {_names(RETRIEVERS)} (bm25)")
+    group.add_argument(
+        "--row-retriever", metavar="NAME", help="finds similar examples, and the rows of Retrieval ICL: the same (bm25)"
+    )
+    group.add_argument(
+        "--embedder", metavar="MODEL",
+        help=f"sentence encoder of dense and hybrid retrievers: a hub id or a folder ({DEFAULT_EMBEDDER})",
+    )  # fmt: skip
     group.add_argument("--order", metavar="NAME", help=f"of the chosen blocks: {_names(ORDERS)} (pool)")
     group.add_argument("--decode", metavar="WAY", help="exact probabilities, or greedy decoding (exact)")
 

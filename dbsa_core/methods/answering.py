@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dbsa_core.data import clean_text
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError, QueryError
 from dbsa_core.methods.base import Refusal, fitted, query_memory
 from dbsa_core.prediction import Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
+from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.label_scores import LabelScores
 from dbsa_core.stage2.prefix import Prefix
@@ -29,6 +31,9 @@ BATCH_LOGITS = 2**28
 """Numbers of the logits of one forward, at most."""
 BATCH_SHARE = 0.25
 """Of the free memory, what the blocks may take that are gathered for the queries of one forward."""
+
+EMBEDDED_AHEAD = 256
+"""Queries whose vectors are made in one go, where a retriever reads vectors and the queries are known."""
 
 Spans = Callable[[Prefix], tuple[Sequence[str], Sequence[tuple[int, int]]]]
 """Names and (start, end) of the parts of a context."""
@@ -106,7 +111,13 @@ class Answers:
     """`predict` and `predict_many` of a method that makes questions."""
 
     name: str
+    settings: QuerySettings
     _setup: Setup | None
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """See `Method.uses`."""
+        raise NotImplementedError
 
     @property
     def setup(self) -> Setup | None:
@@ -128,8 +139,33 @@ class Answers:
 
     def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
         """See `Method.predict_many`."""
-        fitted(self._setup, self.name)  # now, and not when the first answer is asked for
+        setup = fitted(self._setup, self.name)  # now, and not when the first answer is asked for
+        if "embedder" in self.uses and isinstance(queries, Sequence):
+            ahead = _Ahead(setup.task, self.settings.embedder, queries)
+            return _answers(lambda query: ahead.shared(query, self.question(query)), ahead)
         return _answers(self.question, queries)
+
+
+class _Ahead:
+    """Queries that are known: their vectors are made many at a time, before the first of them is asked."""
+
+    def __init__(self, task: Task, embedder: str, queries: Sequence[str]):
+        self._task, self._embedder, self._queries = task, embedder, queries
+        self._share: dict[str, float] = {}
+        """Seconds that each query's vector took."""
+
+    def __iter__(self) -> Iterator[str]:
+        for at in range(0, len(self._queries), EMBEDDED_AHEAD):
+            part, begun = self._queries[at : at + EMBEDDED_AHEAD], now(self._task.model.device)
+            self._task.embeddings(self._embedder).ahead([text for text in map(clean_text, part) if text])
+            self._share = dict.fromkeys(part, (now(self._task.model.device) - begun) / len(part))
+            yield from part
+
+    def shared(self, query: str, question: Question) -> Question:
+        """The same with its share of the seconds."""
+        more = self._share.get(query, 0.0)
+        retrieve = question.retrieve_seconds + more
+        return replace(question, retrieve_seconds=retrieve, seconds=question.seconds + more)
 
 
 def answer_alone(question: Question, spans: Spans | None = None) -> Prediction:

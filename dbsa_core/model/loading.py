@@ -17,7 +17,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from dbsa_core.errors import ModelError
-from dbsa_core.model.embedded import EMBEDDED_NAME, default_cache_folder, embedded_gguf
+from dbsa_core.folders import default_cache_folder
+from dbsa_core.model.embedded import EMBEDDED_NAME, embedded_gguf
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS, configuration, saved_as
 
 log = logging.getLogger(__name__)

@@ -1,30 +1,41 @@
 """Ranking of texts by a query: what a ranking is, what a retriever does, the retrievers by name, and the nearest rows.
 
-Knows nothing about blocks, labels or models: a document is a string, be it a block's demonstrations or a single row.
+Knows nothing about blocks or language models: a document is a string, be it a block's demonstrations or a single row,
+with the rows that it is made of and their labels (`corpus`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dbsa_core.errors import SettingsError
+from dbsa_core.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from dbsa_core.retrieve.corpus import Corpus
 
 __all__ = [
+    "DEFAULT_EMBEDDER",
     "RETRIEVERS",
+    "Comparable",
     "Ranking",
     "Retriever",
     "RetrieverFactory",
+    "check_retriever",
     "make_retriever",
     "nearest_of",
     "nearest_rows",
+    "reads_vectors",
 ]
+
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
+"""The sentence encoder of dense retrievers, where none is named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +79,19 @@ class Retriever(Protocol):
         `tokens.fold`. A value is the score that the word brought, so a rare word has more than a common one.
         """
 
+    def near_rows(self, query: str, document: int) -> dict[int, float]:
+        """The cosine of each row of one document to the query, where vectors play a part; else `{}`."""
+
+
+class Comparable(Retriever, Protocol):
+    """One that also tells how much its documents are like each other."""
+
+    def likenesses(self, documents: NDArray[np.intp]) -> NDArray[np.float64]:
+        """`[n, n]` of `n` documents, from 0 (nothing in common) to 1 (the same)."""
+
 
 class RetrieverFactory(Protocol):
-    def __call__(self, documents: Sequence[str], *, seed: int = 0) -> Retriever: ...
+    def __call__(self, corpus: Corpus, *, seed: int = 0) -> Retriever: ...
 
 
 def _order_of(scores: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -78,37 +99,86 @@ def _order_of(scores: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 # The factories import on use, because the modules of the retrievers import `Ranking` from here.
-def _bm25(documents: Sequence[str], *, seed: int = 0) -> Retriever:
-    from dbsa_core.retrieve.bm25 import BM25Retriever
-
-    return BM25Retriever(documents)
+def _bm25(corpus: Corpus, *, seed: int = 0) -> Comparable:
+    return corpus.words
 
 
-def _bm25_stem(documents: Sequence[str], *, seed: int = 0) -> Retriever:
-    from dbsa_core.retrieve.bm25 import BM25Retriever
-
-    return BM25Retriever(documents, stem=True)
+def _bm25_stem(corpus: Corpus, *, seed: int = 0) -> Comparable:
+    return corpus.stems
 
 
-def _random(documents: Sequence[str], *, seed: int = 0) -> Retriever:
+def _dense(corpus: Corpus, *, seed: int = 0) -> Comparable:
+    return corpus.meanings
+
+
+def _hybrid(corpus: Corpus, *, seed: int = 0) -> Comparable:
+    from dbsa_core.retrieve.hybrid import HybridRetriever
+
+    return HybridRetriever(corpus.words, corpus.meanings)
+
+
+def _random(corpus: Corpus, *, seed: int = 0) -> Retriever:
     from dbsa_core.retrieve.random import RandomRetriever
 
-    return RandomRetriever(documents, seed=seed)
+    return RandomRetriever(corpus.texts, seed=seed)
 
 
+def _mmr(of: Callable[..., Comparable]) -> RetrieverFactory:
+    def make(corpus: Corpus, *, seed: int = 0) -> Retriever:
+        from dbsa_core.retrieve.diverse import MaximalMarginalRelevance
+
+        return MaximalMarginalRelevance(of(corpus))
+
+    return make
+
+
+def _labels(of: Callable[..., Comparable]) -> RetrieverFactory:
+    def make(corpus: Corpus, *, seed: int = 0) -> Retriever:
+        from dbsa_core.retrieve.diverse import LabelCoverage
+
+        return LabelCoverage(of(corpus), corpus.labels)
+
+    return make
+
+
+_RANKING = {"bm25": _bm25, "bm25-stem": _bm25_stem, "dense": _dense, "hybrid": _hybrid}
 RETRIEVERS: Mapping[str, RetrieverFactory] = MappingProxyType(
-    {"bm25": _bm25, "bm25-stem": _bm25_stem, "random": _random},
+    {
+        **_RANKING,
+        **{f"{name}+mmr": _mmr(of) for name, of in _RANKING.items()},
+        **{f"{name}+labels": _labels(of) for name, of in _RANKING.items()},
+        "random": _random,
+    }
 )
+"""`bm25` (words in common) and `bm25-stem` (their English stems), `dense` (the cosine of sentence vectors), `hybrid`
+(places by words and by vectors taken together); with `+mmr` or `+labels`, what is like those before it, or has labels
+that those before it have, comes later; `random` is the baseline."""
 
 
-def make_retriever(name: str, documents: Sequence[str], *, seed: int = 0) -> Retriever:
-    """The retriever `name` over `documents`; `seed` matters to "random" alone.
+def reads_vectors(name: str) -> bool:
+    """Whether that retriever needs a sentence encoder."""
+    return name.partition("+")[0] in ("dense", "hybrid")
 
-    Raises `SettingsError` for a name that is not in `RETRIEVERS`, and `DataError` if there are no documents.
+
+def make_retriever(name: str, documents: Sequence[str] | Corpus, *, seed: int = 0) -> Retriever:
+    """The retriever `name` over `documents`, plain texts being rows without labels; `seed` matters to "random" alone.
+
+    Raises `SettingsError` for a name that is not in `RETRIEVERS`, `DataError` if there are no documents, and
+    `ModelError` for one that `reads_vectors` where its encoder cannot be loaded.
     """
+    from dbsa_core.retrieve.corpus import Corpus
+
+    check_retriever(name)
+    corpus = documents if isinstance(documents, Corpus) else Corpus.of(documents)
+    if not corpus.texts:
+        raise DataError("There are no documents to rank. Give a retriever at least one.")
+    return RETRIEVERS[name](corpus, seed=seed)
+
+
+def check_retriever(name: str) -> None:
+    """Raises `SettingsError` for a name that is not in `RETRIEVERS`."""
     if name not in RETRIEVERS:
         raise SettingsError(f"There is no retriever {name!r}. Choose one of: {', '.join(RETRIEVERS)}.")
-    return RETRIEVERS[name](documents, seed=seed)
 
 
 def nearest_rows(retriever: Retriever, query: str, count: int, *, exclude: Collection[int] = ()) -> tuple[int, ...]:

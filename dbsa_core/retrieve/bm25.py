@@ -9,10 +9,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
+from scipy.sparse import csr_array, diags_array
 
 from dbsa_core.errors import DataError
 from dbsa_core.retrieve import Ranking
@@ -91,6 +93,15 @@ class LuceneBM25(BM25Okapi):  # type: ignore[misc]  # rank_bm25 has no type info
         )
         return float(sum(gains))
 
+    @cached_property
+    def vectors(self) -> csr_array:
+        """`[documents, words]`: what each word brings each document, a row having length 1."""
+        entries = self._postings
+        words = np.repeat(np.arange(len(entries.starts) - 1), np.diff(entries.starts))
+        found = csr_array((entries.gains, (entries.documents, words)), shape=(self.corpus_size, len(entries.word_ids)))
+        lengths = np.sqrt(found.multiply(found).sum(axis=1))
+        return csr_array(diags_array(1.0 / np.maximum(lengths, 1e-12)) @ found)
+
     def gain(self, word: str, document: int) -> float:
         """What one occurrence of `word` in a query adds to the score of `document`."""
         entries = self._postings.of(word)
@@ -138,6 +149,15 @@ class BM25Retriever:
                 seen.add(word)
                 matched[text[start:end]] = asked[term] * self._index.gain(term, document)
         return dict(sorted(matched.items(), key=lambda item: -item[1]))
+
+    def near_rows(self, query: str, document: int) -> dict[int, float]:
+        return {}
+
+    def likenesses(self, documents: NDArray[np.intp]) -> NDArray[np.float64]:
+        """See `Comparable.likenesses`: the cosine of what each word brings them in a query."""
+        chosen = self._index.vectors[documents]
+        cosines: NDArray[np.float64] = np.clip((chosen @ chosen.T).toarray(), 0.0, 1.0)
+        return cosines
 
     def _terms(self, text: str) -> list[str]:
         return [english_stem(word) for word in words(text)] if self._stemmed else words(text)

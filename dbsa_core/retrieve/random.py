@@ -37,3 +37,6 @@ class RandomRetriever:
 
     def matched_words(self, query: str, document: int) -> dict[str, float]:
         return {}
+
+    def near_rows(self, query: str, document: int) -> dict[int, float]:
+        return {}

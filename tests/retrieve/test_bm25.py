@@ -190,7 +190,7 @@ class TestRegistry:
         assert isinstance(retriever.rank("card"), Ranking)
 
     def test_an_unknown_name_lists_the_accepted_ones(self) -> None:
-        with pytest.raises(SettingsError, match=r"'bm52'.*bm25, bm25-stem, random"):
+        with pytest.raises(SettingsError, match=r"'bm52'.*bm25, bm25-stem, dense, hybrid, bm25\+mmr.*random"):
             make_retriever("bm52", BLOCKS)
 
 

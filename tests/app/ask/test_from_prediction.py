@@ -79,7 +79,7 @@ def test_what_was_read_comes_by_attention_the_best_rows_first(setup: Setup, pred
     assert made.attention is not None
     named = dict(zip(made.attention.names, made.attention.mass.mean(axis=(0, 1)), strict=True))
     blocks = {part.name: part for part in made.parts if part.name.startswith("Block ")}
-    retriever = setup.block_retriever("bm25", 42)
+    retriever = setup.block_retriever(QuerySettings())
     for block in made.read:
         part = blocks[f"Block {block + 1}"]
         assert part.share == pytest.approx(named[f"block {block + 1}"])

@@ -206,7 +206,7 @@ def test_what_was_tried_is_taken_up(workspace: Workspace, session: Session) -> N
     try_settings(workspace, session, 0.5, 4, "most_to_least")
     before = session.retuned
     take_up(session, trials(session)[0].run)
-    assert session.query_settings == QuerySettings(0.5, 4, "random", "most_to_least")
+    assert session.query_settings == QuerySettings(0.5, 4, "random", order="most_to_least")
     assert session.retuned == before + 1
     with pytest.raises(DataError, match="no longer the last one"):
         take_up(session, "another")
