@@ -39,7 +39,7 @@ def shown_answer(
     what the answer used, in words."""
     selection, attention = prediction.selection, _attention(prediction.attention)
     shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
-    parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, shares)]
+    parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, settings, shares)]
     if attention is not None:
         parts.sort(key=lambda part: -(part.share or 0))
     return ShownAnswer(
@@ -149,31 +149,51 @@ def _blocks(
         return []
     retriever = setup.block_retriever(settings)
     weights = {block: _weights(retriever, prediction.query, block) for block in selection.block_ids}
+    near = {block: retriever.near_rows(prediction.query, block) for block in selection.block_ids}
     strongest = _strongest(weights.values())
     pattern, parts = setup.plan.pattern, []
     for block in selection.block_ids:
-        note = f"score {selection.scores.get(block, 0.0):.1f}"
+        note = f"score {_score_words(selection.scores.get(block, 0.0))}"
         if block < pattern.required_blocks:
             note = "shared first block" if block < pattern.sink_blocks else "first block, always read"
-        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strongest)
+        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strongest, near[block])
         name = f"block {block + 1}"
         parts.append(ShownPart(name.capitalize(), note, _share(shares, name), rows))
     return parts
 
 
-def _similar(setup: Setup, prediction: Prediction, shares: Mapping[str, float]) -> list[ShownPart]:
+def _similar(
+    setup: Setup, prediction: Prediction, settings: QuerySettings, shares: Mapping[str, float]
+) -> list[ShownPart]:
     """The demonstrations that were encoded with the query, the nearest first."""
     rows = prediction.demonstration_rows[::-1]
-    weights = {row: _weights(setup.task.row_index, prediction.query, row) for row in rows}
+    # Where none are asked for, those that were taught and share words with the query.
+    plain = prediction.method == "dbsa"
+    retriever = setup.task.row_index if plain else setup.task.row_retriever(settings)
+    weights = {row: _weights(retriever, prediction.query, row) for row in rows}
+    near = {row: retriever.near_rows(prediction.query, row) for row in rows}
     strongest, encoded = _strongest(weights.values()), set(setup.rows) if setup.encoded is not None else set()
     parts = []
     for number, row in enumerate(rows, start=1):
-        note = "nearest" if number == 1 else f"{ordinal(number)} nearest"
+        note = _place_words(number, "bm25" if plain else settings.row_retriever)
         if row in encoded and prediction.selection is not None:
             note += ", its block was not read"
-        shown = _rows(setup, prediction, [row], weights[row], strongest)
+        shown = _rows(setup, prediction, [row], weights[row], strongest, near[row])
         parts.append(ShownPart("Similar row", note, _share(shares, _similar_name(number)), shown))
     return parts
+
+
+def _score_words(score: float) -> str:
+    """Scores of one retriever are all of one size, and another's of another."""
+    return f"{score:.1f}" if score >= 1 or score == 0 else f"{score:.3f}"
+
+
+def _place_words(number: int, retriever: str) -> str:
+    if retriever == "random":
+        return "drawn at random"
+    if "+" in retriever:  # what is near may have to wait for what is unlike it
+        return f"{ordinal(number)} chosen"
+    return "nearest" if number == 1 else f"{ordinal(number)} nearest"
 
 
 def _share(shares: Mapping[str, float], name: str) -> float | None:
@@ -212,9 +232,15 @@ def _strongest(weights: Iterable[Weights]) -> float:
 
 
 def _rows(
-    setup: Setup, prediction: Prediction, rows: Sequence[int], weights: Weights, strongest: float
+    setup: Setup,
+    prediction: Prediction,
+    rows: Sequence[int],
+    weights: Weights,
+    strongest: float,
+    near: Mapping[int, float],
 ) -> tuple[ShownRow, ...]:
-    """The rows, the best match first; a word is marked 1, 2 or 3 by which third of the strongest its weight lies in."""
+    """The rows, the nearest or best match first; a word is marked 1, 2 or 3 by which third of the strongest its weight
+    lies in."""
     demonstrations, equal = setup.task.pool.demonstrations, set(prediction.equal_rows)
     strengths = {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in weights.items() if weight > 0}
     match = {row: _match(demonstrations[row], weights) for row in rows}
@@ -224,8 +250,9 @@ def _rows(
             label=_marked(demonstrations[row].label, strengths),
             number=demonstrations[row].row,
             same=row in equal,
+            near=near.get(row),
         )
-        for row in sorted(rows, key=lambda row: -match[row])
+        for row in sorted(rows, key=lambda row: (-near.get(row, 0.0), -match[row]))
     )
 
 

@@ -31,6 +31,8 @@ def _parts(answer: ShownAnswer) -> str:
     hints = ["sorted by attention"] if answer.attention is not None else []
     if any(strength for part in answer.parts for row in part.rows for _, strength in (*row.text, *row.label)):
         hints.append("matching words marked")
+    if any(row.near is not None for part in answer.parts for row in part.rows):
+        hints.append("nearest by meaning first")
     items = "".join(map(_part, answer.parts))
     body = (
         f'<div id="blocks" class="dbsa-list" tabindex="0" role="group" aria-label="Rows that were read">{items}</div>'
@@ -58,6 +60,7 @@ def _part(part: ShownPart) -> str:
 
 def _row(row: ShownRow) -> str:
     place = "taught by you" if row.number == TAUGHT else f"row {row.number:,}"
+    place += f" · cosine {row.near:.2f}" if row.near is not None else ""
     same = '<span class="dbsa-tag dbsa-out">same text as the query</span>' if row.same else ""
     return (
         f'<div class="dbsa-demo"><span class="dbsa-text">{_marked(row.text)}</span> '

@@ -33,6 +33,8 @@ class ShownRow:
     """Its row in the file; `TAUGHT` where somebody taught it."""
     same: bool
     """Whether its text is the query's."""
+    near: float | None = None
+    """Its cosine to the query, where vectors played a part."""
 
 
 @dataclass(frozen=True)
