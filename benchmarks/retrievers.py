@@ -4,9 +4,9 @@
 
 Asked are rows of the training files that no method reads (`draw_validation`), never test rows: what is chosen by these
 figures is chosen before a test. Writes `benchmarks/results/retrievers-<device>.json` with rows of `{dataset, method,
-settings, n, right, accuracy, accuracy_low, accuracy_high, retrieve_p50_seconds, latency_p50_seconds}`; the seconds are
-of a sample that is asked one by one. Rows of the same run, by its configuration, for sets that are not named are kept:
-it may be measured in pieces.
+settings, n, right, right_each, accuracy, accuracy_low, accuracy_high, retrieve_p50_seconds, latency_p50_seconds}`; the
+seconds are of a sample that is asked one by one. Rows of the same run, by its configuration, for sets that are not
+named are kept: it may be measured in pieces.
 """
 
 from __future__ import annotations
@@ -59,13 +59,15 @@ def measured(name: str, settings: dbsa.QuerySettings, asked: Any) -> dict[str, A
     asked.setup.task.embeddings(settings.embedder).forget()
     sample = [method.predict(text) for text in texts[: ALONE + 4]][4:]  # the first ones warm up
     answers = method.predict_many(texts)
-    right = sum(found.label == row.label for found, row in zip(answers, asked.demonstrations, strict=True))
+    each = [found.label == row.label for found, row in zip(answers, asked.demonstrations, strict=True)]
+    right = sum(each)
     accuracy = wilson_interval(right, len(texts))
     return {
         "method": name,
         "settings": {field: asdict(settings)[field] for field in sorted(method.uses)},
         "n": len(texts),
         "right": right,
+        "right_each": "".join("01"[one] for one in each),
         "accuracy": right / len(texts),
         "accuracy_low": accuracy[0],
         "accuracy_high": accuracy[1],

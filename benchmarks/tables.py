@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402  # the script runs without an installation
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
+from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
 from dbsa_core.intervals import wilson_interval  # noqa: E402
 
@@ -219,6 +220,10 @@ def benchmarks() -> str:
             parts.append(int8_section(found))
     if found := read("reject-cuda"):
         parts.append(reject_section(found))
+    if found := read("retrievers-cuda"):
+        parts.append(retrievers_section(found))
+    if found := read("retrieval-speed-cpu"):
+        parts.append(speed_section(found))
     by_shape = [read(path.stem) for path in sorted(RESULTS.glob("weights-nvidia-*.json"))]
     if shapes := [one for one in by_shape if one is not None]:
         parts.append(weights_section(shapes, read("weights-accuracy-cuda")))
@@ -317,6 +322,8 @@ def main() -> None:
     readme = between(readme, "speed", readme_speed())
     if found := read("reject-cuda"):
         readme = between(readme, "reject", reject_sentence(found))
+    if found := read("retrievers-cuda"):
+        readme = between(readme, "retrievers", retrievers_sentence(found))
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

@@ -22,6 +22,10 @@ from dbsa_core.retrieve.tokens import english_stem, spans, words
 
 K1 = 1.2
 B = 0.75
+COMMON = 12
+"""A word is common that one in so many documents contains, or more;"""
+COMMON_WORDS = 64
+"""the most common ones, as many as these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,8 @@ class _Postings:
     """`[entries]`"""
     gains: NDArray[np.float64]
     """`[entries]`"""
+    common: Mapping[str, NDArray[np.float64]]
+    """`[documents]` of a word that many contain: adding all is faster than adding in many places."""
 
     def of(self, word: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         word_id = self.word_ids.get(word)
@@ -71,14 +77,23 @@ class LuceneBM25(BM25Okapi):  # type: ignore[misc]  # rank_bm25 has no type info
         gains = np.array(list(self.idf.values()))[ids] * (
             frequency * (self.k1 + 1) / (frequency + self.k1 * (1 - self.b + self.b * lengths / self.avgdl))
         )
-        starts = np.concatenate([[0], np.cumsum(np.bincount(ids, minlength=len(word_ids)))])
-        return _Postings(word_ids, starts.astype(np.int64), documents, gains)
+        holders = np.bincount(ids, minlength=len(word_ids))
+        starts = np.concatenate([[0], np.cumsum(holders)])
+        common = {}
+        words, most = list(word_ids), np.argsort(-holders, kind="stable")[:COMMON_WORDS]
+        for word_id in most[holders[most] * COMMON > self.corpus_size]:
+            entries = slice(starts[word_id], starts[word_id + 1])
+            common[words[word_id]] = np.zeros(self.corpus_size)
+            common[words[word_id]][documents[entries]] = gains[entries]
+        return _Postings(word_ids, starts.astype(np.int64), documents, gains, common)
 
     def get_scores(self, query: Sequence[str]) -> NDArray[np.float64]:
         """`[documents]`. As in `rank_bm25`, a word counts as often as it occurs in the query."""
         scores = np.zeros(self.corpus_size)
         for word in query:
-            if (entries := self._postings.of(word)) is not None:
+            if (gains := self._postings.common.get(word)) is not None:
+                scores += gains
+            elif (entries := self._postings.of(word)) is not None:
                 documents, gains = entries
                 scores[documents] += gains
         return scores

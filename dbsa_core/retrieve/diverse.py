@@ -95,7 +95,8 @@ class LabelCoverage(_Reordered):
             covered[new] = True
             if new.any():
                 np.add(shared, has[:, new].sum(axis=1), out=shared)
-            return shared / each
+            part: NDArray[np.float64] = shared / each
+            return part
 
         return repeats
 

@@ -103,8 +103,9 @@ def _loaded(source: str, device: str | None) -> Embedder:
     try:
         return SentenceEncoder(source, SentenceTransformer(_place(source), device=device))
     except Exception as error:  # whatever a hub, a folder or its code may raise
+        why = " ".join(str(error).split())
         raise ModelError(
-            f"The sentence encoder {source!r} cannot be loaded: {' '.join(str(error).split())} Name {DEFAULT_EMBEDDER!r}, a model of the hub "
+            f"The sentence encoder {source!r} cannot be loaded: {why} Name {DEFAULT_EMBEDDER!r}, a model of the hub "
             "for sentence-transformers, or a folder with one."
         ) from error
 
