@@ -100,8 +100,10 @@ def test_rows_are_those_that_the_retriever_ranks_first_the_nearest_last(
 def test_many_queries_are_answered_as_one_by_one(setup: Setup, name: str, retriever: str, letters: Letters) -> None:
     method = make_method(name, QuerySettings(ratio=0.4, fresh_demonstrations=2, **READING[retriever])).fit(setup)
     letters.embedded.clear()
+    before = letters.calls
     many = list(method.predict_many(QUERIES))
     calls = letters.calls
+    assert calls == before + 1
     assert letters.embedded == ["eagles flaming", "an old igloo", "jewel red", "grapes"], "each once, in one go"
     for query, found in zip(QUERIES, many, strict=True):
         if not query:

@@ -31,7 +31,7 @@ def _parts(answer: ShownAnswer) -> str:
     hints = ["sorted by attention"] if answer.attention is not None else []
     if any(strength for part in answer.parts for row in part.rows for _, strength in (*row.text, *row.label)):
         hints.append("matching words marked")
-    if any(row.near is not None for part in answer.parts for row in part.rows):
+    if any(row.near is not None for part in answer.parts for row in part.rows[1:]):
         hints.append("nearest by meaning first")
     items = "".join(map(_part, answer.parts))
     body = (
