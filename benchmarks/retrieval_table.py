@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from benchmarks.markdown import ALL_SETS, number, paragraph, versions
@@ -34,7 +35,8 @@ def retrievers_section(found: dict[str, Any]) -> list[str]:
             "table is chosen before a test. *Blocks by*, *rows by*: the retriever of blocks and that of similar rows.",
             f"Intervals are of all {sum(row['n'] for row in base):,} rows together; *against the default* is the",
             "difference in points on the same rows, with McNemar's p. Milliseconds are medians of queries that are",
-            "asked one by one, the vector of the query included: of retrieval alone, and of the whole answer.",
+            "asked one by one, and the median of the sets; the vector of the query is included: of retrieval alone,",
+            "and of the whole answer.",
         ),
         "",
         f"| method | blocks by | rows by | ratio | rows | {' | '.join(ALL_SETS[name] for name in sets)} | all (95 %) | "
@@ -47,7 +49,7 @@ def retrievers_section(found: dict[str, Any]) -> list[str]:
         low, high = wilson_interval(right, rows)
         shares = " | ".join(f"{by_set[name]['accuracy']:.3f}" for name in sets)
         times = " | ".join(
-            number(1e3 * _mean([row[f"{what}_p50_seconds"] for row in variant])) for what in ("retrieve", "latency")
+            number(1e3 * median([row[f"{what}_p50_seconds"] for row in variant])) for what in ("retrieve", "latency")
         )
         lines.append(
             f"| `{variant[0]['method']}` | {settings.get('retriever', '')} | {settings.get('row_retriever', '')} | "
@@ -63,11 +65,11 @@ def retrievers_sentence(found: dict[str, Any]) -> str:
     base, hybrid = _named(variants, _DEFAULT), _named(variants, _HYBRID)
     rows = sum(row["n"] for row in base)
     shares = [sum(row["right"] for row in variant) / rows for variant in (base, hybrid)]
-    times = [1e3 * _mean([row["latency_p50_seconds"] for row in variant]) for variant in (base, hybrid)]
+    times = [1e3 * median([row["latency_p50_seconds"] for row in variant]) for variant in (base, hybrid)]
     return paragraph(
-        f"With {found['config']['model']} on {found['device']}, {rows:,} held-out training rows of"
-        f" {len(base)} data sets: {shares[0]:.3f} are answered rightly with similar rows by BM25, and {shares[1]:.3f}",
-        f"with hybrid ones ({_against(base, hybrid)}), in {times[0]:.1f} and {times[1]:.1f} ms a query.",
+        f"With {found['config']['model']} on {found['device']}, of {rows:,} rows that were held out of the training",
+        f"files of {len(base)} data sets, {shares[0]:.3f} are answered rightly with similar rows by BM25, and",
+        f"{shares[1]:.3f} with hybrid ones ({_against(base, hybrid)}), in {times[0]:.1f} and {times[1]:.1f} ms a query.",
     )
 
 
@@ -124,7 +126,3 @@ def _against(base: Variant, variant: Variant) -> str:
     now = [one == "1" for row in variant for one in row["right_each"]]
     found = compared("default", "other", then, now)
     return f"{100 * (sum(now) - sum(then)) / len(now):+.1f}, p = {number(found.p)}"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
