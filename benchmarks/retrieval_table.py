@@ -69,7 +69,8 @@ def retrievers_sentence(found: dict[str, Any]) -> str:
     return paragraph(
         f"With {found['config']['model']} on {found['device']}, of {rows:,} rows that were held out of the training",
         f"files of {len(base)} data sets, {shares[0]:.3f} are answered rightly with similar rows by BM25, and",
-        f"{shares[1]:.3f} with hybrid ones ({_against(base, hybrid)}), in {times[0]:.1f} and {times[1]:.1f} ms a query.",
+        f"{shares[1]:.3f} with hybrid ones ({_against(base, hybrid)}), in {times[0]:.1f} and",
+        f"{times[1]:.1f} ms a query.",
     )
 
 

@@ -45,6 +45,8 @@ class Embeddings:
         self._source, self._device, self._before = source, device, before
         self._lock = threading.RLock()
         self._vectors: NDArray[np.float32] | None = None
+        self._done: list[NDArray[np.float32]] = []
+        """Of the first rows, so that what was stopped goes on."""
         self._queries: dict[str, NDArray[np.float32]] = before._queries if before is not None else {}
 
     @property
@@ -54,11 +56,12 @@ class Embeddings:
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """`[texts, dimensions]`, made when they are first used; `Cancelled` where this thread's work was."""
+        """`[texts, dimensions]`, made when they are first used. Raises `Cancelled` where this thread's work was; what was
+        made before is kept."""
         with self._lock:
             if self._vectors is None:
                 self._vectors = self._made()
-                self._before = None
+                self._before, self._done = None, []
             return self._vectors
 
     def query(self, text: str) -> NDArray[np.float32]:
@@ -77,7 +80,7 @@ class Embeddings:
         with self._lock:
             self._queries.update(zip(new, vectors, strict=True))
             for text in list(self._queries)[: max(0, len(self._queries) - QUERIES)]:
-                del self._queries[text]
+                self._queries.pop(text, None)  # another task's embeddings may have them too
 
     def forget(self) -> None:
         """Have the vectors of queries made anew, as where a time is measured."""
@@ -91,26 +94,26 @@ class Embeddings:
             return np.concatenate([known, self.embedder.embed(new)]) if new else known
         if len(self._texts) < WORTH_KEEPING:
             return self.embedder.embed(self._texts)
-        return _kept(self._texts, self.embedder)
+        path = default_cache_folder() / "embeddings" / f"{_key(self._texts, self.embedder)}.npy"
+        try:
+            found: NDArray[np.float32] = np.load(path)
+            path.touch()
+            return found
+        except (OSError, ValueError):
+            pass
+        made = self._embedded()
+        try:
+            _write(path, made)
+        except OSError as error:  # a full disk stops nobody
+            log.warning("The rows' vectors are not kept on the disk: %s", error)
+        return made
 
-
-def _kept(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
-    """From the disk where they are there, else made and put there."""
-    path = default_cache_folder() / "embeddings" / f"{_key(texts, embedder)}.npy"
-    try:
-        found: NDArray[np.float32] = np.load(path)
-        path.touch()
-        return found
-    except (OSError, ValueError):
-        pass
-    log.info("Embedding %s rows with %s", f"{len(texts):,}", embedder.name)
-    parts = [embedder.embed(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE)]
-    made = np.concatenate(parts)
-    try:
-        _write(path, made)
-    except OSError as error:  # a full disk stops nobody
-        log.warning("The rows' vectors are not kept on the disk: %s", error)
-    return made
+    def _embedded(self) -> NDArray[np.float32]:
+        embedder, done = self.embedder, sum(map(len, self._done))
+        log.info("Embedding %s rows with %s", f"{len(self._texts) - done:,}", embedder.name)
+        for at in range(done, len(self._texts), _AT_ONCE):
+            self._done.append(embedder.embed(self._texts[at : at + _AT_ONCE]))
+        return np.concatenate(self._done)
 
 
 def _write(path: Path, vectors: NDArray[np.float32]) -> None:

@@ -116,12 +116,14 @@ class TestDisk:
             _ = Embeddings([*TEXTS, str(number)]).vectors
         assert len(list(kept.glob("*"))) == FILES
 
-    def test_what_is_stopped_leaves_nothing_half_done(self, kept: Path, letters: Letters) -> None:
+    def test_what_is_stopped_is_no_file_yet_and_goes_on(self, kept: Path, letters: Letters) -> None:
         found = Embeddings(TEXTS)
         with interruptible(lambda: letters.calls >= 2), pytest.raises(Cancelled):
             _ = found.vectors
         assert not kept.exists() or not list(kept.iterdir())
+        assert [text for text in letters.embedded if text in TEXTS] == TEXTS[:5]
         np.testing.assert_array_equal(found.vectors, Letters().embed(TEXTS))
+        assert [text for text in letters.embedded if text in TEXTS] == TEXTS, "each once"
 
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
