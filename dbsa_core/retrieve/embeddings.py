@@ -56,8 +56,8 @@ class Embeddings:
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """`[texts, dimensions]`, made when they are first used. Raises `Cancelled` where this thread's work was; what was
-        made before is kept."""
+        """`[texts, dimensions]`, made when first used. Raises `Cancelled` where this thread's work was; what was
+        made by then is kept."""
         with self._lock:
             if self._vectors is None:
                 self._vectors = self._made()
