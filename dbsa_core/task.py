@@ -56,6 +56,11 @@ class Task:
             self._embeddings[embedder] = Embeddings(self.pool.texts, embedder, str(self.model.device))
         return self._embeddings[embedder]
 
+    @property
+    def embedding(self) -> tuple[int, int] | None:
+        """Rows that have their vectors, and all, while these are being made."""
+        return next(filter(None, (each.progress for each in list(self._embeddings.values()))), None)
+
     @cached_property
     def _rows(self) -> Corpus:
         labels = [(demonstration.label,) for demonstration in self.pool.demonstrations]

@@ -231,6 +231,11 @@ class Workspace:
                 session._task = key, dbsa.Task(*key)
             return session._task[1]
 
+    def embedding(self, session: Session) -> tuple[int, int] | None:
+        """Rows of its data that have their vectors, and all, while these are being made."""
+        found = session._task
+        return found[1].embedding if found is not None else None
+
     def plan(self, session: Session) -> EncodingPlan:
         """What Encode would do now."""
         task, settings = self.task(session), session.settings

@@ -29,6 +29,9 @@ def header_view(workspace: Workspace, session: Session) -> str:
         named.append(f"<span>{escape(data.name)}, {rows}</span>")
     state, words = state_words(workspace, session)
     named.append(f'<span class="dbsa-state"><i class="dbsa-dot dbsa-{state}"></i>{escape(words)}</span>')
+    if (embedding := workspace.embedding(session)) is not None:
+        done, rows_in_all = embedding
+        named.append(f"<span>reading rows by meaning: {done:,} of {rows_in_all:,}</span>")
     model = workspace.loaded(session.model_source)
     named += [f'<span class="dbsa-opt">{escape(fact)}</span>' for fact in (_facts(model) if model else ())]
     return f'<div class="dbsa dbsa-header"><h1>DBSA</h1>{"".join(named)}</div>'

@@ -47,6 +47,7 @@ class Embeddings:
         self._vectors: NDArray[np.float32] | None = None
         self._done: list[NDArray[np.float32]] = []
         """Of the first rows, so that what was stopped goes on."""
+        self._making = False
         self._queries: dict[str, NDArray[np.float32]] = before._queries if before is not None else {}
 
     @property
@@ -63,6 +64,12 @@ class Embeddings:
                 self._vectors = self._made()
                 self._before, self._done = None, []
             return self._vectors
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Rows that have their vectors, and all; None where they are not being made."""
+        done = sum(map(len, list(self._done)))
+        return (done, len(self._texts)) if self._making else None
 
     def query(self, text: str) -> NDArray[np.float32]:
         """`[dimensions]`"""
@@ -111,8 +118,12 @@ class Embeddings:
     def _embedded(self) -> NDArray[np.float32]:
         embedder, done = self.embedder, sum(map(len, self._done))
         log.info("Embedding %s rows with %s", f"{len(self._texts) - done:,}", embedder.name)
-        for at in range(done, len(self._texts), _AT_ONCE):
-            self._done.append(embedder.embed(self._texts[at : at + _AT_ONCE]))
+        self._making = True
+        try:
+            for at in range(done, len(self._texts), _AT_ONCE):
+                self._done.append(embedder.embed(self._texts[at : at + _AT_ONCE]))
+        finally:
+            self._making = False
         return np.concatenate(self._done)
 
 

@@ -1042,6 +1042,19 @@ def evaluate(page: Page, rows: int, *methods: str) -> None:
     expect(page.locator("#evaluation-results")).to_contain_text(f"{rows} of {rows} test rows")
 
 
+def test_similar_rows_are_found_by_meaning_where_that_is_chosen(page: Page) -> None:
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    open_tab(page, "Encode")
+    page.get_by_role("button", name="Further settings").click()
+    page.locator("#row-retriever input").click()
+    page.get_by_role("option", name="Hybrid, by words and meaning", exact=True).click()
+    expect(page.locator("#row-retriever input")).to_have_value("Hybrid, by words and meaning")
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready")
+    open_tab(page, "Ask")
+    ask(page, "The little thing forgets its way home.")
+    expect(page.locator("#blocks")).to_contain_text(re.compile(r"cosine 0\.\d\d"), timeout=ENCODED)
+
+
 @contextmanager
 def slowly_answered(page: Page, seconds: float = 0.5) -> Iterator[None]:
     """Whatever the page asks for meanwhile is that late."""

@@ -122,6 +122,11 @@ class TestDisk:
             _ = found.vectors
         assert not kept.exists() or not list(kept.iterdir())
         assert [text for text in letters.embedded if text in TEXTS] == TEXTS[:5]
+        assert found.progress is None, "nothing is going on"
+        places = []
+        with interruptible(lambda: bool(places.append(found.progress))):
+            _ = found.vectors
+        assert places == [None, (5, 12), (10, 12)]
         np.testing.assert_array_equal(found.vectors, Letters().embed(TEXTS))
         assert [text for text in letters.embedded if text in TEXTS] == TEXTS, "each once"
 
