@@ -66,6 +66,10 @@ def create_no_label(page: Page) -> None:
         """What they bind to can be pressed while it is unfolded alone."""
         return [*render_controls(workspace, session), render_curve(workspace, session)]
 
+    def beside(session: Session) -> Sequence[Any]:
+        """The same but for what is chosen, which may be being chosen otherwise at this moment."""
+        return [gr.skip(), gr.skip(), *rendered(session)[2:]]
+
     def name(session: Session, chosen: str | None) -> Sequence[Any]:
         declare(workspace, session, chosen or NO_LABEL)
         return rendered(session)
@@ -78,25 +82,25 @@ def create_no_label(page: Page) -> None:
 
     def begin(session: Session) -> Sequence[Any]:
         begin_fitting(workspace, session)
-        return rendered(session)
+        return beside(session)
 
     def halt(session: Session) -> Sequence[Any]:
         workspace.stop(session, "reject")
-        return rendered(session)
+        return beside(session)
 
     def choose(session: Session, value: float) -> Sequence[Any]:
         choose_threshold(workspace, session, value)
-        return rendered(session)
+        return beside(session)
 
     def unfold(session: Session) -> Sequence[Any]:
-        return [*rendered(session), True]
+        return [*beside(session), True]
 
     def watch(session: Session, before: str, unfolded: bool) -> Sequence[Any]:
         now = milestone(workspace, session)
         if now == before:
             return [gr.skip() for _ in (*shown, seen)]
         # Plotly measures its place when it draws, which is nothing while it is folded.
-        return [*(rendered(session) if unfolded else [*render_controls(workspace, session), gr.skip()]), now]
+        return [*(beside(session) if unfolded else [*beside(session)[:-1], gr.skip()]), now]
 
     last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
     page.on(panel.expand, unfold, [], [*shown, unfolded], **last)
