@@ -10,7 +10,6 @@ of the same run, by its configuration, for sets that are not named are kept: it 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.small_accuracy import SEED, described, task_of  # noqa: E402
+from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.scope import guessed_out_of_scope  # noqa: E402
 
 METHODS = ("dbsa_fresh", "dbsa", "nearest", "tfidf")
@@ -39,25 +39,21 @@ def main() -> None:
     args = parser.parse_args()
     model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
     config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    path = args.out / f"reject-{model.device.type}.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    kept = before["rows"] if before.get("config") == config else []
-    rows = [row for row in kept if row["dataset"] not in args.sets.split(",")]
-    for name in args.sets.split(","):
+    sets = args.sets.split(",")
+    pieces = Pieces(args.out / f"reject-{model.device.type}.json", model, config, sets)
+    for name in sets:
         begun = time.perf_counter()
         task, test = task_of(name, args.data / name, model, args.rows)
         setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=args.pool_tokens, seed=SEED))
         methods = [dbsa.make_method(method) for method in args.methods.split(",")]
         out_of_scope = guessed_out_of_scope(task.pool.labels)
         for found in dbsa.evaluate(methods, setup, test, out_of_scope=out_of_scope, reject=True):
-            rows.append({"dataset": name, "out_of_scope": out_of_scope, **found.as_json()})
+            pieces.rows.append({"dataset": name, "out_of_scope": out_of_scope, **found.as_json()})
             more = f"  in scope {found.in_scope_accuracy}  recall {found.oos_recall}" if out_of_scope else ""
             more += f"  answered {found.coverage}  right of those {found.answered_accuracy}" if found.threshold else ""
             print(f"{name:10s} {found.method:18s} {found.accuracy_estimate}{more}", flush=True)
         print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
-        report = {**described(model, config), "rows": rows}
-        args.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
+        pieces.write()
 
 
 if __name__ == "__main__":

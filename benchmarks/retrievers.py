@@ -12,7 +12,6 @@ named are kept: it may be measured in pieces.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -27,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.small_accuracy import SEED, described, task_of  # noqa: E402
+from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.intervals import wilson_interval  # noqa: E402
 from dbsa_core.validation import draw_validation  # noqa: E402
 
@@ -89,18 +89,16 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
     config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    path = args.out / f"retrievers-{model.device.type}.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    kept = before["rows"] if before.get("config") == config else []
-    rows = [row for row in kept if row["dataset"] not in args.sets.split(",")]
-    for name in args.sets.split(","):
+    sets = args.sets.split(",")
+    found = Pieces(args.out / f"retrievers-{model.device.type}.json", model, config, sets)
+    for name in sets:
         begun = time.perf_counter()
         task, _ = task_of(name, args.data / name, model, 0)
         setup = dbsa.Setup.of(task, dbsa.EncodeSettings(pool_tokens=args.pool_tokens, seed=SEED))
         asked = draw_validation(setup, rows=args.rows, seed=SEED).encode()
         for method, settings in VARIANTS:
-            rows.append({"dataset": name, **measured(method, settings, asked)})
-            row = rows[-1]
+            row = {"dataset": name, **measured(method, settings, asked)}
+            found.rows.append(row)
             print(
                 f"{name:10s} {method:10s} {settings.retriever:13s} {settings.row_retriever:13s} {settings.ratio:g} "
                 f"{settings.fresh_demonstrations:2d}  {row['accuracy']:.3f}  "
@@ -108,8 +106,7 @@ def main() -> None:
                 flush=True,
             )
         print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
-        args.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**described(model, config), "rows": rows}, indent=1) + "\n")
+        found.write()
 
 
 if __name__ == "__main__":

@@ -44,9 +44,7 @@ class Task:
         """`settings.row_retriever` over the texts of all rows, encoded or not; made once."""
         key = settings.retriever_key(settings.row_retriever)
         if key not in self._row_retrievers:
-            rows = self._rows
-            if key.embedder is not None:
-                rows = rows.by(self.embeddings(key.embedder))
+            rows = self._rows.by(self.embeddings(key.embedder or DEFAULT_EMBEDDER))
             self._row_retrievers[key] = make_retriever(key.name, rows, seed=settings.seed)
         return self._row_retrievers[key]
 

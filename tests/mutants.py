@@ -546,7 +546,7 @@ FAULTS = (
     core("labels that were there are not remembered", "retrieve/diverse",
          "            covered[new] = True\n", "", "retrieve/dense"),
     core("documents that repeat most come first", "retrieve/diverse",
-         "worth - REPEATING * repeats(taken)", "worth + REPEATING * repeats(taken)", "retrieve/dense"),
+         "worth - REPEATING * repeats(", "worth + REPEATING * repeats(", "retrieve/dense"),
     core("a common word counts for nothing", "retrieve/bm25",
          "                scores += gains\n", "                pass\n", "retrieve/bm25"),
     core("rows that are known are embedded again", "retrieve/embeddings",

@@ -9,6 +9,10 @@ enough for a wide screen (`details[data-wide]`) is folded on a narrow one. Which
 pressed is said by its value (`PRESSED`).
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 BEHAVIOUR = """
 let held = new Map(), focused = null, looked = null;
 const named = new WeakMap();
@@ -84,6 +88,9 @@ for (const kind of ['click', 'keydown']) element.addEventListener(kind, take, tr
 
 LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...given.slice(1)]"
 """Hands these rows to an event as its first input behind the session's id."""
+
+LOOKING: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
+"""Options of such an event: what is pressed while the last one is still being shown is shown next."""
 
 TYPED = """(session, ...given) => {
   const {typed, about} = document.body.dataset;

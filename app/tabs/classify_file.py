@@ -25,7 +25,7 @@ from app.server.classifying import (
 from app.server.session import Session
 from app.server.troubles import QUERIES
 from app.server.workspace import Workspace
-from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, TYPED
+from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, LOOKING, TYPED
 from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.reading import create_reading, options, sheet_choices
@@ -106,8 +106,7 @@ def create_classify_file_tab(page: Page) -> None:
     page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
     page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
     page.on(stop.click, halt, [], live, show_progress="hidden")
-    looking: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
-    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, **looking)
+    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, **LOOKING)
     teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
     page.on(rows.submit, correct, [label, row, look, harmless], [*live, *found], **teaches)
     page.watch(watch, [seen, drawn, look], [*live, *found, seen])

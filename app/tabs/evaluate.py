@@ -23,7 +23,7 @@ from app.server.session import Session
 from app.server.troubles import TEST
 from app.server.workspace import Workspace
 from app.tabs.awaited import milestone, progress_view, said_of
-from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, PRESSED
+from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, LOOKING, PRESSED
 from app.tabs.data import ACCEPTED, column_choices
 from app.tabs.page import Page, kept_by_page
 from app.tabs.programs import PUT_ADDRESS, code_view
@@ -135,10 +135,8 @@ def create_evaluate_tab(page: Page) -> None:
     page.on(start.click, begin, [differing, offered, *given], [*live, *found], cause=TEST)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     looks = [view.select for view in (results, matrices, answers, runs)]
-    # Pressed while the last one is still being shown: that is to be shown next.
-    looking: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
-    page.on(looks, turn, [cut, differing], found, js=LOOK, **looking)
-    page.on(differing.input, turn, [cut, differing], found, **looking)
+    page.on(looks, turn, [cut, differing], found, js=LOOK, **LOOKING)
+    page.on(differing.input, turn, [cut, differing], found, **LOOKING)
     page.on(runs.delete, drop, [pressed, differing], [*live, *found], js=PRESSED, **quiet)
     page.watch(watch, [seen, offered, cut, differing], [methods, reject, offered, *live, *found, seen])
     page.restore(

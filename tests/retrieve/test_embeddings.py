@@ -13,8 +13,8 @@ import pytest
 from dbsa_core.errors import Cancelled, ModelError
 from dbsa_core.interrupt import interruptible
 from dbsa_core.retrieve import DEFAULT_EMBEDDER, embeddings, make_retriever
-from dbsa_core.retrieve.alone import CLOSE, SIZES
-from dbsa_core.retrieve.embedder import SentenceEncoder, _loaded, check_installed, encoded, load_embedder
+from dbsa_core.retrieve.alone import CLOSE, SIZES, encoded
+from dbsa_core.retrieve.embedder import SentenceEncoder, _loaded, check_installed, load_embedder
 from dbsa_core.retrieve.embeddings import FILES, Embeddings
 from tests.letters import Letters
 
