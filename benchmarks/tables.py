@@ -1,5 +1,5 @@
-"""Write what the benchmarks printed into docs/BENCHMARKS.md, and the least of it, with the example's output, into the
-README.
+"""Write what the benchmarks printed into docs/BENCHMARKS.md, what makes answers more accurate into docs/RESULTS.md, and
+the least of both, with the example's output, into the README.
 
     python benchmarks/tables.py [--run-example]
 
@@ -21,7 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402  # the script runs without an installation
+from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402  # the script runs without an installation
+from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
@@ -34,6 +35,12 @@ Every table is what a script printed: its name, the machine and the versions sta
 writes this file from `benchmarks/results/`. What is compared within a table was measured in turn, in one run. A time is
 a median; *n* says of how many measurements, and IQR is their interquartile range. A target that is missed stays, with
 its figure.
+"""
+RESULTS_HEAD = """# Results
+
+What was tried to make answers more accurate, what it brought, and what of it is part of the product. Every figure is
+what a script printed; `benchmarks/tables.py` writes this file from `benchmarks/results/`. Retrievers and the reject
+option stand in [BENCHMARKS.md](BENCHMARKS.md#retrievers).
 """
 
 
@@ -324,6 +331,9 @@ def main() -> None:
         readme = between(readme, "reject", reject_sentence(found))
     if found := read("retrievers-cuda"):
         readme = between(readme, "retrievers", retrievers_sentence(found))
+    if found := read("corrections-cuda"):
+        (ROOT / "docs" / "RESULTS.md").write_text("\n".join([RESULTS_HEAD, *corrections_section(found), ""]), "utf-8")
+        readme = between(readme, "corrections", corrections_sentence(found))
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from dbsa_core.blocks import BlockPattern, Positions, automatic_block_size, check_ratio
+from dbsa_core.classifiers import voters_of
 from dbsa_core.errors import SettingsError
 from dbsa_core.retrieve import DEFAULT_EMBEDDER, check_retriever, reads_vectors
 
@@ -18,6 +19,8 @@ Order = Literal["pool", "least_to_most", "most_to_least"]
 PoolPrecision = Literal["model", "int8"]
 POOL_PRECISIONS: tuple[PoolPrecision, ...] = ("model", "int8")
 ORDERS: tuple[Order, ...] = ("pool", "least_to_most", "most_to_least")
+MOST_WEIGHT = 100.0
+"""Of votes: beyond, the model hardly counts."""
 
 
 def _whole(name: str, value: object, least: int) -> None:
@@ -104,6 +107,10 @@ class QuerySettings:
     sentence-transformers."""
     order: Order = "pool"
     """Of the chosen blocks: as in the pool, or by score."""
+    votes: str = "none"
+    """Classifiers of the file's rows that vote beside the model; one of `classifiers.VOTES`."""
+    vote_weight: float = 1.0
+    """Of their log-probabilities beside the model's; 0 is as without them."""
     decode: Literal["exact", "greedy"] = "exact"
     """Exact label probabilities, or the paper's constrained greedy decoding."""
     seed: int = 42
@@ -117,10 +124,30 @@ class QuerySettings:
         check_retriever(self.row_retriever)
         if not isinstance(self.embedder, str) or not self.embedder.strip():
             raise SettingsError(f"The sentence encoder is {self.embedder!r}; name a model or a folder.")
+        voters_of(self.votes)
+        if not isinstance(self.vote_weight, int | float) or not 0 <= self.vote_weight <= MOST_WEIGHT:
+            raise SettingsError(
+                f"The weight of the votes is {self.vote_weight!r}; it must be a number from 0, which is as without "
+                f"them, to {MOST_WEIGHT:g}."
+            )
+        if self.decode == "greedy" and self.voters:
+            raise SettingsError("Greedy decoding has no probabilities to vote on; choose exact decoding, or no votes.")
         if self.order not in ORDERS:
             raise SettingsError(f"There is no order {self.order!r}; there are {', '.join(ORDERS)}.")
         if self.decode not in ("exact", "greedy"):
             raise SettingsError(f"There is no decoding {self.decode!r}; there are exact and greedy.")
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Of `classifiers.CLASSIFIERS`; none where they have no weight."""
+        return voters_of(self.votes) if self.vote_weight else ()
+
+    @property
+    def of_votes(self) -> frozenset[str]:
+        """The fields that an answer depends on in which classifiers may vote."""
+        fields = {"votes"} if self.vote_weight else set()
+        fields |= {"vote_weight"} if self.votes != "none" else set()
+        return frozenset(fields | ({"embedder"} if "vectors" in self.voters else set()))
 
     def retriever_key(self, name: str) -> RetrieverKey:
         """Of the retriever of that name."""

@@ -11,7 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dbsa_core.blocks import Block, group
+from dbsa_core.classifiers import LinearClassifier, train_classifier
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, SettingsError
 from dbsa_core.planning import EncodingPlan, plan
@@ -42,6 +46,7 @@ class Setup:
     held_out: frozenset[int] = frozenset()
     """Rows that no method reads or learns from, so that it can be asked about them; see `without`."""
     _retrievers: dict[RetrieverKey, Retriever] = field(default_factory=dict, init=False, repr=False)
+    _classifiers: dict[tuple[str, str], LinearClassifier] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_plan(self.task, self.plan)
@@ -127,6 +132,7 @@ class Setup:
             return self
         longer = replace(self, task=self.task.extended(demonstrations))
         longer._retrievers.update(self._retrievers)  # the blocks are the same
+        longer._classifiers.update(self._classifiers)  # a few rows change little, and training takes seconds
         return longer
 
     def teach(self, text: str, label: str) -> Setup:
@@ -170,6 +176,25 @@ class Setup:
             embeddings = self.task.embeddings(key.embedder or DEFAULT_EMBEDDER)
             self._retrievers[key] = make_retriever(key.name, self._documents.by(embeddings), seed=settings.seed)
         return self._retrievers[key]
+
+    def trained_classifier(self, name: str, embedder: str, *, anew: bool = False) -> LinearClassifier:
+        """The classifier of that name (`dbsa_core.classifiers`), of all rows of the file but `unread` ones. Made once,
+        and kept while further rows are taught; `anew`: now, of these rows too."""
+        key = name, embedder if name == "vectors" else ""
+        if anew or key not in self._classifiers:
+            pool, embeddings = self.task.pool, self.task.embeddings(embedder)
+            rows = [row for row in range(len(pool)) if row not in self.unread]
+            labels = [demonstration.label for demonstration in pool.demonstrations]
+            self._classifiers[key] = train_classifier(name, pool.texts, labels, rows, embeddings)
+        return self._classifiers[key]
+
+    def votes(self, settings: QuerySettings, text: str) -> NDArray[np.float64] | None:
+        """float64 [labels]: the weighted votes of `settings.voters` on a text; None where none votes."""
+        if not settings.voters:
+            return None
+        labels = self.task.pool.labels
+        each = [self.trained_classifier(name, settings.embedder).votes(text, labels) for name in settings.voters]
+        return np.asarray(settings.vote_weight * np.sum(each, axis=0))
 
     @cached_property
     def _documents(self) -> Corpus:

@@ -2,7 +2,8 @@
 
 from dbsa_core.methods import METHODS
 
-ASKING = tuple(name for name in METHODS if name != "tfidf")
+ALONE = ("tfidf", "sentence_vectors")
+ASKING = tuple(name for name in METHODS if name not in ALONE)
 """The classifier of words does not."""
 DENSE = ("retrieval_icl", "retrieval_icl_file", "nearest", "zero_shot")
 """Nothing but the BOS has to stand before their query."""

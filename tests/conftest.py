@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from dbsa_core.retrieve import DEFAULT_EMBEDDER
+from tests.letters import Letters
 from tools.try_versions import LOCK, requirements
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -66,6 +68,19 @@ def nothing_is_compiled_in_the_background(request: pytest.FixtureRequest, monkey
     """Behind a second encoding on a GPU: beside the next test, whose filter of warnings is made meanwhile."""
     if request.node.get_closest_marker("gpu") and not request.node.get_closest_marker("compiles"):
         monkeypatch.setattr("dbsa_core.stage1.layers.Layers.encoded", lambda layers: None)
+
+
+@pytest.fixture(autouse=True)
+def letters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Letters:
+    """Rows have vectors that no model makes; what makes them is tested by itself."""
+    encoder = Letters()
+
+    def load(source: str, device: str | None) -> Letters:
+        return encoder if source == DEFAULT_EMBEDDER else Letters(source)
+
+    if not any(request.node.get_closest_marker(name) for name in ("real_encoder", "browser")):
+        monkeypatch.setattr("dbsa_core.retrieve.embeddings.load_embedder", load)
+    return encoder
 
 
 def unlike_the_lock() -> list[str]:

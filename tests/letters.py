@@ -19,7 +19,8 @@ class Letters:
 
     name = "letters"
 
-    def __init__(self) -> None:
+    def __init__(self, salt: str = "") -> None:
+        self._salt = salt
         self.embedded: list[str] = []
         """All texts so far, in turn."""
         self.calls = 0
@@ -32,6 +33,6 @@ class Letters:
         for place, text in enumerate(texts):
             padded = f" {text.lower()} "
             for pair in itertools.pairwise(padded):
-                checksum = zlib.crc32("".join(pair).encode())
+                checksum = zlib.crc32((self._salt + "".join(pair)).encode())
                 found[place, checksum % DIMENSIONS] += 1 if checksum & 1024 else -1
         return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype(np.float32)

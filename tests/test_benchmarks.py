@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.special import log_softmax
 
+from benchmarks.corrected import (
+    FOLDS,
+    NEVER,
+    Asked,
+    Correction,
+    Fitted,
+    adaptive,
+    as_read,
+    averaged,
+    batch_calibrated,
+    biased,
+    crossed,
+    entropy,
+    fit_bias,
+    voted,
+    votes_of_nearest,
+)
+from benchmarks.corrections import context_weighed
 from benchmarks.cpu import Sample, in_turn
 from benchmarks.peak import forget_peak, peak_resident_bytes
+from dbsa_core.data import Pool
+from dbsa_core.methods import Setup, make_method
+from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.task import Task
+from tests.test_laws import in_place as in_place  # a fixture
+from tests.tiny import tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
@@ -50,3 +79,105 @@ def test_parts_take_turns() -> None:
     seconds = in_turn({name: lambda name=name: order.append(name) for name in "abc"}, 3)  # type: ignore[misc]
     assert order == list("abcabcabc")
     assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abc", 3)
+
+
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+
+def asked_of(rows: int = 200, labels: int = 4) -> Asked:
+    rng = np.random.default_rng(0)
+    gold = rng.integers(labels, size=rows)
+    right = 2.0 * np.eye(labels)[gold]
+    scores = {name: log_softmax(right + rng.normal(size=(rows, labels)), axis=1) for name in ("one", "two")}
+    votes = {"words": log_softmax(right + rng.normal(size=(rows, labels)), axis=1)}
+    return Asked(gold, scores, votes)
+
+
+def accuracy(correction: Correction, asked: Asked) -> float:
+    return float((crossed(correction, asked)[0].argmax(1) == asked.gold).mean())
+
+
+def test_a_correction_is_neutral_at_some_value() -> None:
+    asked = asked_of()
+    plain = log_softmax(asked.scores["one"], axis=1)
+    assert np.array_equal(voted("one", ["words"], asked, 0.0).apply(asked), plain)
+    assert averaged(["one"], asked).apply(asked) == pytest.approx(plain)
+    nobody = replace(asked, scores={**asked.scores, "two": asked.scores["one"]})
+    assert adaptive("one", "two", nobody).value == np.inf, "where the full way is no better, nobody is asked again"
+    certain = replace(asked, scores={"one": 50.0 * np.eye(4)[asked.gold]})
+    assert fit_bias(certain.scores["one"], certain.gold) == pytest.approx(np.zeros(4), abs=1e-3)
+    even = replace(asked, scores={"one": np.tile(np.log([0.1, 0.2, 0.3, 0.4]), (200, 1))})
+    assert batch_calibrated("one", even).apply(even) == pytest.approx(np.zeros((200, 4)), abs=1e-9)
+
+
+def test_a_correction_undoes_what_was_done() -> None:
+    asked = asked_of()
+    added = np.array([3.0, 0.0, 0.0, -3.0])
+    skewed = replace(asked, scores={"one": asked.scores["one"] + added})
+    assert accuracy(partial(as_read, "one"), skewed) < accuracy(partial(biased, "one"), skewed) - 0.1
+    assert accuracy(partial(as_read, "one"), asked) < accuracy(partial(voted, "one", ("words",)), asked) - 0.02
+    assert accuracy(partial(as_read, "one"), asked) < accuracy(partial(averaged, ("one", "two")), asked) - 0.02
+
+
+def test_a_correction_is_judged_by_rows_that_it_was_not_fitted_to() -> None:
+    asked, seen = asked_of(), []
+
+    def fit(part: Asked) -> Fitted:
+        def apply(more: Asked) -> np.ndarray:
+            seen.append((set(map(tuple, part.scores["one"])), set(map(tuple, more.scores["one"]))))
+            return more.scores["one"]
+
+        return Fitted(apply)
+
+    found, fits = crossed(fit, asked)
+    assert np.array_equal(found, asked.scores["one"])
+    assert len(fits) == len(seen) == FOLDS
+    assert all(not fitted & judged for fitted, judged in seen)
+    assert sum(len(judged) for _, judged in seen) == len(asked.gold)
+
+
+def test_a_query_asks_again_only_where_it_is_uncertain() -> None:
+    """Uncertain rows are wrong the first time, and right the second."""
+    sure, unsure, right = (math.log(share) for share in (0.97, 0.4, 0.9))
+    rest = [[math.log((1 - math.exp(one)) / 3)] * 4 for one in (sure, unsure, right)]
+    gold, first, full = np.arange(40) % 4, np.empty((40, 4)), np.empty((40, 4))
+    for row, label in enumerate(gold):
+        first[row], full[row] = rest[row % 10 == 0], rest[2]
+        first[row, (label + (row % 10 == 0)) % 4] = unsure if row % 10 == 0 else sure
+        full[row, label] = right
+    asked = Asked(gold, {"one": first, "two": full}, {})
+    found = adaptive("one", "two", asked)
+    assert found.apply(asked).argmax(1).tolist() == gold.tolist()
+    assert entropy(first)[0] > found.value >= entropy(first)[1]
+
+
+def test_votes_of_nearest_rows_are_shares_of_their_labels() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [-1.0, 0.0]])
+    found = np.exp(votes_of_nearest(np.array([[1.0, 0.0]]), rows, np.array([1, 0, 0, 2]), 4))[0]
+    near = np.array([np.exp(-20.0) + np.exp(20 * -0.4), 1.0, np.exp(-40.0), 0.0]) + NEVER
+    assert found == pytest.approx(near / near.sum(), rel=1e-6)
+
+
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("in_place", [True], indirect=True)
+@pytest.mark.parametrize("way", ["whole", "together"])
+def test_a_context_weighs_as_it_is_told(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """At 1 and 1 nothing is changed; with next to no weight, it is as if there were none but the first block."""
+    model = tiny_model("llama", max_position_embeddings=1024)
+    pairs = [(f"{colour} thing {i}", colour) for i in range(12) for colour in ("red", "blue")]
+    setup = Setup.of(Task(model, Pool.of(pairs)), EncodeSettings(pool_tokens=400, block_size=3)).encode()
+    method = make_method("dbsa", QuerySettings(ratio=0.5)).fit(setup)
+
+    def ask() -> np.ndarray:
+        if way == "whole":
+            return method.predict("a red one").scores.log_probs
+        return next(iter(method.predict_many(["a red one"]))).scores.log_probs  # type: ignore[union-attr]
+
+    before = ask()
+    with context_weighed(1.0, 1.0):
+        assert ask() == pytest.approx(before, abs=1e-5)
+    with context_weighed(2.0, 1.0):
+        assert not np.allclose(ask(), before, atol=1e-5)
+    with context_weighed(1.0, 0.5):
+        assert not np.allclose(ask(), before, atol=1e-5)
+    assert ask() == pytest.approx(before, abs=1e-6), "and afterwards it is as it was"

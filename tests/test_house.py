@@ -80,6 +80,7 @@ MAY_IMPORT = {
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "devices errors folders interrupt",
+    "classifiers": "errors retrieve",
     "store": "errors folders layer_memory",
     # Stage 1, stage 2.
     "timing": "devices",
@@ -119,7 +120,7 @@ MAY_IMPORT = {
         "stage2.trie stage2.steps stage2.walks"
     ),
     # What a user decides and gets.
-    "settings": "errors blocks retrieve",
+    "settings": "errors blocks classifiers retrieve",
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve settings stage2.trie",
     "speed": "devices data prompt blocks model.language_model stage1.chunks stage1.encoding",
@@ -130,14 +131,17 @@ MAY_IMPORT = {
         "errors folders blocks data prompt model.language_model store stage1.memory stage1.working stage1.encoding "
         "settings setup speed task planning"
     ),
-    "setup": "errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning",
+    "setup": (
+        "classifiers errors data prompt blocks stage1.encoding stage1.progress retrieve settings speed task planning"
+    ),
     "methods": (
-        "devices errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix "
+        "classifiers devices errors timing data prompt blocks model.memory stage1.progress retrieve stage2.prefix "
         "stage2.dense_prefill stage2.label_scores stage2.scoring settings prediction task planning setup"
     ),
     "scope": "errors",
     "tested": "errors data files.tables",
     "validation": "data devices setup stage1.progress task",
+    "voting": "errors prediction settings setup stage1.progress methods validation",
     "reject": "errors prediction scope settings setup stage1.progress methods validation",
     "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",
 }

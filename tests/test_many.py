@@ -16,7 +16,7 @@ import torch
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU, CUDA
 from dbsa_core.errors import CapacityError, QueryError, SettingsError
-from dbsa_core.methods import METHODS, Setup, answering, make_method, word_counts
+from dbsa_core.methods import METHODS, Setup, answering, classifier_alone, make_method
 from dbsa_core.methods.base import Method
 from dbsa_core.methods.zero_shot import ZeroShot
 from dbsa_core.model.language_model import LanguageModel
@@ -307,7 +307,7 @@ def test_what_is_taught_between_two_answers_holds_from_the_next_query_on(
     """Also one that was read already, but not asked: it is answered as it was read."""
     method, before = made(name, setup), made(name, setup)
     give_room(monkeypatch, 170)
-    monkeypatch.setattr(word_counts, "AT_ONCE", 2)
+    monkeypatch.setattr(classifier_alone, "AT_ONCE", 2)
     answers = method.predict_many(["apple red"] * 6)
     for _ in range(2):
         same(next(answers), before.predict("apple red"))

@@ -258,25 +258,32 @@ OTHERWISE: dict[str, Any] = {
     "row_retriever": "random",
     "embedder": "none-of-that-name",
     "order": "most_to_least",
+    "votes": "words",
+    "vote_weight": 3.0,
     "decode": "greedy",
     "seed": 7,
 }
 
 
-@pytest.mark.parametrize("retriever", ["bm25", "random"])
+@pytest.mark.parametrize(("retriever", "votes"), [("bm25", "none"), ("random", "none"), ("bm25", "words+vectors")])
 @pytest.mark.parametrize("name", METHODS)
 def test_an_answer_depends_on_the_settings_that_its_method_names(
-    setup: Setup, part: Setup, name: str, retriever: str
+    setup: Setup, part: Setup, name: str, retriever: str, votes: str
 ) -> None:
-    settings = QuerySettings(ratio=0.4, fresh_demonstrations=2, retriever=retriever, row_retriever=retriever)
+    settings = QuerySettings(
+        ratio=0.4, fresh_demonstrations=2, retriever=retriever, row_retriever=retriever, votes=votes
+    )
     made = part if name == "fixed_icl_fresh" else setup
     assert {field.name for field in fields(QuerySettings)} == set(OTHERWISE), "and these are all of them"
     before = make_method(name, settings).fit(made).predict("eagle flame piano")
     for field, value in OTHERWISE.items():
+        if votes != "none" and field == "decode":
+            continue  # refused
         other = replace(settings, **{field: "bm25" if value == getattr(settings, field) else value})
         method = make_method(name, settings)
         found = make_method(name, other).fit(made).predict("eagle flame piano")
         same = np.array_equal(found.scores.log_probs, before.scores.log_probs)
+        same &= np.array_equal(found.scores.votes, before.scores.votes)
         assert same == (field not in method.uses), field
 
 

@@ -178,9 +178,9 @@ def _not_by_curl(recipe: Recipe) -> Iterator[str]:
         yield "how a file is read"
     if recipe.template != PromptTemplate():
         yield "words around texts and labels"
-    names = ("retriever", "row_retriever", "embedder", "order", "decode", "seed")
+    names = ("retriever", "row_retriever", "embedder", "votes", "vote_weight", "order", "decode", "seed")
     if any(getattr(query, name) != getattr(usual, name) for name in names):
-        yield "retrievers, order, decoding or seed"
+        yield "retrievers, votes, order, decoding or seed"
     if any(getattr(encode, name) != getattr(ours, name) for name in ("positions", "long_rows")):
         yield "positions, or what becomes of long rows"
 

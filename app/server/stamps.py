@@ -16,6 +16,8 @@ _NAMES = {
     "retriever": "blocks by",
     "row_retriever": "similar rows by",
     "embedder": "vectors by",
+    "votes": "votes of",
+    "vote_weight": "weight of votes",
     "order": "blocks in order",
     "decode": "decoding",
     "seed": "seed",

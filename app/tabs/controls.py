@@ -13,6 +13,7 @@ import gradio as gr
 from app.ask.what_if import ORDER_NAMES
 from app.server.session import Session
 from app.server.workspace import Workspace
+from dbsa_core.classifiers import VOTES
 from dbsa_core.errors import DBSAError, SettingsError
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.retrieve import RETRIEVERS, reads_vectors
@@ -25,6 +26,12 @@ _RETRIEVER_NAMES = {
     "dense": "Dense, by meaning",
     "hybrid": "Hybrid, by words and meaning",
     "random": "Random",
+}
+_VOTE_NAMES = {
+    "none": "None",
+    "words": "Of words (TF-IDF)",
+    "vectors": "Of meaning (sentence vectors)",
+    "words+vectors": "Of words and of meaning",
 }
 _WAYS = {"": "", "mmr": ", unlike each other (MMR)", "labels": ", of many labels"}
 _POSITION_NAMES = [
@@ -122,6 +129,13 @@ def further_controls() -> list[Any]:
                 elem_id="row-retriever",
             ),
             gr.Dropdown(
+                [(_VOTE_NAMES[name], name) for name in VOTES],
+                value="none",
+                label="Votes beside the model (of a classifier trained on the rows)",
+                elem_id="votes",
+            ),
+            gr.Number(1, label="Weight of the votes (1: as much as the model)", minimum=0, elem_id="vote-weight"),
+            gr.Dropdown(
                 [(ORDER_NAMES[name], name) for name in ORDERS], value="pool", label="Order of the blocks that are read"
             ),
             gr.Dropdown(
@@ -158,6 +172,8 @@ def apply_controls(
     fresh: float,
     retriever: str,
     row_retriever: str,
+    votes: str,
+    vote_weight: float | None,
     order: Any,
     positions: Any,
     long_rows: Any,
@@ -182,14 +198,22 @@ def apply_controls(
         fresh_demonstrations=int(fresh),
         retriever=retriever,
         row_retriever=row_retriever,
+        votes=votes,
+        vote_weight=_weight(vote_weight),
         embedder=session.query_settings.embedder,
         order=order,
         seed=settings.seed,
     )
-    if reads_vectors(retriever) or reads_vectors(row_retriever):
+    if reads_vectors(retriever) or reads_vectors(row_retriever) or "vectors" in query.voters:
         check_installed()
     template = PromptTemplate(text_prefix.strip(), label_prefix.strip())
     session.settings, session.query_settings, session.template = settings, query, template
+
+
+def _weight(value: float | None) -> float:
+    if value is None:
+        raise SettingsError("The weight of the votes is empty; give a number, 1 for as much as the model, 0 for none.")
+    return float(value)
 
 
 def _whole(name: str, value: float | None) -> int:

@@ -177,6 +177,8 @@ def render_encode(workspace: Workspace, session: Session) -> list[Any]:
         query.fresh_demonstrations,
         query.retriever,
         query.row_retriever,
+        query.votes,
+        query.vote_weight,
         query.order,
         settings.positions,
         settings.long_rows,

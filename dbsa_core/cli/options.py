@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dbsa_core.errors import QueryError, SettingsError
+from dbsa_core.classifiers import VOTES
+from dbsa_core.errors import ModelError, QueryError, SettingsError
 from dbsa_core.evaluation.folder import read_run
 from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS, PromptTemplate, template
 from dbsa_core.retrieve import DEFAULT_EMBEDDER, RETRIEVERS
+from dbsa_core.retrieve.embedder import check_installed
 from dbsa_core.settings import ORDERS, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
 
 _PROGRAM = "dbsa" if Path(sys.argv[0]).stem == "dbsa" else "python -m dbsa_core"
@@ -32,7 +34,8 @@ _ENCODE_FIELDS = (
     "pool_precision",
 )
 _QUERY_FIELDS = (
-    "ratio", "fresh_demonstrations", "retriever", "row_retriever", "embedder", "order", "decode", "seed",
+    "ratio", "fresh_demonstrations", "retriever", "row_retriever", "embedder", "votes", "vote_weight", "order",
+    "decode", "seed",
 )  # fmt: skip
 _WITHOUT_FRESH = (
     "With no similar examples (--fresh 0, or a preset of the paper) dbsa_fresh equals dbsa, so dbsa is run."
@@ -229,8 +232,15 @@ def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:
     )
     group.add_argument(
         "--embedder", metavar="MODEL",
-        help=f"sentence encoder of dense and hybrid retrievers: a hub id or a folder ({DEFAULT_EMBEDDER})",
+        help=f"sentence encoder of dense and hybrid retrievers and of votes: a hub id or a folder ({DEFAULT_EMBEDDER})",
     )  # fmt: skip
+    group.add_argument(
+        "--votes", metavar="NAMES",
+        help=f"classifiers of the rows that vote in dbsa_fresh and nearest: {_names(VOTES)} (none)",
+    )  # fmt: skip
+    group.add_argument(
+        "--vote-weight", type=_number, metavar="W", help="of their log-probabilities beside the model's (1)"
+    )
     group.add_argument("--order", metavar="NAME", help=f"of the chosen blocks: {_names(ORDERS)} (pool)")
     group.add_argument("--decode", metavar="WAY", help="exact probabilities, or greedy decoding (exact)")
 
@@ -278,12 +288,21 @@ def _check_hold_out(given: Mapping[str, Any]) -> None:
         raise SettingsError(f"--hold-out and --{other} were given; test rows come from one place, so give one of them.")
 
 
+def _installed_methods() -> list[str]:
+    """All, but for those that need a sentence encoder where there is none."""
+    try:
+        check_installed()
+    except ModelError:
+        return [name for name in METHODS if name != "sentence_vectors"]
+    return list(METHODS)
+
+
 def _methods(args: argparse.Namespace, query: QuerySettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of methods without repeats, and what is to be said about them."""
     named = [name.strip() for part in args.methods or () for name in part.split(",") if name.strip()]
     if args.methods and not named:
         raise SettingsError(f"--method is empty; give one or more of {_names(METHODS)}.")
-    names = named or (list(METHODS) if args.command == "evaluate" else ["dbsa_fresh"])
+    names = named or (_installed_methods() if args.command == "evaluate" else ["dbsa_fresh"])
     for name in names:
         make_method(name, query)
     notes = []

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dbsa_core.data import clean_text
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError, QueryError
@@ -70,6 +73,8 @@ class Question:
     rows: tuple[int, ...] = ()
     """Those of the demonstrations in the prompt."""
     notes: tuple[str, ...] = ()
+    votes: NDArray[np.float64] | None = None
+    """Of classifiers: [labels], what is added to the model's log-probabilities."""
 
     @property
     def block_ids(self) -> tuple[int, ...]:
@@ -101,10 +106,16 @@ class Question:
             demonstration_rows=self.rows,
             equal_rows=self.task.rows_equal_to(self.text),
             taught=self.task.taught_label(self.text),
-            notes=self.notes,
+            notes=(*self.notes, *_decided_by_votes(scores)),
             together=together,
             attention=attention,
         )
+
+
+def _decided_by_votes(scores: LabelScores) -> tuple[str, ...]:
+    if scores.by_model.label == scores.label:
+        return ()
+    return (f'The votes of classifiers decided: the model alone would answer "{scores.by_model.label}".',)
 
 
 class Answers:
@@ -176,7 +187,9 @@ def answer_alone(question: Question, spans: Spans | None = None) -> Prediction:
             prefix = question.prefix()
         names, ranges = spans(prefix) if spans is not None else ((), None)
         with watch.phase("forward"):
-            scores = score_labels(prefix, question.prompt, task.trie, decode=question.decode, spans=ranges)
+            scores = score_labels(
+                prefix, question.prompt, task.trie, decode=question.decode, spans=ranges, votes=question.votes
+            )
     looked = None if scores.mass is None else QueryAttention(tuple(names), scores.mass.numpy())
     seconds = watch.finish() | {"retrieve": question.retrieve_seconds}
     seconds["total"] += question.seconds
@@ -196,7 +209,8 @@ def answer_together(questions: Sequence[Question]) -> list[Prediction]:
                 prefixes[question.block_ids] = question.prefix()
         assembled = now(device)
         asked = [(prefixes[question.block_ids], question.prompt) for question in questions]
-        found = score_together(asked, task.trie, decode=questions[0].decode)
+        votes = [question.votes for question in questions]
+        found = score_together(asked, task.trie, decode=questions[0].decode, votes=votes)
     forward, assemble = now(device) - assembled, 0.0
     if questions[0].selection is not None:
         assemble = (assembled - begun) / len(questions)

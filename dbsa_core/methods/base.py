@@ -116,6 +116,12 @@ def fitted(setup: Setup | None, name: str) -> Setup:
     return setup
 
 
+def train_voters(setup: Setup, settings: QuerySettings) -> None:
+    """Now, and not when the first query waits."""
+    for name in settings.voters:
+        setup.trained_classifier(name, settings.embedder)
+
+
 def cost_of_rows(setup: Setup, rows: int) -> Cost:
     """What so many demonstrations take with each query, as long as those of the pool are on average."""
     return Cost(0, round(rows * sum(map(len, setup.blocks)) / max(1, len(setup.rows))))

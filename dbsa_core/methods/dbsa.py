@@ -1,7 +1,8 @@
 """Dynamic block-sparse attention: blocks encoded once, a few of them read per query (arXiv 2503.08640).
 
 Knows nothing about how blocks were encoded. With fresh demonstrations, which the paper does not have, the rows nearest
-to the query stand right before it and are encoded with it; so do rows that were taught, until they fill a block.
+to the query stand right before it and are encoded with it; so do rows that were taught, until they fill a block. Nor
+does the paper have votes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dbsa_core.methods.base import (
     cost_of_rows,
     fit_rows,
     fitted,
+    train_voters,
 )
 from dbsa_core.prediction import Selection
 from dbsa_core.prompt import Ids
@@ -50,7 +52,7 @@ class Dbsa(Answers):
 
     @property
     def may_read(self) -> MayRead:
-        return "all" if self.settings.fresh_demonstrations else "encoded"
+        return "all" if self.settings.fresh_demonstrations or self.settings.voters else "encoded"
 
     def cost(self, setup: Setup) -> Cost:
         """Its similar rows."""
@@ -61,7 +63,7 @@ class Dbsa(Answers):
         """The seed only where something is drawn at random."""
         similar = bool(self.settings.fresh_demonstrations)
         fields = {"ratio", "order", "decode"} | ({"fresh_demonstrations"} if similar else set())
-        return frozenset(fields | self.settings.of_retrieval(blocks=True, rows=similar))
+        return frozenset(fields | self.settings.of_retrieval(blocks=True, rows=similar) | self.settings.of_votes)
 
     def fit(self, setup: Setup) -> Dbsa:
         """Encode the pool where it is not (`setup.encode` does that once for several methods), and index its blocks and
@@ -72,6 +74,7 @@ class Dbsa(Answers):
         setup.block_retriever(self.settings)
         if self.settings.fresh_demonstrations:
             setup.task.row_retriever(self.settings)
+        train_voters(setup, self.settings)
         self._setup = setup
         return self
 
@@ -87,6 +90,7 @@ class Dbsa(Answers):
         text, query_ids = task.query(query)
         with watch.phase("retrieve"):
             selection, fresh, notes = self._select(setup, text, query_ids)
+            votes = setup.votes(self.settings, text)
         before = [token for row in fresh for token in setup.row_ids(row)]
         tokens = sum(len(encoded.blocks[b]) for b in selection.block_ids)
         seconds = watch.finish()
@@ -108,6 +112,7 @@ class Dbsa(Answers):
             selection=selection,
             rows=tuple(fresh),
             notes=tuple(notes),
+            votes=votes,
         )
 
     def spans(self, question: Question) -> Spans:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dbsa_core.methods.answering import Question
 from dbsa_core.methods.base import QUERY_ALONE, WHOLE_PROMPT, check_query_fits, fit_rows
 from dbsa_core.settings import QuerySettings
@@ -24,9 +27,10 @@ def dense_question(
     *,
     find: Callable[[str], list[int]],
     fewer: str = "choose a lower ratio",
+    votes: Callable[[str], NDArray[np.float64] | None] = lambda text: None,
 ) -> Question:
     """The rows that `find` names for the text (nearest last) and the query, all encoded in one forward; `nothing` is an
-    empty prefix, and `fewer` how a user has fewer rows read."""
+    empty prefix, `fewer` how a user has fewer rows read, and `votes` those of classifiers on the text."""
     task = setup.task
     watch = Stopwatch(task.model.device)
     text, query_ids = task.query(query)
@@ -34,7 +38,7 @@ def dense_question(
     start = task.prompter.prefix_ids
     check_query_fits(query_ids, len(start), task, positions)
     with watch.phase("retrieve"):
-        found = find(text)
+        found, added = find(text), votes(text)
         fixed = len(start) + len(query_ids) + task.longest_label
         rows, left_out = fit_rows(found, setup, positions, fixed)
     before = [token for row in rows for token in setup.row_ids(row)]
@@ -56,4 +60,5 @@ def dense_question(
         seconds=seconds["total"],
         rows=tuple(rows),
         notes=(note,) if left_out else (),
+        votes=added,
     )

@@ -6,11 +6,12 @@ Knows nothing about caches. It is what can be answered before anything is encode
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from dbsa_core.methods.answering import Answers, Question
-from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted
+from dbsa_core.methods.base import Cost, MayRead, cost_of_rows, fitted, train_voters
 from dbsa_core.methods.dense import dense_question
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
@@ -33,7 +34,7 @@ class Nearest(Answers):
 
     @property
     def uses(self) -> frozenset[str]:
-        return self.settings.of_retrieval(rows=True) | {"fresh_demonstrations", "decode"}
+        return self.settings.of_retrieval(rows=True) | self.settings.of_votes | {"fresh_demonstrations", "decode"}
 
     def cost(self, setup: Setup) -> Cost:
         """Its rows."""
@@ -42,6 +43,7 @@ class Nearest(Answers):
     def fit(self, setup: Setup) -> Nearest:
         """Index the rows; nothing is encoded."""
         setup.task.row_retriever(self.settings)
+        train_voters(setup, self.settings)
         self._nothing = prefill_block(setup.task.model, (), setup.plan.rope_length)
         self._setup = setup
         return self
@@ -62,5 +64,7 @@ class Nearest(Answers):
             read[list(setup.not_beside)] = False
             return list(ranking.best(self.settings.fresh_demonstrations, read))[::-1]
 
-        fewer = "choose fewer similar examples"
-        return dense_question(self.name, setup, self.settings, query, self._nothing, find=find, fewer=fewer)
+        fewer, votes = "choose fewer similar examples", partial(setup.votes, self.settings)
+        return dense_question(
+            self.name, setup, self.settings, query, self._nothing, find=find, fewer=fewer, votes=votes
+        )

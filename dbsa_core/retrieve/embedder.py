@@ -72,8 +72,9 @@ def check_installed() -> None:
 
 def _missing(why: str) -> str:
     return (
-        f"Dense and hybrid retrievers need the package sentence-transformers, which is not here ({why}). Install it "
-        f"with `pip install -r {REQUIREMENTS}` or `pip install 'dbsa[dense]'`, or choose bm25."
+        "Dense and hybrid retrievers and classifiers of sentence vectors need the package sentence-transformers, which "
+        f"is not here ({why}). Install it with `pip install -r {REQUIREMENTS}` or `pip install 'dbsa[dense]'`, or "
+        "choose bm25, and words."
     )
 
 

@@ -1,11 +1,12 @@
 """What scoring found about the candidate labels: exact log-probabilities, or intervals where some were left open.
 
-Knows nothing about how it was found; numbers in, probabilities out.
+Knows nothing about how it was found; numbers in, probabilities out. Votes of others (`dbsa_core.classifiers`) are added
+to the model's log-probabilities, and the candidates' probabilities are of the sums: the model's own stay as they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -34,7 +35,8 @@ class LabelScores:
 
     With Z the probability of all finished labels and B that of what was left open, the candidates have together between
     Z and Z + B of the model's probability. So a finished label of probability p has between p / (Z + B) and p / Z among
-    the candidates, and labels left open with mass b between 0 and b / (Z + b).
+    the candidates, and labels left open with mass b between 0 and b / (Z + b). Votes are factors of what each label has
+    at most.
     """
 
     labels: tuple[str, ...]
@@ -51,6 +53,8 @@ class LabelScores:
     """[layers, heads, spans], if it was asked for."""
     warming_up: bool = False
     """Whether a faster way for such queries was being prepared meanwhile."""
+    votes: np.ndarray | None = None
+    """float64 [labels]: what is added to each log-probability before `best` is chosen; None is nothing."""
 
     @property
     def label(self) -> str:
@@ -80,7 +84,7 @@ class LabelScores:
         if self.way == "greedy":
             return None
         finished, left = self._weights
-        z, b = finished.sum(), sum(left)
+        z, b = finished.sum(), sum(own.max() for own in left)
         low, high = finished / (z + b), finished / z
         for part, own in zip(self.open, left, strict=True):
             high[list(part.labels)] = own / (z + own)
@@ -96,17 +100,21 @@ class LabelScores:
         if self.way == "greedy":
             return None
         finished, left = self._weights
-        total = finished.sum() + sum(left) / 2
+        total = finished.sum() + sum(own.mean() for own in left) / 2
         values = finished / total
         for part, own in zip(self.open, left, strict=True):
             values[list(part.labels)] = own / 2 / len(part.labels) / total
         return np.asarray(values)
 
     @cached_property
-    def _weights(self) -> tuple[np.ndarray, list[float]]:
-        """Probabilities of the finished labels [labels] and of each part left open, as multiples of the best one."""
-        best = self.log_probs[self.best]
-        return np.exp(self.log_probs - best), [float(np.exp(part.log_mass - best)) for part in self.open]
+    def _weights(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """What the finished labels weigh [labels], and the most that each label of each part left open may, both as
+        multiples of the best one."""
+        added = np.zeros(len(self.labels)) if self.votes is None else self.votes
+        best = self.log_probs[self.best] + added[self.best]
+        return np.exp(self.log_probs + added - best), [
+            np.exp(part.log_mass + added[list(part.labels)] - best) for part in self.open
+        ]
 
     @property
     def outside_mass(self) -> tuple[float, float]:
@@ -128,5 +136,11 @@ class LabelScores:
     def ranked(self) -> list[int]:
         """Label indices, most probable first; ties in label order."""
         estimate = np.exp(self.log_probs) if self.probabilities is None else self.probabilities
+        sums = self.log_probs if self.votes is None else self.log_probs + self.votes
         # Probabilities first, since labels left open have no log-probability; it orders those that round to 0.
-        return [int(i) for i in np.lexsort((np.arange(len(self.labels)), -self.log_probs, -estimate))]
+        return [int(i) for i in np.lexsort((np.arange(len(self.labels)), -sums, -estimate))]
+
+    @cached_property
+    def by_model(self) -> LabelScores:
+        """The same without votes."""
+        return self if self.votes is None else replace(self, votes=None, best=int(self.log_probs.argmax()))

@@ -65,11 +65,13 @@ def score_labels(
     decode: Decode = "exact",
     way: Way | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
+    votes: np.ndarray | None = None,
 ) -> LabelScores:
     """Score every label behind `prefix` and `prompt`.
 
     `way` overrides the rule of `choose_way` (for tests and benchmarks). `spans`: also return the attention mass of the
-    prompt's last token on these (start, end) ranges of prefix and prompt.
+    prompt's last token on these (start, end) ranges of prefix and prompt. `votes` float64 [labels], finite, are added
+    to the labels' log-probabilities when the best one is chosen (`LabelScores.votes`); greedy decoding has none.
     """
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     mass = AttentionMass(tuple(spans)) if spans is not None else None
@@ -78,38 +80,45 @@ def score_labels(
         found = _step_for(prefix, prompt, trie, chosen) if mass is None else Found()
         walk: Walk
         if found.step is not None:
-            walk, before = StepWalk(prefix, prompt, trie, step=found.step), 0
+            walk, before = StepWalk(prefix, prompt, trie, step=found.step, votes=votes), 0
         else:
             before = max(0, len(prompt) - tokens_at_once(prefix, len(prompt)))
-            walk = TailWalk(prefill(prefix, prompt[:before]) if before else prefix, prompt[before:], trie, mass)
+            behind = prefill(prefix, prompt[:before]) if before else prefix
+            walk = TailWalk(behind, prompt[before:], trie, mass, votes=votes)
         log_probs, best, left = _scored(WAYS[chosen](walk), walk)
     stacked = mass.stacked() if mass is not None else None
     tokens = before + walk.tokens
     return LabelScores(
-        trie.labels, log_probs, chosen, best, walk.forwards, tokens, tuple(left), stacked, found.warming_up
+        trie.labels, log_probs, chosen, best, walk.forwards, tokens, tuple(left), stacked, found.warming_up, votes
     )
 
 
 def score_together(
-    queries: Sequence[tuple[Prefix, Ids]], trie: LabelTrie, *, decode: Decode = "exact", way: Way | None = None
+    queries: Sequence[tuple[Prefix, Ids]],
+    trie: LabelTrie,
+    *,
+    decode: Decode = "exact",
+    way: Way | None = None,
+    votes: Sequence[np.ndarray | None] | None = None,
 ) -> list[LabelScores]:
-    """The same as `score_labels` of each (prefix, prompt), with as many forwards as one of them takes.
+    """The same as `score_labels` of each (prefix, prompt) and its votes, with as many forwards as one of them takes.
 
     All prefixes are of one model and of one pool or none, so that they were rotated alike. How many there are is for
     the caller to bound: memory grows with their tokens.
     """
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
+    asked = [(*query, own) for query, own in zip(queries, votes or [None] * len(queries), strict=True)]
     with queries[0][0].model.lock:
         if reads_together([prefix for prefix, _ in queries]):
-            passes = [PassWalk(prefix, prompt, trie) for prefix, prompt in queries]
+            passes = [PassWalk(prefix, prompt, trie, votes=own) for prefix, prompt, own in asked]
             found = _scored_together(passes, chosen, passes_together)
             walks: Sequence[Walk] = passes
         else:
-            tails = [TailWalk(prefix, prompt, trie) for prefix, prompt in queries]
+            tails = [TailWalk(prefix, prompt, trie, votes=own) for prefix, prompt, own in asked]
             found = _scored_together(tails, chosen, tails_together)
             walks = tails
     return [
-        LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, walk.tokens, tuple(left))
+        LabelScores(trie.labels, log_probs, chosen, best, walk.forwards, walk.tokens, tuple(left), votes=walk.votes)
         for (log_probs, best, left), walk in zip(found, walks, strict=True)
     ]
 
@@ -166,37 +175,47 @@ _Scoring = Generator[Request, None, _Found]
 def _one_pass(walk: Walk) -> _Scoring:
     yield WHOLE
     log_probs = walk.trie.label_log_probs(walk.every())
-    return log_probs, int(log_probs.argmax()), []
+    return log_probs, int((log_probs if walk.votes is None else log_probs + walk.votes).argmax()), []
 
 
 def _best_first(walk: Walk) -> _Scoring:
-    """Expand the likeliest beginnings until the best labels are proven and what is left open weighs next to nothing."""
+    """Expand the beginnings whose labels may weigh most until the best labels are proven and what is left open weighs
+    next to nothing."""
     trie = walk.trie
+    votes = np.zeros(len(trie.labels)) if walk.votes is None else walk.votes
     at_once = policy_for(walk.prefix.model.device).nodes_at_once
     log_probs = np.full(len(trie.labels), -np.inf)
+    frontier: list[tuple[float, int, float]] = []
+    """Less the most that a label below may weigh, in logarithms; the node; and the log-probability up to it."""
+
+    def add(log_prob: float, node: int) -> None:
+        most = 0.0 if walk.votes is None else float(votes[list(trie.below(node))].max())
+        heapq.heappush(frontier, (-log_prob - most, node, log_prob))
+
     yield []
-    frontier = [(-walk.after(-1, child), child) for child in trie.children[-1]]
-    heapq.heapify(frontier)
+    for child in trie.children[-1]:
+        add(walk.after(-1, child), child)
     proven = min(PROVEN_LABELS, len(trie.labels))
     while frontier:
-        threshold = np.partition(log_probs, -proven)[-proven]
-        if threshold > -frontier[0][0] and _next_to_nothing(frontier, log_probs):
+        weights = log_probs + votes
+        threshold = np.partition(weights, -proven)[-proven]
+        if threshold > -frontier[0][0] and _next_to_nothing([-cost for cost, *_ in frontier], weights):
             break
         batch = [heapq.heappop(frontier) for _ in range(min(at_once, len(frontier)))]
-        yield [node for _, node in batch]
-        for cost, node in batch:
+        yield [node for _, node, _ in batch]
+        for _, node, log_prob in batch:
             for child in trie.children[node]:
-                heapq.heappush(frontier, (cost - walk.after(node, child), child))
+                add(log_prob + walk.after(node, child), child)
             if node in trie.label_of:
-                log_probs[trie.label_of[node]] = -cost + walk.after(node, None)
-    left = [OpenLabels(trie.below(node), -cost) for cost, node in frontier]
-    return log_probs, int(log_probs.argmax()), left
+                log_probs[trie.label_of[node]] = log_prob + walk.after(node, None)
+    left = [OpenLabels(trie.below(node), log_prob) for _, node, log_prob in frontier]
+    return log_probs, int((log_probs + votes).argmax()), left
 
 
-def _next_to_nothing(frontier: Sequence[tuple[float, int]], log_probs: np.ndarray) -> bool:
+def _next_to_nothing(left: Sequence[float], finished: np.ndarray) -> bool:
     """B <= 0.01 (Z + B), in logarithms."""
-    left = float(np.logaddexp.reduce([-cost for cost, _ in frontier]))
-    return bool(left <= np.log(OPEN_SHARE) + np.logaddexp(left, np.logaddexp.reduce(log_probs)))
+    open_mass = float(np.logaddexp.reduce(left))
+    return bool(open_mass <= np.log(OPEN_SHARE) + np.logaddexp(open_mass, np.logaddexp.reduce(finished)))
 
 
 def _greedy(walk: Walk) -> _Scoring:

@@ -39,6 +39,8 @@ class Walk:
     prefix: Prefix
     prompt: Ids
     trie: LabelTrie
+    votes: np.ndarray | None = field(default=None, kw_only=True)
+    """See `LabelScores.votes`."""
     log_probs: dict[int, np.ndarray] = field(default_factory=dict, init=False)
     """Node (-1: root) -> float64, of what is `LabelTrie.following`."""
     forwards: int = field(default=0, init=False)

@@ -1055,6 +1055,31 @@ def test_similar_rows_are_found_by_meaning_where_that_is_chosen(page: Page) -> N
     expect(page.locator("#blocks")).to_contain_text(re.compile(r"cosine 0\.\d\d"), timeout=ENCODED)
 
 
+def test_a_classifier_of_the_rows_votes_where_that_is_chosen(page: Page) -> None:
+    """The page says where it decided, and what the model alone would answer."""
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    text = "Is there any promo code for the Pottle Max at the moment?"
+    ask(page, text)
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("refund", timeout=ENCODED)
+    expect(answer).not_to_contain_text("The votes of classifiers decided")
+    open_tab(page, "Encode")
+    page.get_by_role("button", name="Further settings").click()
+    page.locator("#votes input").click()
+    page.get_by_role("option", name="Of words (TF-IDF)", exact=True).click()
+    expect(page.locator("#votes input")).to_have_value("Of words (TF-IDF)")
+    open_tab(page, "Ask")
+    expect(page.locator(".dbsa-outdated").first).to_contain_text("From votes of none; now words.", timeout=SOON)
+    ask(page, text)
+    said = 'The votes of classifiers decided: the model alone would answer "refund_status".'
+    expect(answer).to_contain_text(said, timeout=ENCODED)
+    expect(answer).to_contain_text("discount code")
+    open_tab(page, "Encode")
+    enter(page, "#vote-weight", "0")
+    open_tab(page, "Ask")
+    expect(page.locator(".dbsa-outdated").first).to_contain_text("weight of votes 1; now 0.", timeout=SOON)
+
+
 @contextmanager
 def slowly_answered(page: Page, seconds: float = 0.5) -> Iterator[None]:
     """Whatever the page asks for meanwhile is that late."""

@@ -379,6 +379,11 @@ MISTAKES: dict[str, tuple[list[object], str]] = {
     "block size 0": (["encode", "--block-size", 0], "must be a whole number, 1 or more"),
     "limit 0": (["evaluate", "--limit", 0], "--limit is 0"),
     "unknown preset": (["encode", "--preset", "paper"], "no preset 'paper'"),
+    "unknown votes": (
+        ["classify", "--query", "x", "--votes", "all"],
+        "no votes 'all'; there are none, words, vectors, words+vectors",
+    ),
+    "a weight that is none": (["classify", "--query", "x", "--vote-weight=-1"], "weight of the votes is -1.0"),
     "unknown retriever": (["evaluate", "--retriever", "google"], "no retriever 'google'"),
     "unknown order": (["evaluate", "--order", "up"], "no order 'up'"),
     "unknown decoding": (["evaluate", "--decode", "beam"], "no decoding 'beam'"),

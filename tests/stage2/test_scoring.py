@@ -22,7 +22,7 @@ from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.stage2.dense_prefill import prefill
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
 from dbsa_core.stage2.prefix import Prefix
-from dbsa_core.stage2.scoring import choose_way, score_labels
+from dbsa_core.stage2.scoring import choose_way, score_labels, score_together
 from dbsa_core.stage2.trie import LabelTrie
 from dbsa_core.stage2.walks import NODES_PER_FORWARD
 from dbsa_core.task import Task
@@ -147,6 +147,38 @@ def test_best_first_gives_narrow_intervals_that_hold_the_exact_probabilities(
     assert least - 1e-5 <= tree.outside_mass[0] == tree.outside_mass[1] <= most + 1e-5
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("label_ids", [PREFIXES, LONG, MANY], ids=["prefixes", "40 tokens", "500"])
+def test_votes_are_added_whichever_way_labels_are_scored(label_ids: tuple[tuple[int, ...], ...], seed: int) -> None:
+    """Also to labels that the model alone would leave open."""
+    trie, prompt = trie_of(label_ids), prompt_of(seed)
+    votes = 4 * np.random.default_rng(seed).normal(size=len(label_ids))
+    plain = score_labels(nothing(), prompt, trie, way="one_pass")
+    tree = score_labels(nothing(), prompt, trie, way="one_pass", votes=votes)
+    walked = score_labels(nothing(), prompt, trie, way="best_first", votes=votes)
+    (together,) = score_together([(nothing(), prompt)], trie, way="best_first", votes=[votes])
+    sums = plain.log_probs + votes
+    assert np.array_equal(tree.log_probs, plain.log_probs)
+    assert tree.probabilities == pytest.approx(np.exp(sums - np.logaddexp.reduce(sums)))
+    assert (tree.outside_mass, tree.by_model.probabilities.tolist()) == (
+        plain.outside_mass, plain.probabilities.tolist()  # type: ignore[union-attr]
+    )  # fmt: skip
+    assert tree.best == int(sums.argmax()) == walked.best == together.best
+    assert tree.ranked() == sorted(range(len(sums)), key=lambda label: -sums[label])
+    assert walked.ranked()[:2] == tree.ranked()[:2] == together.ranked()[:2]
+    low, high = walked.intervals  # type: ignore[misc]
+    assert (low - 1e-5 <= tree.probabilities).all()
+    assert (tree.probabilities <= high + 1e-5).all()
+    assert (high - low).max() <= WIDEST
+    assert ((low <= walked.probabilities) & (walked.probabilities <= high)).all()
+    assert walked.probabilities.sum() == pytest.approx(1)  # type: ignore[union-attr]
+    least, most = walked.outside_mass
+    assert least - 1e-5 <= plain.outside_mass[0] <= most + 1e-5
+    none = score_labels(nothing(), prompt, trie, way="best_first", votes=np.zeros(len(label_ids)))
+    alone = score_labels(nothing(), prompt, trie, way="best_first")
+    assert (none.best, none.log_probs.tolist(), none.open) == (alone.best, alone.log_probs.tolist(), alone.open)
+
+
 def test_best_first_leaves_labels_alone_and_says_what_they_may_weigh() -> None:
     trie, prompt = trie_of(MANY), prompt_of(2)
     walked = score_labels(nothing(), prompt, trie, way="best_first")
@@ -264,6 +296,24 @@ def test_intervals_by_hand() -> None:
     assert high == pytest.approx([0.75, 0.06 / 0.46, 0.25, 0.06 / 0.46, 0.04 / 0.44])
     assert scores.probabilities == pytest.approx([0.3 / 0.45, 0.015 / 0.45, 0.1 / 0.45, 0.015 / 0.45, 0.02 / 0.45])
     assert scores.ranked() == [0, 2, 4, 1, 3]
+
+
+def test_votes_by_hand() -> None:
+    """The same, with factors of 2 for "c" and of 3 for "d", which may have 0.18 then."""
+    parts = (OpenLabels((1, 3), math.log(0.06)), OpenLabels((4,), math.log(0.04)))
+    log_probs = np.array([math.log(0.3), -math.inf, math.log(0.1), -math.inf, -math.inf])
+    votes = np.log([1, 1, 2, 3, 1])
+    scores = LabelScores(tuple("abcde"), log_probs, "best_first", 0, 1, 1, parts, votes=votes)
+    assert scores.outside_mass == pytest.approx((0.5, 0.6)), "of the model alone"
+    assert scores.intervals is not None
+    low, high = scores.intervals
+    most = 0.18 + 0.04
+    assert low == pytest.approx([0.3 / (0.5 + most), 0, 0.2 / (0.5 + most), 0, 0])
+    assert high == pytest.approx([0.6, 0.06 / 0.56, 0.4, 0.18 / 0.68, 0.04 / 0.54])
+    total = 0.5 + (0.06 + 0.18) / 4 + 0.02
+    assert scores.probabilities == pytest.approx(np.array([0.3, 0.015, 0.2, 0.045, 0.02]) / total)
+    assert scores.ranked() == [0, 2, 3, 4, 1]
+    assert scores.by_model.probabilities == pytest.approx(np.array([0.3, 0.015, 0.1, 0.015, 0.02]) / 0.45)
 
 
 def test_probabilities_hold_where_labels_are_so_long_that_theirs_round_to_nothing() -> None:

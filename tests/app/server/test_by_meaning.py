@@ -105,8 +105,8 @@ def test_a_similar_row_is_called_what_it_is(
 def test_what_is_not_installed_is_refused_when_it_is_chosen(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     before = session.query_settings
-    rest = ("pool", "sequential", "exclude", "model", 42, "Text:", "Label:")
-    for names in (("hybrid", "bm25"), ("bm25", "dense+mmr")):
+    rest = (1, "pool", "sequential", "exclude", "model", 42, "Text:", "Label:")
+    for names in (("hybrid", "bm25", "none"), ("bm25", "dense+mmr", "none"), ("bm25", "bm25", "words+vectors")):
         with pytest.raises(ModelError, match=r"pip install -r requirements-dense.txt"):
             apply_controls(session, None, 2, True, 0.3, 8, *names, *rest)
         assert session.query_settings == before

@@ -493,7 +493,8 @@ def test_the_program_that_is_shown_finds_the_same(
     ]
     assert said.getvalue().splitlines()[0] == f"{run.results[0].title} {run.results[0].accuracy_estimate}"
     assert (
-        "# The endpoints do not take further rows, retrievers, order, decoding or seed; use Python." in run.code["curl"]
+        "# The endpoints do not take further rows, retrievers, votes, order, decoding or seed; use Python."
+        in run.code["curl"]
     )
 
 

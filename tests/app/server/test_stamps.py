@@ -37,7 +37,8 @@ def test_an_answer_carries_all_that_it_used(workspace: Workspace, session: Sessi
     rows, sees = len(workspace.plan(session).rows), "each sees 2 blocks before it and the shared first one"
     assert facts["Pool"] == f"{rows} rows in 8 of 8 blocks of 4; {sees}"
     assert facts["Settings"] == (
-        "ratio 0.3, 8 similar rows, blocks by bm25, similar rows by bm25, blocks in order pool, decoding exact"
+        "ratio 0.3, 8 similar rows, blocks by bm25, similar rows by bm25, blocks in order pool, votes of none, "
+        "decoding exact"
     )
     assert facts["Asked"].startswith("20")
 
@@ -50,6 +51,7 @@ def test_an_answer_carries_all_that_it_used(workspace: Workspace, session: Sessi
         ({"fresh_demonstrations": 0}, "From 8 similar rows; now 0."),
         ({"row_retriever": "bm25-stem"}, "From similar rows by bm25; now bm25-stem."),
         ({"order": "least_to_most"}, "From blocks in order pool; now least to most."),
+        ({"votes": "words"}, "From votes of none; now words."),
         ({"retriever": "random"}, "From blocks by bm25; now random."),
         ({"ratio": 0.1, "seed": 7}, "From ratio 0.3; now 0.1."),
         ({"seed": 7}, ""),

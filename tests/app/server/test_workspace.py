@@ -307,14 +307,16 @@ def test_settings_are_all_taken_or_none(session: Session) -> None:
     from app.tabs.controls import apply_controls
 
     before = (session.settings, session.query_settings, session.template)
-    rest = ("bm25", "hybrid", "pool", "sequential", "exclude", "int8", 42, "Text:", "Label:")
+    rest = ("bm25", "hybrid", "words", 2, "pool", "sequential", "exclude", "int8", 42, "Text:", "Label:")
     for values in [(0, 2, True, 0.3, 8), (5, 2, True, 0, 8), (5, None, True, 0.3, 8), (5, -1, True, 0.3, 8)]:
         with pytest.raises(SettingsError):
             apply_controls(session, *values, *rest)
         assert (session.settings, session.query_settings, session.template) == before
     apply_controls(session, None, 1, False, 0.5, 0, *rest)
     assert session.settings == replace(before[0], block_size=None, window=1, sink_blocks=0, pool_precision="int8")
-    assert session.query_settings == QuerySettings(ratio=0.5, fresh_demonstrations=0, row_retriever="hybrid")
+    assert session.query_settings == QuerySettings(
+        ratio=0.5, fresh_demonstrations=0, row_retriever="hybrid", votes="words", vote_weight=2
+    )
 
 
 def test_a_pool_is_kept_as_int8_where_that_is_chosen(workspace: Workspace, session: Session) -> None:

@@ -1,4 +1,4 @@
-"""What a language model has to beat: a classifier of words and pairs of words, by scikit-learn.
+"""What a language model has to beat: a classifier that is trained on the file's rows, alone.
 
 Knows nothing about the model: it reads all rows of the file, and none of their tokens.
 """
@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
+from dbsa_core.classifiers import LinearClassifier
 from dbsa_core.errors import QueryError
 from dbsa_core.methods.base import Cost, MayRead, Refusal, fitted
 from dbsa_core.prediction import Prediction
-from dbsa_core.retrieve.tokens import words
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.label_scores import LabelScores
 from dbsa_core.timing import PHASES
 
-INVERSE_REGULARISATION = 10.0
 AT_ONCE = 256
 """Texts that are classified together."""
 _NEVER = -700.0
@@ -30,17 +28,21 @@ _NEVER = -700.0
 
 
 @dataclass
-class WordCounts:
-    """TF-IDF of words and pairs of words with sublinear counts, and multinomial logistic regression."""
+class ClassifierAlone:
+    """`tfidf` is the one of words, `sentence_vectors` the one of their vectors."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "tfidf"
     title: str = "TF-IDF + logistic regression"
+    classifier: str = "words"
     may_read: MayRead = "all"
     reads_blocks: bool = False
-    uses: frozenset[str] = frozenset()
     _setup: Setup | None = field(default=None, repr=False)
-    _classifier: Any = field(default=None, repr=False)
+    _trained: LinearClassifier | None = field(default=None, repr=False)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return frozenset({"embedder"} if self.classifier == "vectors" else ())
 
     @property
     def setup(self) -> Setup | None:
@@ -50,16 +52,17 @@ class WordCounts:
         """All rows to train on, and no tokens."""
         return Cost(0, 0, len(setup.task.pool))
 
-    def fit(self, setup: Setup) -> WordCounts:
+    def fit(self, setup: Setup) -> ClassifierAlone:
         """Train it on all rows of the file but those that are held out or were taught anew since."""
-        rows = [row for at, row in enumerate(setup.task.pool.demonstrations) if at not in setup.unread]
-        self._classifier = _trained([row.text for row in rows], [row.label for row in rows])
+        self._trained = setup.trained_classifier(self.classifier, self.settings.embedder)
         self._setup = setup
         return self
 
-    def teach(self, text: str, label: str) -> WordCounts:
+    def teach(self, text: str, label: str) -> ClassifierAlone:
         """See `Method.teach`; it is trained anew."""
-        return self.fit(fitted(self._setup, self.name).teach(text, label))
+        setup = fitted(self._setup, self.name).teach(text, label)
+        setup.trained_classifier(self.classifier, self.settings.embedder, anew=True)
+        return self.fit(setup)
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """See `Method.predict`; nothing is attended to."""
@@ -79,18 +82,22 @@ class WordCounts:
                     found.append(setup.task.query(query)[0])
                 except QueryError as error:
                     found.append(error)
-            answers = iter(self._answers([text for text in found if isinstance(text, str)], perf_counter() - begun))
+            texts = [text for text in found if isinstance(text, str)]
+            if self.uses:
+                setup.task.embeddings(self.settings.embedder).ahead(texts)
+            answers = iter(self._answers(texts, perf_counter() - begun))
             yield from (next(answers) if isinstance(text, str) else text for text in found)
 
     def _answers(self, texts: Sequence[str], seconds: float) -> list[Prediction]:
         """Answers to cleaned texts, `seconds` of which have passed."""
         task, begun = fitted(self._setup, self.name).task, perf_counter()
+        assert self._trained is not None
         if not texts:
             return []
         labels = task.pool.labels
-        places = [labels.index(label) for label in self._classifier.classes_]
+        places = [labels.index(label) for label in self._trained.labels]
         log_probs = np.full((len(texts), len(labels)), _NEVER)
-        log_probs[:, places] = np.maximum(self._classifier.predict_log_proba(texts), _NEVER)
+        log_probs[:, places] = np.maximum(self._trained.log_probs(texts), _NEVER)
         each = (seconds + perf_counter() - begun) / len(texts)
         return [
             Prediction(
@@ -106,22 +113,3 @@ class WordCounts:
             )
             for text, row in zip(texts, log_probs, strict=True)
         ]
-
-
-def _trained(texts: Sequence[str], labels: Sequence[str]) -> Any:
-    from sklearn.dummy import DummyClassifier
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    if len(set(labels)) < 2 or not any(map(words, texts)):
-        return DummyClassifier(strategy="prior").fit(texts, labels)  # nothing to tell labels apart by
-    counts = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
-    regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
-    return make_pipeline(counts, regression).fit(texts, labels)
-
-
-def _terms(text: str) -> list[str]:
-    """Words as retrieval tells them apart, and pairs of neighbours."""
-    found = words(text)
-    return [*found, *(f"{one} {other}" for one, other in pairwise(found))]
