@@ -131,9 +131,13 @@ def _meaning(prediction: Prediction) -> str:
             f"Softmax over the {total:,} candidate labels; {left:,} of them were not scored one by one, so that each "
             "probability is known to within 1 point."
         ]
+    if scores.votes is not None:
+        parts.append("To the model's log-probabilities those of classifiers are added, by their weight.")
     least, most = scores.outside_mass
     if most >= 0.0005 and (least > 0 or scores.way != "greedy"):
-        parts.append(f"{between(least, most)} of the model's probability lies outside them.")
+        parts.append(
+            f"{between(least, most)} of the model's probability lies outside {'the labels' if scores.votes is not None else 'them'}."
+        )
     return " ".join(parts)
 
 

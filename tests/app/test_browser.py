@@ -1073,7 +1073,7 @@ def test_a_classifier_of_the_rows_votes_where_that_is_chosen(page: Page) -> None
     ask(page, text)
     said = 'The votes of classifiers decided: the model alone would answer "refund_status".'
     expect(answer).to_contain_text(said, timeout=ENCODED)
-    expect(answer).to_contain_text("discount code")
+    expect(answer).to_contain_text("discount_code")
     open_tab(page, "Encode")
     enter(page, "#vote-weight", "0")
     open_tab(page, "Ask")

@@ -58,6 +58,15 @@ def test_the_best_five_labels_come_with_their_intervals(setup: Setup) -> None:
     assert made.best[0].probability == made.best[0].low == made.best[0].high == pytest.approx(0.5)
     assert made.meaning.startswith("Softmax over the 6 candidate labels of their exact log-probabilities.")
     assert "20.0 % of the model's probability lies outside them." in made.meaning
+    plain = prediction_of([*np.log([0.1, 0.4])])
+    voted = shown_method(replace(plain, scores=replace(plain.scores, votes=np.log([8, 1]), best=0)), setup, SETTINGS)
+    assert [(label.name, label.probability) for label in voted.best] == [
+        ("label 0", pytest.approx(2 / 3)), ("label 1", pytest.approx(1 / 3))
+    ]  # fmt: skip
+    assert voted.meaning.endswith(
+        "To the model's log-probabilities those of classifiers are added, by their weight. 50.0 % of the model's "
+        "probability lies outside the labels."
+    )
     open_ends = shown_method(
         prediction_of([math.log(0.6), -math.inf, math.log(0.3), -math.inf], "best_first"), setup, SETTINGS
     )
