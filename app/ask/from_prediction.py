@@ -135,9 +135,8 @@ def _meaning(prediction: Prediction) -> str:
         parts.append("To the model's log-probabilities those of classifiers are added, by their weight.")
     least, most = scores.outside_mass
     if most >= 0.0005 and (least > 0 or scores.way != "greedy"):
-        parts.append(
-            f"{between(least, most)} of the model's probability lies outside {'the labels' if scores.votes is not None else 'them'}."
-        )
+        where = "them" if scores.votes is None else "the labels"
+        parts.append(f"{between(least, most)} of the model's probability lies outside {where}.")
     return " ".join(parts)
 
 
