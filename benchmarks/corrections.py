@@ -34,12 +34,11 @@ import dbsa_core as dbsa  # noqa: E402  # the script runs without an installatio
 from benchmarks import corrected  # noqa: E402
 from benchmarks.corrected import Asked, Correction  # noqa: E402
 from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.pieces import Pieces, hits  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.attention import parts  # noqa: E402
 from dbsa_core.attention.partial import Partial  # noqa: E402
 from dbsa_core.classifiers import CLASSIFIERS  # noqa: E402
-from dbsa_core.intervals import wilson_interval  # noqa: E402
 from dbsa_core.retrieve import DEFAULT_EMBEDDER  # noqa: E402
 from dbsa_core.stage2 import scoring  # noqa: E402
 from dbsa_core.validation import Validation, draw_validation  # noqa: E402
@@ -113,7 +112,7 @@ def votes_of(asked: Validation) -> dict[str, np.ndarray]:
 
 
 CORRECTIONS: Mapping[str, Correction] = {
-    **{name: partial(corrected.as_read, name) for name in (BASE, *READ, *WEIGHED)},
+    **{name: partial(corrected.as_read, name) for name in (*READ, *WEIGHED)},
     "bias": partial(corrected.biased, BASE),
     "batch calibration": partial(corrected.batch_calibrated, BASE),
     "mean of 2": partial(corrected.averaged, (BASE, "dense 16, 0.1")),
@@ -178,18 +177,10 @@ def read_back(path: Path) -> Asked:
 
 def measured(correction: str, asked: Asked) -> dict[str, Any]:
     scores, fits = corrected.crossed(CORRECTIONS[correction], asked)
-    each = scores.argmax(1) == asked.gold
-    right, rows = int(each.sum()), len(each)
-    low, high = wilson_interval(right, rows)
     value = float(np.mean([fit.value for fit in fits]))
     return {
         "correction": correction,
-        "n": rows,
-        "right": right,
-        "right_each": "".join("01"[int(one)] for one in each),
-        "accuracy": right / rows,
-        "accuracy_low": low,
-        "accuracy_high": high,
+        **hits((scores.argmax(1) == asked.gold).tolist()),
         "value": value if np.isfinite(value) else None,
     }
 

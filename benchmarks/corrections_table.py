@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.markdown import ALL_SETS, number, paragraph, versions
-from dbsa_core.evaluation.measures import compared
+from benchmarks.pieces import against
 from dbsa_core.intervals import wilson_interval
 
 BASE = "hybrid 8, 0.3"
@@ -68,8 +68,7 @@ def _kept(by_name: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     base = by_name[BASE]
     beyond = [
         name for name, rows in by_name.items()
-        if _kind(name) in ("context", "bias", "mean", "adaptive", "votes")
-        and _difference(rows, base) > 0 and _p(rows, base) < _SIGNIFICANT
+        if _kind(name) in ("context", "bias", "mean", "adaptive", "votes") and _helps(rows, base)
     ]  # fmt: skip
     more = [name for name in by_name if _kind(name) == "and more"]
     said = ", ".join(f"`{name}` ({_against(by_name[name], by_name[VOTES])})" for name in more)
@@ -84,6 +83,11 @@ def _kept(by_name: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
         "",
         paragraph(f"Against `{VOTES}`, further corrections and other ways of reading bring: {said}."),
     ]
+
+
+def _helps(rows: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]) -> bool:
+    points, p = against([*rows.values()], [*base.values()])
+    return points > 0 and p < _SIGNIFICANT
 
 
 def _quoted(names: list[str]) -> str:
@@ -125,19 +129,7 @@ def _kind(name: str) -> str:
     return first if first in ("context", "bias", "mean", "adaptive") else "read"
 
 
-def _each(rows: dict[str, dict[str, Any]]) -> list[bool]:
-    return [one == "1" for row in rows.values() for one in row["right_each"]]
-
-
-def _difference(rows: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]) -> float:
-    now, then = _each(rows), _each(base)
-    return 100 * (sum(now) - sum(then)) / len(now)
-
-
-def _p(rows: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]) -> float:
-    return compared("first", "other", _each(base), _each(rows)).p
-
-
 def _against(rows: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]) -> str:
     """ "+1.2, p = 0.003", over the rows of all sets."""
-    return f"{_difference(rows, base):+.1f}, p = {number(_p(rows, base))}"
+    points, p = against([*rows.values()], [*base.values()])
+    return f"{points:+.1f}, p = {number(p)}"

@@ -6,12 +6,37 @@ Knows nothing about what is measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import dbsa_core as dbsa
 from benchmarks.small_accuracy import described
+from dbsa_core.evaluation.measures import compared
+from dbsa_core.intervals import wilson_interval
+
+
+def hits(each: Sequence[bool]) -> dict[str, Any]:
+    """Of rows of which each was answered rightly or not: `{n, right, right_each, accuracy, accuracy_low,
+    accuracy_high}`."""
+    right, rows = sum(each), len(each)
+    low, high = wilson_interval(right, rows)
+    return {
+        "n": rows,
+        "right": right,
+        "right_each": "".join("01"[one] for one in each),
+        "accuracy": right / rows,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }
+
+
+def against(rows: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Of such rows, a data set each: the difference in points to other ones of the same sets, and McNemar's p."""
+    before = {row["dataset"]: row["right_each"] for row in base}
+    then = [one == "1" for row in rows for one in before[row["dataset"]]]
+    now = [one == "1" for row in rows for one in row["right_each"]]
+    return 100 * (sum(now) - sum(then)) / len(now), compared("before", "now", then, now).p
 
 
 class Pieces:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.markdown import ALL_SETS, number, paragraph, versions
-from dbsa_core.evaluation.measures import compared
+from benchmarks.pieces import against
 from dbsa_core.intervals import wilson_interval
 
 MOST_MS = 2.0
@@ -120,10 +120,7 @@ def _named(variants: Sequence[Variant], wanted: tuple[str, dict[str, Any]]) -> V
 
 def _against(base: Variant, variant: Variant) -> str:
     """ "+1.2, p = 0.003", over the rows of all sets."""
-    before = {row["dataset"]: row["right_each"] for row in base}
     if variant is base:
         return ""
-    then = [one == "1" for row in variant for one in before[row["dataset"]]]
-    now = [one == "1" for row in variant for one in row["right_each"]]
-    found = compared("default", "other", then, now)
-    return f"{100 * (sum(now) - sum(then)) / len(now):+.1f}, p = {number(found.p)}"
+    points, p = against(variant, base)
+    return f"{points:+.1f}, p = {number(p)}"

@@ -26,9 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.pieces import Pieces, hits  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
-from dbsa_core.intervals import wilson_interval  # noqa: E402
 from dbsa_core.validation import draw_validation  # noqa: E402
 
 ALONE = 24
@@ -60,17 +59,10 @@ def measured(name: str, settings: dbsa.QuerySettings, asked: Any) -> dict[str, A
     sample = [method.predict(text) for text in texts[: ALONE + 4]][4:]  # the first ones warm up
     answers = method.predict_many(texts)
     each = [found.label == row.label for found, row in zip(answers, asked.demonstrations, strict=True)]
-    right = sum(each)
-    accuracy = wilson_interval(right, len(texts))
     return {
         "method": name,
         "settings": {field: asdict(settings)[field] for field in sorted(method.uses)},
-        "n": len(texts),
-        "right": right,
-        "right_each": "".join("01"[one] for one in each),
-        "accuracy": right / len(texts),
-        "accuracy_low": accuracy[0],
-        "accuracy_high": accuracy[1],
+        **hits(each),
         "retrieve_p50_seconds": statistics.median(found.seconds["retrieve"] for found in sample),
         "latency_p50_seconds": statistics.median(found.seconds["total"] for found in sample),
     }

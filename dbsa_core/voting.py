@@ -12,9 +12,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dbsa_core.errors import DataError, QueryError, SettingsError
+from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import make_method
-from dbsa_core.prediction import Prediction
+from dbsa_core.methods.base import answered_rows
 from dbsa_core.settings import MOST_WEIGHT, QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage1.progress import OnProgress
@@ -59,26 +59,20 @@ def fit_vote_weight(
     where one is needed. Raises `SettingsError` where nothing votes in that method, and `DataError` for fewer than
     `LEAST_ROWS` rows.
     """
-    asking = replace(settings, vote_weight=1.0)
+    asking, method = replace(settings, vote_weight=1.0), make_method(name, replace(settings, votes="none"))
     if "vote_weight" not in make_method(name, asking).uses:
         raise SettingsError(f"With votes {settings.votes!r} nothing votes in {name}; choose other votes or a method.")
     drawn = drawn or draw_validation(setup, rows=rows)
-    drawn, begun = drawn.encode(on_encoding), perf_counter()
-    method, labels = make_method(name, replace(settings, votes="none")).fit(drawn.setup), drawn.setup.task.pool.labels
+    if method.reads_blocks:
+        drawn = drawn.encode(on_encoding)
+    begun, labels = perf_counter(), drawn.setup.task.pool.labels
     scores, votes, gold = [], [], []
-    answers = method.predict_many([row.text for row in drawn.demonstrations])
-    for done, (row, found) in enumerate(zip(drawn.demonstrations, answers, strict=True), 1):
-        if isinstance(found, Prediction):
-            shares = found.scores.probabilities
-            assert shares is not None  # decoding with votes is exact
-            added = drawn.setup.votes(asking, found.query)
-            scores.append(np.log(np.maximum(shares, _LEAST)))
-            votes.append(added)
-            gold.append(labels.index(row.label))
-        elif not isinstance(found, QueryError):
-            raise found
-        if on_progress:
-            on_progress(done, len(drawn.demonstrations))
+    for row, found in answered_rows(method.fit(drawn.setup), drawn.demonstrations, on_progress):
+        shares = found.scores.probabilities
+        assert shares is not None  # decoding with votes is exact
+        scores.append(np.log(np.maximum(shares, _LEAST)))
+        votes.append(drawn.setup.votes(asking, found.query))
+        gold.append(labels.index(row.label))
     if len(gold) < LEAST_ROWS:
         raise DataError(
             f"The weight of votes is fitted on {LEAST_ROWS} rows or more, and {len(gold)} could be held out and asked; "

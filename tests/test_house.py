@@ -141,7 +141,7 @@ MAY_IMPORT = {
     "scope": "errors",
     "tested": "errors data files.tables",
     "validation": "data devices setup stage1.progress task",
-    "voting": "errors prediction settings setup stage1.progress methods validation",
+    "voting": "errors settings setup stage1.progress methods validation",
     "reject": "errors prediction scope settings setup stage1.progress methods validation",
     "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",
 }

@@ -16,7 +16,7 @@ from app.server.workspace import Workspace
 from dbsa_core.classifiers import VOTES
 from dbsa_core.errors import DBSAError, SettingsError
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.retrieve import RETRIEVERS, reads_vectors
+from dbsa_core.retrieve import RETRIEVERS
 from dbsa_core.retrieve.embedder import check_installed
 from dbsa_core.settings import ORDERS, EncodeSettings, QuerySettings
 
@@ -204,7 +204,7 @@ def apply_controls(
         order=order,
         seed=settings.seed,
     )
-    if reads_vectors(retriever) or reads_vectors(row_retriever) or "vectors" in query.voters:
+    if "embedder" in query.of_retrieval(blocks=True, rows=True) | query.of_votes:
         check_installed()
     template = PromptTemplate(text_prefix.strip(), label_prefix.strip())
     session.settings, session.query_settings, session.template = settings, query, template

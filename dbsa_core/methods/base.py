@@ -5,11 +5,12 @@ Knows nothing about any one method.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, QueryError, SettingsError
 from dbsa_core.model.memory import memory_told
 from dbsa_core.prediction import Prediction
@@ -114,6 +115,21 @@ def fitted(setup: Setup | None, name: str) -> Setup:
     if setup is None:
         raise SettingsError(f"The method {name} is not fitted; call fit(setup) before predict.")
     return setup
+
+
+def answered_rows(
+    method: Method, rows: Sequence[Demonstration], on_progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[Demonstration, Prediction]]:
+    """Rows and the method's answers to their texts, but for those that fit no context; any other refusal is raised.
+    `on_progress(rows answered, rows)`."""
+    answers = method.predict_many([row.text for row in rows])
+    for done, (row, found) in enumerate(zip(rows, answers, strict=True), 1):
+        if isinstance(found, Prediction):
+            yield row, found
+        elif not isinstance(found, QueryError):
+            raise found
+        if on_progress:
+            on_progress(done, len(rows))
 
 
 def train_voters(setup: Setup, settings: QuerySettings) -> None:

@@ -13,9 +13,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dbsa_core.errors import DataError, QueryError
+from dbsa_core.errors import DataError
 from dbsa_core.methods import Method, Setup
-from dbsa_core.prediction import Prediction
+from dbsa_core.methods.base import answered_rows
 from dbsa_core.reject.option import Point, RejectOption
 from dbsa_core.reject.signs import DIRECTIONS, SIGNS, signs_of
 from dbsa_core.scope import checked_out_of_scope
@@ -124,16 +124,10 @@ def _asked(
     """Its answers to all rows but those that fit no context."""
     known = {*drawn.setup.task.pool.labels} - {out_of_scope}
     signs, right, in_scope = [], [], []
-    answers = method.predict_many([row.text for row in drawn.demonstrations])
-    for done, (row, found) in enumerate(zip(drawn.demonstrations, answers, strict=True), 1):
-        if isinstance(found, Prediction):
-            signs.append(signs_of(found, drawn.setup, out_of_scope))
-            right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
-            in_scope.append(row.label in known)
-        elif not isinstance(found, QueryError):
-            raise found
-        if on_progress:
-            on_progress(done, len(drawn.demonstrations))
+    for row, found in answered_rows(method, drawn.demonstrations, on_progress):
+        signs.append(signs_of(found, drawn.setup, out_of_scope))
+        right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
+        in_scope.append(row.label in known)
     return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))
 
 
