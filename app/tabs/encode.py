@@ -88,7 +88,7 @@ def create_encode_tab(page: Page) -> None:
     live = [start, stop, progress, choice, use_new]
     results = [planned, ratio_note, picture, words, *live]
     everything = [chosen, tokens, *controls, *results]
-    page.restore(everything, lambda session: render_encode(workspace, session))
+    page.restore([seen, *everything], lambda s: [milestone(workspace, s), *render_encode(workspace, s)])
 
     def change(session: Session, *values: Any) -> Sequence[Any] | None:
         before = (session.settings, session.query_settings, session.template)
@@ -140,11 +140,16 @@ def create_encode_tab(page: Page) -> None:
         return render_live(workspace, session)
 
     def watch(session: Session, seen: str) -> Sequence[Any]:
-        """The progress; and all of the tab, once, when a model has come or a job has ended."""
+        """The progress; what settings mean, once, when a model has come or a job has ended. The controls are left to
+        whoever is changing them at this moment, unless settings were taken from elsewhere."""
         now = milestone(workspace, session)
         if now == seen:
             return [*[gr.skip() for _ in everything[: -len(live)]], *render_live(workspace, session), now]
-        return [*render_encode(workspace, session), now]
+        (taken_up, model, _), before = now.split("\n"), [*seen.split("\n"), ""]
+        if taken_up != before[0]:
+            return [*render_encode(workspace, session), now]
+        budget = budget_slider(workspace, session) if model != before[1] else [gr.skip()]
+        return [gr.skip(), *budget, *[gr.skip() for _ in controls], *_results(workspace, session), now]
 
     last = {"cause": SETTINGS, "trigger_mode": "always_last", "show_progress": "hidden"}
     clamped = {"js": within({controls.index(slider): f"#{slider.elem_id}" for slider in (ratio, fresh)})}
@@ -283,10 +288,9 @@ def _progress(encoded: Encoded) -> Progress:
 
 
 def milestone(workspace: Workspace, session: Session) -> str:
-    """Changes when a model was loaded, a job ended, or a setting came from elsewhere: then all of it is shown anew."""
+    """Three lines, of which one changes when settings came from elsewhere, a model was loaded, or a job ended."""
     jobs = [workspace.job(session, "encode"), workspace.job(session, "model")]
     example = workspace.example.job if workspace.example else None
     states = [f"{job.id}:{job.state}" for job in (*jobs, example) if job is not None and not job.active]
-    return " ".join(
-        [session.model_source, str(session.retuned), str(workspace.loaded(session.model_source) is not None), *states]
-    )
+    there = workspace.loaded(session.model_source) is not None
+    return f"{session.retuned}\n{session.model_source} {there}\n{' '.join(states)}"
