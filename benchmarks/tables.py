@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402  # the script runs without an installation
+from benchmarks.label_noise_table import label_noise_section  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
@@ -38,9 +39,9 @@ its figure.
 """
 RESULTS_HEAD = """# Results
 
-What was tried to make answers more accurate, what it brought, and what of it is part of the product. Every figure is
-what a script printed; `benchmarks/tables.py` writes this file from `benchmarks/results/`. Retrievers and the reject
-option stand in [BENCHMARKS.md](BENCHMARKS.md#retrievers).
+What was tried to make answers more accurate, what it brought, and what of it is part of the product; and how labels
+that are wrong are found. Every figure is what a script printed; `benchmarks/tables.py` writes this file from
+`benchmarks/results/`. Retrievers and the reject option stand in [BENCHMARKS.md](BENCHMARKS.md#retrievers).
 """
 
 
@@ -312,6 +313,15 @@ def example_output(readme: str) -> str:
     return f"It prints:\n\n```\n{printed.getvalue().rstrip()}\n```"
 
 
+def results() -> str:
+    """docs/RESULTS.md"""
+    parts = [RESULTS_HEAD]
+    for name, section in (("corrections-cuda", corrections_section), ("label-noise-cuda", label_noise_section)):
+        if found := read(name):
+            parts.append("\n".join([*section(found), ""]))
+    return "\n".join(parts)
+
+
 def between(text: str, marker: str, new: str) -> str:
     """Replace what stands between `<!-- marker -->` and `<!-- /marker -->` (or right behind a lone marker)."""
     block = f"<!-- {marker} -->\n{new}\n<!-- /{marker} -->"
@@ -332,8 +342,8 @@ def main() -> None:
     if found := read("retrievers-cuda"):
         readme = between(readme, "retrievers", retrievers_sentence(found))
     if found := read("corrections-cuda"):
-        (ROOT / "docs" / "RESULTS.md").write_text("\n".join([RESULTS_HEAD, *corrections_section(found), ""]), "utf-8")
         readme = between(readme, "corrections", corrections_sentence(found))
+    (ROOT / "docs" / "RESULTS.md").write_text(results(), encoding="utf-8")
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

@@ -49,22 +49,30 @@ class LinearClassifier:
 
     def log_probs(self, texts: Sequence[str]) -> Array:
         """[texts, labels]"""
-        from scipy.special import log_softmax
-
-        if not texts:
-            return np.zeros((0, len(self.labels)))
-        return np.asarray(log_softmax([self._scores(text) for text in texts], axis=1))
+        return self._log_probs([self.features(text) for text in texts])
 
     def votes(self, text: str, labels: Sequence[str]) -> Array:
         """float64 [labels]: log-probabilities of these labels, `LEAST_VOTE` at least. A label that it has seen no row
         of is one that it says nothing against: it gets as much as the most probable one."""
-        found = dict(zip(self.labels, np.maximum(self.log_probs([text])[0], LEAST_VOTE).tolist(), strict=True))
-        most = max(found.values())
-        return np.array([found.get(label, most) for label in labels])
+        votes: Array = self.votes_of([self.features(text)], labels)[0]
+        return votes
 
-    def _scores(self, text: str) -> Array:
-        which, amounts = self.features(text)
-        return np.asarray(amounts @ self.coefficients[which] + self.intercepts)
+    def votes_of(self, featured: Sequence[Featured], labels: Sequence[str]) -> Array:
+        """float64 [texts, labels]: the votes on texts whose features are given."""
+        found = np.maximum(self._log_probs(featured), LEAST_VOTE)
+        places = {label: place for place, label in enumerate(self.labels)}
+        votes = np.repeat(found.max(axis=1, keepdims=True), len(labels), axis=1)
+        known = [at for at, label in enumerate(labels) if label in places]
+        votes[:, known] = found[:, [places[labels[at]] for at in known]]
+        return votes
+
+    def _log_probs(self, featured: Sequence[Featured]) -> Array:
+        from scipy.special import log_softmax
+
+        if not featured:
+            return np.zeros((0, len(self.labels)))
+        scores = [amounts @ self.coefficients[which] + self.intercepts for which, amounts in featured]
+        return np.asarray(log_softmax(scores, axis=1))
 
 
 def voters_of(votes: str) -> tuple[str, ...]:
@@ -99,6 +107,25 @@ def train_classifier(
     counts = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
     counted = counts.fit_transform(read)
     return _trained(counted, there, WordFeatures(counts.vocabulary_, counts.idf_), sparse=True)
+
+
+def votes_on_rows(
+    name: str,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    judged: Sequence[int],
+    others: Sequence[int],
+    embeddings: Embeddings,
+    candidates: Sequence[str],
+) -> Array:
+    """float64 [judged rows, candidates]: votes on some of the rows by the classifier of that name, trained on others;
+    all else as in `train_classifier`."""
+    trained = train_classifier(name, texts, labels, others, embeddings)
+    if name == "vectors":  # they are there
+        return trained.votes_of(
+            [(slice(None), row) for row in embeddings.vectors[list(judged)].astype(np.float64)], candidates
+        )
+    return trained.votes_of([trained.features(texts[row]) for row in judged], candidates)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn.metrics import average_precision_score
 
 from benchmarks.corrected import (
     FOLDS,
@@ -32,6 +33,7 @@ from benchmarks.corrected import (
 )
 from benchmarks.corrections import context_weighed
 from benchmarks.cpu import Sample, in_turn
+from benchmarks.label_noise import NOISES, made_wrong, measured
 from benchmarks.peak import forget_peak, peak_resident_bytes
 from dbsa_core.data import Pool
 from dbsa_core.methods import Setup, make_method
@@ -181,3 +183,37 @@ def test_a_context_weighs_as_it_is_told(monkeypatch: pytest.MonkeyPatch, way: st
     with context_weighed(1.0, 0.5):
         assert not np.allclose(ask(), before, atol=1e-5)
     assert ask() == pytest.approx(before, abs=1e-6), "and afterwards it is as it was"
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_as_many_labels_are_made_wrong_as_is_said(noise: str) -> None:
+    """Alike: it is the label of the nearest row that has another one."""
+    model = tiny_model("llama", max_position_embeddings=1024)
+    pairs = [(f"{colour} thing {i}", colour) for i in range(20) for colour in ("red", "blue", "green")]
+    task = Task(model, Pool.of(pairs))
+    pool, wrong = made_wrong(task, noise, 0.1)
+    changed = {row for row, (text, label) in enumerate(pairs) if pool.demonstrations[row].label != label}
+    assert changed == wrong
+    assert len(wrong) == 6
+    assert pool.texts == task.pool.texts
+    if noise == "alike":
+        for row in wrong:
+            scores = task.row_index.rank(pairs[row][0]).scores
+            others = [other for other, (_, label) in enumerate(pairs) if label != pairs[row][1]]
+            nearest = max(others, key=lambda other: (scores[other], -other))
+            assert pool.demonstrations[row].label == pairs[nearest][1]
+
+
+def test_a_list_is_measured_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(0)
+    listed = rng.permutation(300).tolist()
+    wrong = frozenset(rng.choice(300, 40, replace=False).tolist())
+    found = measured(listed, wrong)
+    gold = [row in wrong for row in listed]
+    expected = average_precision_score(gold, -np.arange(300))
+    assert found["average_precision"] == pytest.approx(expected)
+    assert (found["listed"], found["found"], found["recall"], found["precision"]) == (300, 40, 1.0, 40 / 300)
+    assert found["precision_of_100"] == sum(gold[:100]) / 100
+    half = measured(listed[:150], wrong)
+    assert half["average_precision"] < expected, "what is not listed is not found"
+    assert measured([], wrong)["precision"] is None

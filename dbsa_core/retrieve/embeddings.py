@@ -85,9 +85,18 @@ class Embeddings:
             return
         vectors = self.embedder.embed(new)
         with self._lock:
-            self._queries.update(zip(new, vectors, strict=True))
-            for text in list(self._queries)[: max(0, len(self._queries) - QUERIES)]:
-                self._queries.pop(text, None)  # another task's embeddings may have them too
+            self._remember(new, vectors)
+
+    def _remember(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        self._queries.update(zip(texts, vectors, strict=True))
+        for text in list(self._queries)[: max(0, len(self._queries) - QUERIES)]:
+            self._queries.pop(text, None)  # another task's embeddings may have them too
+
+    def as_query(self, row: int) -> None:
+        """Have the vector of a row at hand as that of a query, so that it is not made twice."""
+        vectors = self.vectors
+        with self._lock:
+            self._remember([self._texts[row]], vectors[[row]])
 
     def forget(self) -> None:
         """Have the vectors of queries made anew, as where a time is measured."""
