@@ -30,6 +30,7 @@ from app.tabs.classify_file import create_classify_file_tab
 from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
 from app.tabs.evaluate import create_evaluate_tab
+from app.tabs.label_issues import CSS as ISSUES_CSS
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
@@ -90,10 +91,10 @@ def build(workspace: Workspace) -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
-    ask = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS
+    ask, data = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS, TAUGHT_CSS + ISSUES_CSS
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ask + MODEL_CSS + TAUGHT_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS + EVALUATION_CSS,
+        "css": CSS + PAGE_CSS + ask + data + MODEL_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS + EVALUATION_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

@@ -108,7 +108,7 @@ def _rows_of(
     suspects = [each for each in all_of_them if each.disputed_by_nearest]
     before = time.perf_counter() - begun
     answers = ask_without(setup, settings, most_disputed(setup, suspects, count))
-    disputed = [(suspect, answer) for suspect, answer in answers if answer.label != suspect.label]
+    disputed = [each for each in answers if each[1].label != each[0].label]
     seconds = time.perf_counter() - begun
     alike = [(suspect, answer) for suspect, answer in disputed if answer.label == suspect.likelier]
     by_model = sorted(disputed, key=lambda each: each[1].probabilities[each[0].label])

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from dbsa_core.devices import policy_for
 from dbsa_core.interrupt import stop_if_cancelled
 from dbsa_core.methods import make_method
 from dbsa_core.methods.base import answered_rows
+from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
@@ -35,6 +37,11 @@ ROWS, ROWS_ON_CPU = 1000, 60
 METHOD = "nearest"
 """What asks the model: nothing has to be encoded for it."""
 TRAINING, LOOKING, ASKING = "Judging rows by the others", "Looking at the nearest rows", "Asking the model"
+
+ISSUE_COLUMNS = (
+    "row", "label", "suggested", "probability", "own_probability", "nearest_as_suggested", "nearest", "text",
+)  # fmt: skip
+"""What a table of issues holds of each; `LabelIssue.as_json` gives the values."""
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is, and how much there is."""
@@ -82,6 +89,20 @@ class LabelIssue:
         """Of the nearest rows, those that have the suggested label."""
         return self.nearest.count(self.suggested)
 
+    def as_json(self) -> dict[str, Any]:
+        """One object of plain values, as a row of a table too; its row is the number in the file."""
+        row = self.demonstration
+        return {
+            "row": row.row,
+            "label": row.label,
+            "suggested": self.suggested,
+            "probability": round(self.probability, 6),
+            "own_probability": round(self.own_probability, 6),
+            "nearest_as_suggested": self.nearest_as_suggested,
+            "nearest": len(self.nearest),
+            "text": row.text,
+        }
+
 
 @dataclass(frozen=True)
 class LabelIssues:
@@ -97,6 +118,17 @@ class LabelIssues:
     """of these, ones that the model was asked about."""
     seconds: float
 
+    @property
+    def sentence(self) -> str:
+        """What came out."""
+        if not self.suspects:
+            return f"No label of {self.rows:,} rows is disputed by the other rows."
+        which = "all of them" if self.asked == self.suspects else f"the {self.asked:,} most disputed"
+        return (
+            f"Of {self.rows:,} rows, {self.suspects:,} have a label that the other rows dispute; the model was asked "
+            f"about {which}, and disputes {len(self.issues):,}."
+        )
+
 
 def find_label_issues(
     setup: Setup,
@@ -105,6 +137,7 @@ def find_label_issues(
     rows: int | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
+    on_found: Callable[[LabelIssue], None] | None = None,
 ) -> LabelIssues:
     """Rows of the setup's file whose label may be wrong. Nothing has to be encoded, and what is encoded is not read.
 
@@ -116,20 +149,24 @@ def find_label_issues(
     half the rows of a label at most.
 
     Left out are rows that were taught, are held out or outdated, and those of a label that has no other text. Work
-    within `interruptible` can be stopped.
+    within `interruptible` can be stopped; `on_found` is told of each issue at once.
     """
     begun, told = perf_counter(), on_progress or _untold
     settings = asking(settings or QuerySettings())
     found = [each for each in find_suspects(setup, settings, seed=seed, on_progress=told) if each.disputed_by_nearest]
-    asked = most_disputed(setup, found, rows or rows_to_ask(setup))
-    answers = ask_without(setup, settings, asked, on_progress=told)
-    issues = [_issue(setup, suspect, answer) for suspect, answer in answers if answer.label != suspect.label]
+    asked = most_disputed(setup, found, rows or rows_to_ask(setup.task.model))
+    issues = []
+    for suspect, answer in ask_without(setup, settings, asked, on_progress=told):
+        if answer.label != suspect.label:
+            issues.append(_issue(setup, suspect, answer))
+            if on_found is not None:
+                on_found(issues[-1])
     return LabelIssues(tuple(issues), len(_usable(setup)), len(found), len(asked), perf_counter() - begun)
 
 
-def rows_to_ask(setup: Setup) -> int:
+def rows_to_ask(model: LanguageModel) -> int:
     """`ROWS`, or `ROWS_ON_CPU`."""
-    return ROWS_ON_CPU if policy_for(setup.task.model.device).bounds_time else ROWS
+    return ROWS_ON_CPU if policy_for(model.device).bounds_time else ROWS
 
 
 def asking(settings: QuerySettings) -> QuerySettings:
@@ -222,20 +259,18 @@ def most_disputed(setup: Setup, suspects: Sequence[Suspect], count: int) -> list
 
 def ask_without(
     setup: Setup, settings: QuerySettings, suspects: Sequence[Suspect], *, on_progress: OnProgress | None = None
-) -> list[tuple[Suspect, Prediction]]:
+) -> Iterator[tuple[Suspect, Prediction]]:
     """The model's answers to the texts of suspects, where none of them is read; without those that fit no context."""
     if not suspects:
-        return []
+        return
     demonstrations, told = setup.task.pool.demonstrations, on_progress or _untold
     asked = {demonstrations[suspect.row]: suspect for suspect in suspects}
     unread = {equal for each in asked for equal in setup.task.rows_equal_to(each.text)}
     told(ASKING, 0, len(asked))
     method = make_method(METHOD, settings).fit(setup.without(unread))
-    found = []
     for each, answer in answered_rows(method, list(asked), lambda done, total: told(ASKING, done, total)):
         stop_if_cancelled()
-        found.append((asked[each], answer))
-    return found
+        yield asked[each], answer
 
 
 def _issue(setup: Setup, suspect: Suspect, answer: Prediction) -> LabelIssue:

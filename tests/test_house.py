@@ -141,7 +141,7 @@ MAY_IMPORT = {
     "scope": "errors",
     "tested": "errors data files.tables",
     "validation": "data devices setup stage1.progress task",
-    "label_issues": "classifiers data devices interrupt methods prediction settings setup",
+    "label_issues": "classifiers data devices interrupt methods model.language_model prediction settings setup",
     "voting": "errors settings setup stage1.progress methods validation",
     "reject": "errors prediction scope settings setup stage1.progress methods validation",
     "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",

@@ -21,6 +21,7 @@ from dbsa_core.label_issues import (
     LOOKING,
     NEAREST,
     TRAINING,
+    LabelIssue,
     Suspect,
     ask_without,
     asking,
@@ -67,7 +68,9 @@ def setup(model: LanguageModel) -> Setup:
 
 def test_labels_that_were_made_wrong_are_found(setup: Setup) -> None:
     told: list[tuple[str, int, int]] = []
-    found = find_label_issues(setup, BY_VOTES, on_progress=lambda *one: told.append(one))
+    known: list[LabelIssue] = []
+    found = find_label_issues(setup, BY_VOTES, on_progress=lambda *one: told.append(one), on_found=known.append)
+    assert tuple(known) == found.issues
     assert {issue.demonstration.row - 1 for issue in found.issues} == set(WRONG)
     assert (found.rows, found.suspects, found.asked) == (len(PAIRS), len(WRONG), len(WRONG))
     for issue in found.issues:
@@ -104,7 +107,9 @@ def test_suspects_are_asked_about_as_by_the_method_that_reads_none_of_them(model
     settings = replace(BY_VOTES, votes="none")
     suspects = [each for each in find_suspects(setup, asking(settings)) if each.row in WRONG]
     unread = {*WRONG, len(PAIRS)}
-    for suspect, answer in ask_without(setup, asking(settings), suspects):
+    answers = list(ask_without(setup, asking(settings), suspects))
+    assert [suspect for suspect, _ in answers] == suspects
+    for suspect, answer in answers:
         assert answer.query == setup.task.pool.texts[suspect.row]
         assert unread.isdisjoint(answer.demonstration_rows)
         method = make_method("nearest", asking(settings)).fit(setup.without(unread))

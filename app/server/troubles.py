@@ -18,6 +18,7 @@ _CAUSES = {
     "measure": QUERY,
     "classify_file": QUERIES,
     "evaluate": TEST,
+    "label_issues": FILE,
 }
 """Of jobs that a page waits for, by their kind."""
 

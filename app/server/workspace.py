@@ -52,6 +52,7 @@ LANES = {
     "measure": _COMPARING,
     "classify_file": Lane("files"),
     "evaluate": Lane("evaluations"),
+    "label_issues": Lane("label-issues"),
     "save": _DISK,
     "load": _DISK,
 }

@@ -15,6 +15,7 @@ import pandas as pd
 from app.server.session import Data, Session
 from app.server.troubles import FILE, SETTINGS
 from app.tabs.address import opens
+from app.tabs.label_issues import create_label_issues
 from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
@@ -59,6 +60,7 @@ def create_data_tab(page: Page) -> None:
             summary = gr.HTML(elem_id="data-summary")
             gr.Markdown("## Problems")
             problems = gr.HTML(elem_id="data-problems")
+    create_label_issues(page)
     create_taught(page)
     gr.Markdown("## First rows of the file")
     preview = gr.HTML(elem_id="data-preview")

@@ -1,4 +1,4 @@
-"""The command line: `dbsa encode|classify|evaluate`, or `python -m dbsa_core` without an installation.
+"""The command line: `dbsa encode|classify|evaluate|label-issues`, or `python -m dbsa_core` without an installation.
 
 Knows nothing about how anything is computed, nor about the commands that other packages bring: they are found as entry
 points of the group `dbsa.commands`, as the app's is.

@@ -1,4 +1,4 @@
-"""The commands: encode, classify and evaluate.
+"""The commands: encode, classify, evaluate and label-issues.
 
 Knows nothing about how anything is computed: it reads options and files, calls the library and hands results on.
 """
@@ -19,11 +19,12 @@ from transformers.utils import logging as transformers_logging
 
 import dbsa_core
 from dbsa_core.cli.files import Data, Queries, read_data, read_query_file, read_test
-from dbsa_core.cli.options import Choices, check_queries, choices, options_of, parse
+from dbsa_core.cli.options import Choices, check_out, check_queries, choices, options_of, parse
 from dbsa_core.cli.output import (
     Answer,
     Console,
     CsvFile,
+    Table,
     csv_line,
     evaluation_header,
     evaluation_line,
@@ -34,6 +35,7 @@ from dbsa_core.devices import unused_gpu
 from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.evaluation import RUN, Evaluation, EvaluationStopped, beaten_by_word_counts, evaluate, read_run
 from dbsa_core.files.spreadsheet import safe_row
+from dbsa_core.label_issues import ISSUE_COLUMNS, find_label_issues
 from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
@@ -370,4 +372,28 @@ def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) 
     console.say(f"{repeated:,} of the {len(test):,} test rows have a text that the labelled file has too.")
 
 
-_COMMANDS = {"encode": _encode, "classify": _classify, "evaluate": _evaluate}
+# --- label-issues -----------------------------------------------------------------------------------------------------
+
+
+def _label_issues(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
+    check_out(args, args.data)
+    setup = _set_up(args, chosen, read_data(args, console), console)
+    table = Table(ISSUE_COLUMNS, console, out=args.out, as_json=args.json, safe=args.spreadsheet_safe)
+
+    def tell(what: str, done: int, total: int) -> None:
+        console.progress(f"{what}: {done:,} of {total:,}", last=done == total)
+
+    found = find_label_issues(
+        setup,
+        chosen.query,
+        rows=args.rows,
+        seed=chosen.query.seed,
+        on_progress=tell,
+        on_found=lambda issue: table.add(issue.as_json()),
+    )
+    console.say(found.sentence)
+    if args.out:
+        console.say(f"The list is {args.out}.")
+
+
+_COMMANDS = {"encode": _encode, "classify": _classify, "evaluate": _evaluate, "label-issues": _label_issues}

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from dbsa_core.classifiers import VOTES
 from dbsa_core.errors import ModelError, QueryError, SettingsError
 from dbsa_core.evaluation.folder import read_run
+from dbsa_core.label_issues import ROWS, ROWS_ON_CPU
 from dbsa_core.methods import METHODS, make_method
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS, PromptTemplate, template
@@ -79,7 +80,8 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     encode = add("encode", help="encode a labelled file's rows and print what that costs", description=_ENCODE_ABOUT)
     classify = add("classify", help="classify texts by a labelled file", description=_CLASSIFY_ABOUT)
     evaluate = add("evaluate", help="compare methods on a labelled test file", description=_EVALUATE_ABOUT)
-    for command in (encode, classify, evaluate):
+    issues = add("label-issues", help="list rows whose label may be wrong", description=_ISSUES_ABOUT)
+    for command in (encode, classify, evaluate, issues):
         _add_data(command)
         _add_model(command)
         _add_encoding(command)
@@ -87,6 +89,7 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     _add_test(evaluate)
     _add_methods(classify, "dbsa_fresh, or dbsa with a preset of the paper")
     _add_methods(evaluate, "all")
+    _add_issues(issues)
     _add_scope(classify, "may answer that no label fits, by a threshold fitted on rows of --data").add_argument(
         "--reject-threshold", type=_number, metavar="T",
         help="none fits below this in-scope score, from 0 (refuses nothing) to 1; implies --reject (as fitted)",
@@ -107,8 +110,16 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     return args
 
 
+_SAFE = (
+    "in CSV, put ' before cells that begin with = + - @, a tab or a carriage return, which spreadsheets take for "
+    "formulas (to get a cell back, take one ' away before those)"
+)
 _ENCODE_ABOUT = "Draw rows of --data, encode them block by block, and print rows, blocks, tokens, bytes and seconds."
 _CLASSIFY_ABOUT = "Classify the texts of --query, or every row of --queries, by the labelled rows of --data."
+_ISSUES_ABOUT = (
+    "Rows of --data whose label is disputed by classifiers of the other rows, by their nearest rows, and by the model, "
+    "which has not read them; the most disputed first. Nothing is encoded."
+)
 _EVALUATE_ABOUT = "Accuracy, setup seconds and latency of methods on the labelled rows of --test."
 
 
@@ -178,11 +189,7 @@ def _add_queries(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out", type=Path, metavar="FILE.csv", help="write the queries' own columns, labels and probabilities there"
     )
-    group.add_argument(
-        "--spreadsheet-safe", action="store_true",
-        help="in CSV, put ' before cells that begin with = + - @, a tab or a carriage return, which spreadsheets take "
-        "for formulas (to get a cell back, take one ' away before those)",
-    )  # fmt: skip
+    group.add_argument("--spreadsheet-safe", action="store_true", help=_SAFE)
     _add_reading(group, "queries-")
 
 
@@ -222,27 +229,41 @@ def _add_methods(parser: argparse.ArgumentParser, default: str) -> None:
         help=f"comma-separated, or repeated: {_names(METHODS)} ({default})",
     )  # fmt: skip
     group.add_argument("--ratio", type=_number, metavar="R", help="share of the blocks that a query reads (0.3)")
-    group.add_argument(
-        "--fresh", dest="fresh_demonstrations", type=_whole, metavar="N",
-        help="similar examples that dbsa_fresh adds to a query (8)",
-    )  # fmt: skip
     group.add_argument("--retriever", metavar="NAME", help=f"ranks the blocks: {_names(RETRIEVERS)} (bm25)")
+    _add_rows(group, "that dbsa_fresh adds to a query", ", and the rows of Retrieval ICL", "in dbsa_fresh and nearest")
+    group.add_argument("--order", metavar="NAME", help=f"of the chosen blocks: {_names(ORDERS)} (pool)")
+    group.add_argument("--decode", metavar="WAY", help="exact probabilities, or greedy decoding (exact)")
+
+
+def _add_rows(group: argparse._ArgumentGroup, beside: str, also: str, where: str) -> None:
+    """What is found of a file's rows, and learned from them."""
     group.add_argument(
-        "--row-retriever", metavar="NAME", help="finds similar examples, and the rows of Retrieval ICL: the same (bm25)"
+        "--fresh", dest="fresh_demonstrations", type=_whole, metavar="N", help=f"similar examples {beside} (8)"
+    )
+    group.add_argument(
+        "--row-retriever", metavar="NAME", help=f"finds similar examples{also}: {_names(RETRIEVERS)} (bm25)"
     )
     group.add_argument(
         "--embedder", metavar="MODEL",
         help=f"sentence encoder of dense and hybrid retrievers and of votes: a hub id or a folder ({DEFAULT_EMBEDDER})",
     )  # fmt: skip
     group.add_argument(
-        "--votes", metavar="NAMES",
-        help=f"classifiers of the rows that vote in dbsa_fresh and nearest: {_names(VOTES)} (none)",
-    )  # fmt: skip
+        "--votes", metavar="NAMES", help=f"classifiers of the rows that vote {where}: {_names(VOTES)} (none)"
+    )
     group.add_argument(
         "--vote-weight", type=_number, metavar="W", help="of their log-probabilities beside the model's (1)"
     )
-    group.add_argument("--order", metavar="NAME", help=f"of the chosen blocks: {_names(ORDERS)} (pool)")
-    group.add_argument("--decode", metavar="WAY", help="exact probabilities, or greedy decoding (exact)")
+
+
+def _add_issues(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("labels that may be wrong")
+    group.add_argument(
+        "--rows", type=_whole, metavar="N",
+        help=f"ask the model about so many rows at most ({ROWS:,}; {ROWS_ON_CPU} on a CPU)",
+    )  # fmt: skip
+    group.add_argument("--out", type=Path, metavar="FILE.csv", help="write the list there")
+    group.add_argument("--spreadsheet-safe", action="store_true", help=_SAFE)
+    _add_rows(group, "that the model reads beside a text, 8 at least", "", "beside the model")
 
 
 def _names(names: Any) -> str:
@@ -268,9 +289,11 @@ def choices(args: argparse.Namespace) -> Choices:
     chosen, given = preset(args.preset), {name: value for name, value in vars(args).items() if value is not None}
     query = replace(chosen.query, **{name: given[name] for name in _QUERY_FIELDS if name in given})
     words = {name: given[name] for name in ("text_prefix", "label_prefix") if name in given}
-    methods, notes = _methods(args, query) if args.command != "encode" else ((), ())
+    methods, notes = _methods(args, query) if "methods" in vars(args) else ((), ())
     if given.get("limit", 1) < 1:
         raise SettingsError(f"--limit is {args.limit}; it must be 1 test row or more. Leave it out to take all.")
+    if given.get("rows", 1) < 1:
+        raise SettingsError(f"--rows is {args.rows}; it must be 1 row or more. Leave it out to take the usual number.")
     _check_hold_out(given)
     return Choices(
         encode=replace(chosen.encode, **{name: given[name] for name in _ENCODE_FIELDS if name in given}),
@@ -321,13 +344,18 @@ def check_queries(args: argparse.Namespace) -> None:
     if bool(args.query) == bool(args.queries):
         both = "not both of them" if args.query else "one of them is needed"
         raise QueryError(f"Give --query TEXT (it may be repeated) or --queries FILE; {both}.")
+    check_out(args, args.queries, args.data)
+
+
+def check_out(args: argparse.Namespace, *read: Path | None) -> None:
+    """Refuse a CSV file that cannot be written, or is one of those that are read."""
     if args.out is None:
         return
     if args.out.suffix.lower() != ".csv":
         raise SettingsError(f'--out is "{args.out}"; it is written as CSV, so give a name that ends in .csv.')
     if args.out.is_dir() or not args.out.absolute().parent.is_dir():
         raise SettingsError(f'--out is "{args.out}"; give the name of a file in a folder that exists.')
-    for source in (args.queries, args.data):
+    for source in read:
         if source is not None and args.out.exists() and source.exists() and args.out.samefile(source):
             raise SettingsError(f'--out is "{args.out}", which is also read; give another name.')
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from dbsa_core.errors import DataError
 from dbsa_core.evaluation import Evaluation, may_refuse
+from dbsa_core.files.spreadsheet import safe_row
 from dbsa_core.prediction import ANSWER_COLUMNS, FIELD_MEANINGS, NO_ANSWER, NO_LABEL, Prediction, no_answer
 from dbsa_core.stage1.progress import Progress
 
@@ -209,3 +210,26 @@ def evaluation_line(found: Evaluation, results: Sequence[Evaluation]) -> str:
         f"{found.latency_iqr_seconds:>8.3f} "
         f"{'-' if found.queries_per_second is None else f'{found.queries_per_second:.1f}':>9}"
     )
+
+
+class Table:
+    """Rows as they are found: JSON objects, or CSV in a file, or there on the output."""
+
+    def __init__(self, columns: Sequence[str], console: Console, *, out: Path | None, as_json: bool, safe: bool):
+        self._columns, self._json, self._console = columns, as_json, console
+        self._written: Callable[[Sequence[str]], list[str]] = safe_row if safe else list
+        self._file = CsvFile(out) if out else None
+        if self._file:
+            self._file.start(self._written(columns))
+        elif not self._json:
+            console.result(csv_line(self._written(columns)))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more, by its columns."""
+        cells = self._written([str(row[name]) for name in self._columns])
+        if self._file:
+            self._file.add(cells)
+        if self._json:
+            self._console.json(row)
+        elif not self._file:
+            self._console.result(csv_line(cells))
