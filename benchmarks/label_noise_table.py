@@ -48,6 +48,23 @@ def label_noise_section(found: dict[str, Any]) -> list[str]:
     return [*lines, "", _said(by_way)]
 
 
+def label_noise_sentence(found: dict[str, Any]) -> str:
+    """How many are found, by words alone, and by words and vectors."""
+    by_way = _by_way(found)
+    read = list(dict.fromkeys(way.partition(": ")[0] for _, way in by_way))
+    plain, rich = ([by_way[noise, f"{which}: {_LAST}"] for noise in _NOISES] for which in (read[0], read[-1]))
+    (plain_random, plain_alike), (rich_random, rich_alike) = plain, rich
+    found_of = [f"{100 * row['recall']:.0f} %" for row in (plain_random, rich_random, plain_alike, rich_alike)]
+    return paragraph(
+        f"Of labels that were made wrong at random in {len({row['dataset'] for row in found['rows']})} training files,",
+        f"{found_of[0]} are listed, {found_of[1]} where sentence vectors are used; of labels that were mixed up with",
+        f"those of similar rows, {found_of[2]} and {found_of[3]}. Of the first 100 rows of a list,",
+        f"{100 * plain_alike['precision_of_100']:.0f} to {100 * rich_random['precision_of_100']:.0f} %",
+        "were made wrong:",
+        "[docs/RESULTS.md](docs/RESULTS.md#labels-that-may-be-wrong).",
+    )
+
+
 def _by_way(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, float]]:
     rows = defaultdict(list)
     for row in found["rows"]:

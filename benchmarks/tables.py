@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402  # the script runs without an installation
-from benchmarks.label_noise_table import label_noise_section  # noqa: E402
+from benchmarks.label_noise_table import label_noise_section, label_noise_sentence  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
@@ -344,6 +344,8 @@ def main() -> None:
     if found := read("corrections-cuda"):
         readme = between(readme, "corrections", corrections_sentence(found))
     (ROOT / "docs" / "RESULTS.md").write_text(results(), encoding="utf-8")
+    if found := read("label-noise-cuda"):
+        readme = between(readme, "label-noise", label_noise_sentence(found))
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

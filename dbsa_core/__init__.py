@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dbsa_core.errors import DBSAError
     from dbsa_core.evaluation import evaluate
     from dbsa_core.files.tables import read_table
+    from dbsa_core.label_issues import find_label_issues
     from dbsa_core.methods import METHODS, make_method
     from dbsa_core.model.language_model import LanguageModel
     from dbsa_core.planning import plan
@@ -45,6 +46,7 @@ __all__ = [
     "build_pool",
     "encode",
     "evaluate",
+    "find_label_issues",
     "load_setup",
     "make_method",
     "plan",
@@ -69,6 +71,7 @@ _HOMES = {
     "build_pool": "dbsa_core.data",
     "encode": "dbsa_core.setup",
     "evaluate": "dbsa_core.evaluation",
+    "find_label_issues": "dbsa_core.label_issues",
     "load_setup": "dbsa_core.saved",
     "make_method": "dbsa_core.methods",
     "plan": "dbsa_core.planning",

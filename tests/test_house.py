@@ -32,6 +32,7 @@ PUBLIC = [
     "build_pool",
     "encode",
     "evaluate",
+    "find_label_issues",
     "load_setup",
     "make_method",
     "plan",

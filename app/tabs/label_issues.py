@@ -116,7 +116,8 @@ def _stand(workspace: Workspace, session: Session) -> str:
     state = f"{job.id}:{job.state}:{job.stopping}" if job is not None else ""
     at = f"{search.what}:{search.done}:{search.total}:{len(search.issues)}" if search is not None else ""
     data = session.data.pool.fingerprint if session.data is not None else ""
-    return f"{data} {state} {at} {hash(session.taught)}"
+    price = "" if job is not None else price_words(workspace, session)
+    return f"{data} {state} {at} {hash(session.taught)} {price}"
 
 
 def said_view(workspace: Workspace, session: Session, job: Job | None, search: Search | None) -> str:

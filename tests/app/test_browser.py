@@ -21,7 +21,9 @@ from app.server.example import Example
 from app.server.models import load_model
 from app.server.workspace import Workspace
 from dbsa_core import LanguageModel
+from dbsa_core.cli.files import EXAMPLE
 from dbsa_core.errors import ModelError
+from dbsa_core.files.tables import read_table
 from dbsa_core.methods import METHODS
 from tests.app.serving import GRADIO_ON_PANDAS_3, served
 
@@ -1071,6 +1073,41 @@ def test_a_classifier_of_the_rows_votes_where_that_is_chosen(page: Page) -> None
     said = 'The votes of classifiers decided: the model alone would answer "refund_status".'
     expect(answer).to_contain_text(said, timeout=ENCODED)
     expect(answer).to_contain_text("discount_code")
+
+
+def test_labels_that_may_be_wrong_are_listed_with_their_rows(page: Page, tmp_path: Path) -> None:
+    """And what is suggested can be taught."""
+    expect(page.locator("#header")).to_contain_text("143 encoded, ready", timeout=ENCODED)
+    table = read_table(EXAMPLE)
+    frame = table.frame[table.frame["label"].isin(["refund_status", "wifi_connection", "battery_drains"])].copy()
+    places = [5, 20, 50]
+    rows = {place + 1: frame["text"].iloc[place] for place in places}
+    right = {place + 1: frame["label"].iloc[place] for place in places}
+    frame.iloc[places, frame.columns.get_loc("label")] = [
+        "battery_drains" if label != "battery_drains" else "refund_status" for label in right.values()
+    ]
+    frame.to_csv(tmp_path / "tickets.csv", index=False)
+    open_tab(page, "Data")
+    expect(page.locator("#issues-said")).to_contain_text("It is asked about 60 rows at most")
+    page.locator("#data-file input[type=file]").set_input_files(tmp_path / "tickets.csv")
+    expect(page.locator("#data-summary")).to_contain_text("tickets.csv")
+    page.locator("#find-issues").click()
+    said, listed = page.locator("#issues-said"), page.locator("#label-issues tbody tr")
+    expect(said).to_contain_text("the model was asked about", timeout=ENCODED)
+    for row, text in rows.items():
+        expect(listed.filter(has_text=text)).to_contain_text(re.compile(f"^{row}.*{right[row]}"))
+    first = listed.filter(has_text=rows[6])
+    first.get_by_role("button", name=f"Teach {right[6]} for row 6").click()
+    expect(first).to_contain_text(f"taught: {right[6]}", timeout=SOON)
+    expect(page.locator("#taught")).to_contain_text(rows[6])
+    expect(listed.get_by_role("button")).to_have_count(listed.count() - 1)
+    page.locator("#make-issues").click()
+    with page.expect_download() as download:
+        page.locator("#issues-file a[download]").first.click()
+    with download.value.path().open(encoding="utf-8-sig", newline="") as file:
+        found = {int(row["row"]): row for row in csv.DictReader(file)}
+    assert {row: found[row]["suggested"] for row in rows} == right
+    assert found[6]["text"] == rows[6]
 
 
 @contextmanager
