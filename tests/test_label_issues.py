@@ -167,6 +167,11 @@ def test_what_is_held_out_taught_or_alone_is_not_judged(setup: Setup, model: Lan
     assert {issue.demonstration.row - 1 for issue in found.issues} == {20}
     assert not any(3 in answer.demonstration_rows for _, answer in ask_without(held_out, BY_VOTES, found_in(held_out)))
 
+    no_weather = setup.without(range(24, 36))
+    suspects = find_suspects(no_weather, asking(BY_VOTES))
+    assert set(WRONG) <= {each.row for each in suspects}
+    assert not any("weather" in each.nearest for each in suspects)
+
     taught = setup.extended([Demonstration("apple and pear, said by a person", "tool", 0)])
     assert len(PAIRS) not in {each.row for each in find_suspects(taught, asking(BY_VOTES))}
 

@@ -49,6 +49,7 @@ CSS = """
 .dbsa.dbsa-issues td.dbsa-issue-text { min-width: 14rem; overflow-wrap: anywhere; }
 .dbsa.dbsa-issues td.dbsa-issue-near, .dbsa.dbsa-issues button { white-space: nowrap; }
 @media (max-width: 760px) {
+  .dbsa.dbsa-issues table.dbsa-table td:not(.dbsa-issue-text) { min-width: 0; }
   .dbsa.dbsa-issues td.dbsa-issue-text { min-width: 8rem; }
   .dbsa.dbsa-issues .dbsa-issue-near { display: none; }
 }
