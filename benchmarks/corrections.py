@@ -25,7 +25,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -33,8 +32,7 @@ sys.path.insert(0, str(ROOT))
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
 from benchmarks import corrected  # noqa: E402
 from benchmarks.corrected import Asked, Correction  # noqa: E402
-from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces, hits  # noqa: E402
+from benchmarks.pieces import Pieces, hits, options  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.attention import parts  # noqa: E402
 from dbsa_core.attention.partial import Partial  # noqa: E402
@@ -186,21 +184,12 @@ def measured(correction: str, asked: Asked) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--pool-tokens", type=int, default=28_000)
-    parser.add_argument("--sets", default=",".join(ALL_SETS))
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--scores", type=Path, default=None, help="a folder of the label scores, kept between runs")
     args = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
-    config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    sets = args.sets.split(",")
-    found = Pieces(args.out / f"corrections-{model.device.type}.json", model, config, sets)
+    model, sets, found = Pieces.begin(args, "corrections", pool_tokens=args.pool_tokens, rows=args.rows)
     for name in sets:
         begun = time.perf_counter()
         path = None if args.scores is None else args.scores / SCORES.format(name)

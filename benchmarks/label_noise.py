@@ -12,7 +12,6 @@ same run, by its configuration, for sets that are not named are kept: it may be 
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import time
@@ -22,14 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.pieces import Pieces, options  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.label_issues import ask_without, asking, find_suspects, most_disputed  # noqa: E402
 
@@ -73,20 +70,11 @@ def measured(listed: Sequence[int], wrong: frozenset[int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser = options(__doc__)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--asked", type=int, default=1000, help="rows that the model is asked about at most")
-    parser.add_argument("--sets", default=",".join(ALL_SETS))
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
-    config = {"model": model.name, "share": args.share, "asked": args.asked, "seed": SEED}
-    sets = args.sets.split(",")
-    found = Pieces(args.out / f"label-noise-{model.device.type}.json", model, config, sets)
+    model, sets, found = Pieces.begin(args, "label-noise", share=args.share, asked=args.asked)
     for name in sets:
         clean, _ = task_of(name, args.data / name, model, 0)
         for noise in NOISES:

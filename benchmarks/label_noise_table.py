@@ -51,8 +51,7 @@ def label_noise_section(found: dict[str, Any]) -> list[str]:
 def label_noise_sentence(found: dict[str, Any]) -> str:
     """How many are found, by words alone, and by words and vectors."""
     by_way = _by_way(found)
-    read = list(dict.fromkeys(way.partition(": ")[0] for _, way in by_way))
-    plain, rich = ([by_way[noise, f"{which}: {_LAST}"] for noise in _NOISES] for which in (read[0], read[-1]))
+    plain, rich = ([by_way[noise, f"{which}: {_LAST}"] for noise in _NOISES] for which in _least_and_most(by_way))
     (plain_random, plain_alike), (rich_random, rich_alike) = plain, rich
     found_of = [f"{100 * row['recall']:.0f} %" for row in (plain_random, rich_random, plain_alike, rich_alike)]
     return paragraph(
@@ -73,10 +72,15 @@ def _by_way(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, float]]:
     return {key: {name: sum(row[name] or 0.0 for row in of) / len(of) for name in numbers} for key, of in rows.items()}
 
 
+def _least_and_most(by_way: dict[tuple[str, str], dict[str, float]]) -> tuple[str, str]:
+    """What is read in the first way, and in the last."""
+    read = [way.partition(": ")[0] for _, way in by_way]
+    return read[0], read[-1]
+
+
 def _said(by_way: dict[tuple[str, str], dict[str, float]]) -> str:
     """What the model adds, and in what order to read."""
-    read = dict.fromkeys(way.partition(": ")[0] for _, way in by_way)
-    plain, rich = next(iter(read)), list(read)[-1]
+    plain, rich = _least_and_most(by_way)
 
     def of(noise: str, which: str, disputed: str, what: str) -> float:
         return by_way[noise, f"{which}: {disputed}"][what]

@@ -1,19 +1,26 @@
-"""Results of a benchmark that may be measured in pieces: rows of the same run for sets that are not asked for are kept.
+"""Results of a benchmark that may be measured in pieces: rows of the same run for sets that are not asked for are kept;
+and what such a benchmark is told.
 
 Knows nothing about what is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 import dbsa_core as dbsa
-from benchmarks.small_accuracy import described
+from benchmarks.markdown import ALL_SETS
+from benchmarks.small_accuracy import SEED, described
 from dbsa_core.evaluation.measures import compared
 from dbsa_core.intervals import wilson_interval
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def hits(each: Sequence[bool]) -> dict[str, Any]:
@@ -39,6 +46,17 @@ def against(rows: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> t
     return 100 * (sum(now) - sum(then)) / len(now), compared("before", "now", then, now).p
 
 
+def options(about: str | None) -> argparse.ArgumentParser:
+    """What such a benchmark is always told; `about` is its docstring."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser.add_argument("--sets", default=",".join(ALL_SETS))
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser
+
+
 class Pieces:
     """Rows of `{dataset, ...}`; those of another configuration are begun anew."""
 
@@ -47,6 +65,17 @@ class Pieces:
         kept = before["rows"] if before.get("config") == config else []
         self.rows: list[dict[str, Any]] = [row for row in kept if row["dataset"] not in sets]
         self._path, self._about = path, described(model, config)
+
+    @classmethod
+    def begin(cls, args: argparse.Namespace, what: str, **config: Any) -> tuple[dbsa.LanguageModel, list[str], Pieces]:
+        """By `options`: the model, the sets that are to be measured, and what was measured of the others.
+
+        `what` is in the file's name; `config` is what a run is told, without its model and SEED.
+        """
+        transformers.utils.logging.disable_progress_bar()
+        model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
+        told, sets = {"model": model.name, **config, "seed": SEED}, args.sets.split(",")
+        return model, sets, cls(args.out / f"{what}-{model.device.type}.json", model, told, sets)
 
     def write(self) -> None:
         """What there is by now."""

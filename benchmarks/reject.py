@@ -9,7 +9,6 @@ of the same run, by its configuration, for sets that are not named are kept: it 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -18,8 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces  # noqa: E402
+from benchmarks.pieces import Pieces, options  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.scope import guessed_out_of_scope  # noqa: E402
 
@@ -27,20 +25,12 @@ METHODS = ("dbsa_fresh", "dbsa", "nearest", "tfidf")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--pool-tokens", type=int, default=28_000)
-    parser.add_argument("--sets", default=",".join(ALL_SETS))
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
-    model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
-    config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    sets = args.sets.split(",")
-    pieces = Pieces(args.out / f"reject-{model.device.type}.json", model, config, sets)
+    model, sets, pieces = Pieces.begin(args, "reject", pool_tokens=args.pool_tokens, rows=args.rows)
     for name in sets:
         begun = time.perf_counter()
         task, test = task_of(name, args.data / name, model, args.rows)

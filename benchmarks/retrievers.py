@@ -11,7 +11,6 @@ named are kept: it may be measured in pieces.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,14 +18,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import transformers
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.markdown import ALL_SETS  # noqa: E402
-from benchmarks.pieces import Pieces, hits  # noqa: E402
+from benchmarks.pieces import Pieces, hits, options  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core.validation import draw_validation  # noqa: E402
 
@@ -69,20 +65,11 @@ def measured(name: str, settings: dbsa.QuerySettings, asked: Any) -> dict[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--model", default=None, help="hub id, folder or GGUF file; the embedded model if left out")
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--pool-tokens", type=int, default=28_000)
-    parser.add_argument("--sets", default=",".join(ALL_SETS))
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
-    config = {"model": model.name, "pool_tokens": args.pool_tokens, "rows": args.rows, "seed": SEED}
-    sets = args.sets.split(",")
-    found = Pieces(args.out / f"retrievers-{model.device.type}.json", model, config, sets)
+    model, sets, found = Pieces.begin(args, "retrievers", pool_tokens=args.pool_tokens, rows=args.rows)
     for name in sets:
         begun = time.perf_counter()
         task, _ = task_of(name, args.data / name, model, 0)

@@ -34,8 +34,6 @@ class Search:
 
     fingerprint: str
     """Of the pool whose rows are looked at."""
-    rows: int
-    """As many as there are."""
     what: str = ""
     """What is being done; "" while the model is being loaded."""
     done: int = 0
@@ -58,7 +56,7 @@ def begin_search(workspace: Workspace, session: Session) -> Job:
     data, settings = session.data, session.query_settings
     if data is None:
         raise DataError("There are no data yet; upload a file, or use the bundled example.")
-    search = Search(data.pool.fingerprint, len(data.pool))
+    search = Search(data.pool.fingerprint)
 
     def work(job: Job) -> Search:
         job.report(search)

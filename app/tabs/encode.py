@@ -145,7 +145,7 @@ def create_encode_tab(page: Page) -> None:
         now = milestone(workspace, session)
         if now == seen:
             return [*[gr.skip() for _ in everything[: -len(live)]], *render_live(workspace, session), now]
-        (taken_up, model, _), before = now.split("\n"), [*seen.split("\n"), ""]
+        (taken_up, model, _), before = now.split("\n"), seen.split("\n")
         if taken_up != before[0]:
             return [*render_encode(workspace, session), now]
         budget = budget_slider(workspace, session) if model != before[1] else [gr.skip()]

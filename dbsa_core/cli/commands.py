@@ -23,9 +23,7 @@ from dbsa_core.cli.options import Choices, check_out, check_queries, choices, op
 from dbsa_core.cli.output import (
     Answer,
     Console,
-    CsvFile,
-    Table,
-    csv_line,
+    CsvTable,
     evaluation_header,
     evaluation_line,
     header,
@@ -34,8 +32,7 @@ from dbsa_core.data import Demonstration
 from dbsa_core.devices import unused_gpu
 from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.evaluation import RUN, Evaluation, EvaluationStopped, beaten_by_word_counts, evaluate, read_run
-from dbsa_core.files.spreadsheet import safe_row
-from dbsa_core.label_issues import ISSUE_COLUMNS, find_label_issues
+from dbsa_core.label_issues import ISSUE_COLUMNS, LabelIssue, find_label_issues
 from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, make_method
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
@@ -176,24 +173,15 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
         options = RejectOptions(methods[0].setup or setup, out_of_scope)
         methods = [_rejecting(method, options, args.reject_threshold, console) for method in methods]
     columns = header(queries.columns, [method.name for method in methods])
-    file = CsvFile(args.out) if args.out else None
-    as_csv = not (args.json or args.query or file)
-    written = safe_row if args.spreadsheet_safe else list
-    if file:
-        file.start(written(columns))
-    if as_csv:
-        console.result(csv_line(written(columns)))
+    printed = not (args.json or args.query)
+    table = CsvTable(columns, console, out=args.out, printed=printed, safe=args.spreadsheet_safe)
     failed = []
     for cells, answers in zip(queries.cells, _answers(queries, methods, console), strict=True):
         failed += [answer for answer in answers if answer.prediction is None]
-        row = written([*cells, *(cell for answer in answers for cell in answer.cells())])
-        if file:
-            file.add(row)
+        table.add([*cells, *(cell for answer in answers for cell in answer.cells())])
         if args.json:
             for answer in answers:
                 console.json(answer.as_json())
-        elif as_csv:
-            console.result(csv_line(row))
         elif args.query:
             console.result("\n".join([answers[0].query, *(answer.as_text() for answer in answers)]))
     _report(args, queries, failed, console)
@@ -378,7 +366,12 @@ def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) 
 def _label_issues(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
     check_out(args, args.data)
     setup = _set_up(args, chosen, read_data(args, console), console)
-    table = Table(ISSUE_COLUMNS, console, out=args.out, as_json=args.json, safe=args.spreadsheet_safe)
+    table = CsvTable(ISSUE_COLUMNS, console, out=args.out, printed=not args.json, safe=args.spreadsheet_safe)
+
+    def show(issue: LabelIssue) -> None:
+        table.add([str(value) for value in issue.as_json().values()])
+        if args.json:
+            console.json(issue.as_json())
 
     def tell(what: str, done: int, total: int) -> None:
         console.progress(f"{what}: {done:,} of {total:,}", last=done == total)
@@ -389,7 +382,7 @@ def _label_issues(args: argparse.Namespace, chosen: Choices, console: Console) -
         rows=args.rows,
         seed=chosen.query.seed,
         on_progress=tell,
-        on_found=lambda issue: table.add(issue.as_json()),
+        on_found=show,
     )
     console.say(found.sentence)
     if args.out:

@@ -212,24 +212,24 @@ def evaluation_line(found: Evaluation, results: Sequence[Evaluation]) -> str:
     )
 
 
-class Table:
-    """Rows as they are found: JSON objects, or CSV in a file, or there on the output."""
+class CsvTable:
+    """Rows of CSV as they are found: in a file where there is one, else on the output, unless that is for something
+    else. `safe`: for spreadsheets."""
 
-    def __init__(self, columns: Sequence[str], console: Console, *, out: Path | None, as_json: bool, safe: bool):
-        self._columns, self._json, self._console = columns, as_json, console
+    def __init__(self, columns: Sequence[str], console: Console, *, out: Path | None, printed: bool, safe: bool):
         self._written: Callable[[Sequence[str]], list[str]] = safe_row if safe else list
+        self._console, self._printed = console, printed and out is None
         self._file = CsvFile(out) if out else None
         if self._file:
             self._file.start(self._written(columns))
-        elif not self._json:
-            console.result(csv_line(self._written(columns)))
+        self._print(columns)
 
-    def add(self, row: dict[str, Any]) -> None:
-        """One more, by its columns."""
-        cells = self._written([str(row[name]) for name in self._columns])
+    def add(self, cells: Sequence[str]) -> None:
+        """One more, in the order of the columns."""
         if self._file:
-            self._file.add(cells)
-        if self._json:
-            self._console.json(row)
-        elif not self._file:
-            self._console.result(csv_line(cells))
+            self._file.add(self._written(cells))
+        self._print(cells)
+
+    def _print(self, cells: Sequence[str]) -> None:
+        if self._printed:
+            self._console.result(csv_line(self._written(cells)))
