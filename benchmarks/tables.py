@@ -27,6 +27,7 @@ from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, v
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
+from benchmarks.tuning_table import tuning_section, tuning_sentence  # noqa: E402
 from dbsa_core.intervals import wilson_interval  # noqa: E402
 
 IN_README = ("dbsa_fresh", "dbsa", "retrieval_icl", "fixed_icl", "zero_shot", "tfidf")
@@ -39,9 +40,10 @@ its figure.
 """
 RESULTS_HEAD = """# Results
 
-What was tried to make answers more accurate, what it brought, and what of it is part of the product; and how labels
-that are wrong are found. Every figure is what a script printed; `benchmarks/tables.py` writes this file from
-`benchmarks/results/`. Retrievers and the reject option stand in [BENCHMARKS.md](BENCHMARKS.md#retrievers).
+What was tried to make answers more accurate, what it brought, and what of it is part of the product; what tuning
+chooses; and how labels that are wrong are found. Every figure is what a script printed; `benchmarks/tables.py` writes
+this file from `benchmarks/results/`. Retrievers and the reject option stand in
+[BENCHMARKS.md](BENCHMARKS.md#retrievers).
 """
 
 
@@ -316,7 +318,12 @@ def example_output(readme: str) -> str:
 def results() -> str:
     """docs/RESULTS.md"""
     parts = [RESULTS_HEAD]
-    for name, section in (("corrections-cuda", corrections_section), ("label-noise-cuda", label_noise_section)):
+    sections = {
+        "corrections-cuda": corrections_section,
+        "tuning-cuda": tuning_section,
+        "label-noise-cuda": label_noise_section,
+    }
+    for name, section in sections.items():
         if found := read(name):
             parts.append("\n".join([*section(found), ""]))
     return "\n".join(parts)
@@ -346,6 +353,8 @@ def main() -> None:
     (ROOT / "docs" / "RESULTS.md").write_text(results(), encoding="utf-8")
     if found := read("label-noise-cuda"):
         readme = between(readme, "label-noise", label_noise_sentence(found))
+    if found := read("tuning-cuda"):
+        readme = between(readme, "tuning", tuning_sentence(found))
     if arguments.run_example:
         readme = between(readme, "python-output", example_output(readme))
     path.write_text(readme, encoding="utf-8")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dbsa_core.setup import Setup, append, encode
     from dbsa_core.stage1.encoding import EncodedPool
     from dbsa_core.task import Task
+    from dbsa_core.tuning import TunedSettings, read_settings, tune
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "QuerySettings",
     "Setup",
     "Task",
+    "TunedSettings",
     "append",
     "build_pool",
     "encode",
@@ -50,8 +52,10 @@ __all__ = [
     "load_setup",
     "make_method",
     "plan",
+    "read_settings",
     "read_table",
     "save_setup",
+    "tune",
 ]
 
 _HOMES = {
@@ -67,6 +71,7 @@ _HOMES = {
     "QuerySettings": "dbsa_core.settings",
     "Setup": "dbsa_core.setup",
     "Task": "dbsa_core.task",
+    "TunedSettings": "dbsa_core.tuning",
     "append": "dbsa_core.setup",
     "build_pool": "dbsa_core.data",
     "encode": "dbsa_core.setup",
@@ -75,8 +80,10 @@ _HOMES = {
     "load_setup": "dbsa_core.saved",
     "make_method": "dbsa_core.methods",
     "plan": "dbsa_core.planning",
+    "read_settings": "dbsa_core.tuning",
     "read_table": "dbsa_core.files.tables",
     "save_setup": "dbsa_core.saved",
+    "tune": "dbsa_core.tuning",
 }
 """The module of each public name."""
 _lock = threading.RLock()

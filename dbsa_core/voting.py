@@ -96,10 +96,14 @@ def likeliest_weight(scores: NDArray[np.float64], votes: NDArray[np.float64], go
 
     rows = np.arange(len(gold))
 
-    def loss(logarithms: NDArray[np.float64]) -> float:
-        factor, weight = np.exp(logarithms)
-        likely = log_softmax(factor * scores + weight * votes, axis=1)[rows, gold].sum()
-        return float(PRIOR * (logarithms[1] - logarithms[0]) ** 2 - likely)
+    def loss(logarithms: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """And its slopes."""
+        of_each = np.exp(logarithms)
+        found = log_softmax(of_each[0] * scores + of_each[1] * votes, axis=1)
+        shares, apart = np.exp(found), logarithms[1] - logarithms[0]
+        slopes = [(shares * each).sum() - each[rows, gold].sum() for each in (scores, votes)]
+        drawn = 2 * PRIOR * apart * np.array([-1.0, 1.0])
+        return float(PRIOR * apart**2 - found[rows, gold].sum()), of_each * slopes + drawn
 
-    factor, weight = np.exp(minimize(loss, np.zeros(2), method="Nelder-Mead").x)
+    factor, weight = np.exp(minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x)
     return round(min(float(weight / factor), MOST_WEIGHT), 2)

@@ -36,11 +36,11 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Several processes for all fast tests together; one for tests that are named, and for real models and browsers,
-    which use all cores by themselves."""
+    """Several processes for all fast tests together, and for all slow ones; one for tests that are named, and for
+    browsers, whose stories wait for answers that take a core each."""
     named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword
-    asked_for = config.option.markexpr != "not slow and not browser and not gpu"
-    return 0 if named or asked_for else min(MOST_PROCESSES, os.cpu_count() or 1)
+    alone = "not browser and not gpu" not in config.option.markexpr
+    return 0 if named or alone else min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 def find_chromium() -> Path | None:

@@ -589,7 +589,7 @@ FAULTS = (
          "stage2/scoring"),
     core("a weight is fitted to answers with votes", "voting",
          'replace(settings, votes="none")', "settings", "votes"),
-    core("the weight of votes is not drawn to 1", "voting", "PRIOR * (log", "0 * (log", "votes"),
+    core("the weight of votes is not drawn to 1", "voting", "PRIOR = 4.0", "PRIOR = 1e-9", "votes"),
     core("a lesson forgets the classifiers", "setup",
          "longer._classifiers.update(self._classifiers)", "longer._classifiers.clear()", "votes"),
     core("a row of the same text speaks for a suspect", "label_issues",

@@ -33,6 +33,9 @@ PUBLIC = [
     "encode",
     "evaluate",
     "find_label_issues",
+    "read_settings",
+    "tune",
+    "TunedSettings",
     "load_setup",
     "make_method",
     "plan",
@@ -144,7 +147,11 @@ MAY_IMPORT = {
     "validation": "data devices setup stage1.progress task",
     "label_issues": "classifiers data devices interrupt methods model.language_model prediction settings setup",
     "voting": "errors settings setup stage1.progress methods validation",
-    "reject": "errors prediction scope settings setup stage1.progress methods validation",
+    "reject": "data errors prediction scope settings setup stage1.progress methods validation",
+    "tuning": (
+        "classifiers data devices errors evaluation interrupt methods prediction reject settings setup stage1.progress "
+        "validation voting"
+    ),
     "evaluation": "costs errors intervals data prediction reject stage1.progress stage2.steps methods",
 }
 """For each module or package of the core what it may import of the core; `TOP` may import everything."""

@@ -1,4 +1,4 @@
-"""The commands: encode, classify, evaluate and label-issues.
+"""The commands: encode, classify and evaluate; and which there are.
 
 Knows nothing about how anything is computed: it reads options and files, calls the library and hands results on.
 """
@@ -18,8 +18,11 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 import dbsa_core
-from dbsa_core.cli.files import Data, Queries, read_data, read_query_file, read_test
-from dbsa_core.cli.options import Choices, check_out, check_queries, choices, options_of, parse
+from dbsa_core.cli.arguments import parse
+from dbsa_core.cli.beginning import out_of_scope_of, set_up
+from dbsa_core.cli.files import Queries, read_data, read_query_file, read_test
+from dbsa_core.cli.issues import label_issues_command
+from dbsa_core.cli.options import Choices, check_queries, choices, options_of
 from dbsa_core.cli.output import (
     Answer,
     Console,
@@ -28,20 +31,15 @@ from dbsa_core.cli.output import (
     evaluation_line,
     header,
 )
+from dbsa_core.cli.tuning import tune_command
 from dbsa_core.data import Demonstration
-from dbsa_core.devices import unused_gpu
 from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.evaluation import RUN, Evaluation, EvaluationStopped, beaten_by_word_counts, evaluate, read_run
-from dbsa_core.label_issues import ISSUE_COLUMNS, LabelIssue, find_label_issues
-from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods, make_method
-from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.planning import plan
+from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods
 from dbsa_core.prediction import NO_TEXT, Prediction
 from dbsa_core.reject import Rejecting, RejectOptions
-from dbsa_core.scope import checked_out_of_scope, guessed_out_of_scope
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
-from dbsa_core.task import Task
 from dbsa_core.validation import draw_validation
 
 BAD_INPUT, STOPPED, UNREAD = 2, 130, 141
@@ -97,33 +95,11 @@ def _logging_to(console: Console) -> Iterator[None]:
         log.propagate = propagate
 
 
-def _set_up(args: argparse.Namespace, chosen: Choices, data: Data, console: Console) -> Setup:
-    """The model, and the plan of what is encoded."""
-    for note in chosen.notes:
-        console.say(note)
-    if args.device is None and (unused := unused_gpu()):
-        console.say(unused)
-    console.say(f"Loading the model {args.model} ...")
-    begun = time.perf_counter()
-    model = LanguageModel.load(args.model, device=args.device, dtype=args.dtype, weights=args.weights)
-    precision = str(model.shape.dtype).removeprefix("torch.")
-    console.say(
-        f"{model.name} on {model.device}, {precision}, {model.max_positions:,} positions, loaded in "
-        f"{time.perf_counter() - begun:.1f} s."
-    )
-    task = Task(model, data.pool, chosen.template)
-    planned = plan(task, chosen.encode)
-    console.say(f"{planned.sentence} The limit is {planned.limited_by}.")
-    for note in planned.notes:
-        console.say(note)
-    return Setup(task, planned)
-
-
 # --- encode -----------------------------------------------------------------------------------------------------------
 
 
 def _encode(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
-    setup = _set_up(args, chosen, read_data(args, console), console)
+    setup = set_up(args, chosen, read_data(args, console), console)
     summary = _summary(setup, setup.encode(on_progress=console.encoding).encoded_pool())
     if args.json:
         console.json(summary)
@@ -165,9 +141,9 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     check_queries(args)
     data = read_data(args, console)
     queries = read_query_file(args, data, console)
-    reject = args.reject or args.reject_threshold is not None
-    out_of_scope = _out_of_scope(args, data, console) if reject else None
-    setup = _set_up(args, chosen, data, console)
+    reject = chosen.reject or args.reject_threshold is not None
+    out_of_scope = out_of_scope_of(args, chosen, data, console) if reject else None
+    setup = set_up(args, chosen, data, console)
     methods = _fitted(chosen, setup, console)
     if reject:
         options = RejectOptions(methods[0].setup or setup, out_of_scope)
@@ -195,7 +171,7 @@ def _report_warm_up(setup: Setup, console: Console) -> None:
 
 def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
     """The methods, ready; one whose context does not fit is left out as long as another fits."""
-    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    methods = chosen.made()
     ready = fit_methods(methods, setup, on_progress=console.encoding, on_refused=_left_out(console, len(methods)))
     return [fitted.method for fitted in ready]
 
@@ -263,21 +239,21 @@ def _evaluate(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     test = [] if args.hold_out is not None else read_test(args, chosen.encode.seed, data, console)
     if not test and args.hold_out is None:
         raise DataError("There are no test rows to evaluate on; give a test file with at least one labelled row.")
-    out_of_scope = _out_of_scope(args, data, console)
-    setup = _set_up(args, _as_before(args, chosen), data, console)
+    out_of_scope = out_of_scope_of(args, chosen, data, console)
+    setup = set_up(args, _as_before(args, chosen), data, console)
     options = options_of(args) | {"pool_tokens": setup.plan.tokens}
     if args.hold_out is not None:
         setup, test = _held_out(args, setup, console)
     _report_test(test, setup, console)
 
-    methods = [make_method(name, chosen.query) for name in chosen.methods]
+    methods = chosen.made()
     try:
         found = evaluate(
             methods,
             setup,
             test,
             out_of_scope=out_of_scope,
-            reject=args.reject,
+            reject=chosen.reject,
             folder=args.out,
             about={"options": options, "dbsa": dbsa_core.__version__},
             on_progress=lambda done, total: console.progress(f"{done:,} of {total:,} queries", last=done == total),
@@ -317,20 +293,6 @@ def _held_out(args: argparse.Namespace, setup: Setup, console: Console) -> tuple
     return drawn.setup, list(drawn.demonstrations)
 
 
-def _out_of_scope(args: argparse.Namespace, data: Data, console: Console) -> str | None:
-    """The label of texts that fit no other one: as given, or by its name."""
-    if args.no_out_of_scope:
-        return None
-    if args.out_of_scope is not None:
-        return checked_out_of_scope(args.out_of_scope, data.pool.labels)
-    if (found := guessed_out_of_scope(data.pool.labels)) is not None:
-        console.say(
-            f'The label "{found}" is taken for texts that fit no other one, by its name; --out-of-scope LABEL names '
-            "another, --no-out-of-scope none."
-        )
-    return found
-
-
 def _show(results: Sequence[Evaluation], args: argparse.Namespace, console: Console) -> None:
     if results and not args.json:
         console.result(evaluation_header(results))
@@ -360,33 +322,10 @@ def _report_test(test: Sequence[Demonstration], setup: Setup, console: Console) 
     console.say(f"{repeated:,} of the {len(test):,} test rows have a text that the labelled file has too.")
 
 
-# --- label-issues -----------------------------------------------------------------------------------------------------
-
-
-def _label_issues(args: argparse.Namespace, chosen: Choices, console: Console) -> None:
-    check_out(args, args.data)
-    setup = _set_up(args, chosen, read_data(args, console), console)
-    table = CsvTable(ISSUE_COLUMNS, console, out=args.out, printed=not args.json, safe=args.spreadsheet_safe)
-
-    def show(issue: LabelIssue) -> None:
-        table.add([str(value) for value in issue.as_json().values()])
-        if args.json:
-            console.json(issue.as_json())
-
-    def tell(what: str, done: int, total: int) -> None:
-        console.progress(f"{what}: {done:,} of {total:,}", last=done == total)
-
-    found = find_label_issues(
-        setup,
-        chosen.query,
-        rows=args.rows,
-        seed=chosen.query.seed,
-        on_progress=tell,
-        on_found=show,
-    )
-    console.say(found.sentence)
-    if args.out:
-        console.say(f"The list is {args.out}.")
-
-
-_COMMANDS = {"encode": _encode, "classify": _classify, "evaluate": _evaluate, "label-issues": _label_issues}
+_COMMANDS = {
+    "encode": _encode,
+    "classify": _classify,
+    "tune": tune_command,
+    "evaluate": _evaluate,
+    "label-issues": label_issues_command,
+}

@@ -39,7 +39,7 @@ TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
 
 @dataclass
 class Dbsa(Answers):
-    """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some."""
+    """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some; `dbsa_tuned` with what was tuned for a file."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "dbsa"
@@ -48,6 +48,8 @@ class Dbsa(Answers):
 
     @property
     def title(self) -> str:
+        if self.name == "dbsa_tuned":
+            return "DBSA, tuned"
         return "DBSA + similar rows" if self.settings.fresh_demonstrations else "DBSA"
 
     @property

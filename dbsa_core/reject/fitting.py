@@ -6,16 +6,18 @@ Knows nothing about any one method.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dbsa_core.data import Demonstration
 from dbsa_core.errors import DataError
 from dbsa_core.methods import Method, Setup
 from dbsa_core.methods.base import answered_rows
+from dbsa_core.prediction import Prediction
 from dbsa_core.reject.option import Point, RejectOption
 from dbsa_core.reject.signs import DIRECTIONS, SIGNS, signs_of
 from dbsa_core.scope import checked_out_of_scope
@@ -112,20 +114,19 @@ class RejectOptions:
             encoded = drawn.setup.encoded_pool()
             seconds = encoded.seconds if encoded is not self.setup.encoded else 0.0
         begun = perf_counter()
-        sample = _asked(copy.copy(method).fit(drawn.setup), drawn, label, on_progress)
+        answered = answered_rows(copy.copy(method).fit(drawn.setup), drawn.demonstrations, on_progress)
+        sample = sample_of(answered, drawn.setup, label)
         fits = sample.fits(label)
         _check_count(int(fits.sum()), int((~fits).sum()), label)
         return option_of(sample, label, seconds=seconds + perf_counter() - begun)
 
 
-def _asked(
-    method: Method, drawn: Validation, out_of_scope: str | None, on_progress: Callable[[int, int], None] | None
-) -> Sample:
-    """Its answers to all rows but those that fit no context."""
-    known = {*drawn.setup.task.pool.labels} - {out_of_scope}
+def sample_of(answered: Iterable[tuple[Demonstration, Prediction]], setup: Setup, out_of_scope: str | None) -> Sample:
+    """What rows were answered by a method that is fitted to that setup, which does not read them."""
+    known = {*setup.task.pool.labels} - {out_of_scope}
     signs, right, in_scope = [], [], []
-    for row, found in answered_rows(method, drawn.demonstrations, on_progress):
-        signs.append(signs_of(found, drawn.setup, out_of_scope))
+    for row, found in answered:
+        signs.append(signs_of(found, setup, out_of_scope))
         right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
         in_scope.append(row.label in known)
     return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))
@@ -148,9 +149,8 @@ def _check_count(fits: int, refused: int, out_of_scope: str | None) -> None:
 
 def option_of(sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0) -> RejectOption:
     """The option that is fitted to those answers."""
-    centres, scales = sample.signs.mean(0), sample.signs.std(0)
-    scales = np.where(scales > 0, scales, 1.0)
-    scaled, fits = (sample.signs - centres) / scales, sample.fits(out_of_scope)
+    (centres, scales), fits = _standard(sample), sample.fits(out_of_scope)
+    scaled = (sample.signs - centres) / scales
     weights, bias = fit_logistic(scaled, fits)
     scores = _cross_fitted(scaled, fits)
     points = [_point(threshold, scores >= threshold, sample, fits) for threshold in _thresholds(scores)]
@@ -167,6 +167,20 @@ def option_of(sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0)
         rows_out_of_scope=int((~sample.in_scope).sum()),
         seconds=seconds,
     )
+
+
+def kept_crosswise(sample: Sample, option: RejectOption) -> NDArray[np.bool_]:
+    """[rows]: whether each is answered with a label, by options that were fitted without it and `option`'s
+    threshold."""
+    centres, scales = _standard(sample)
+    scores = _cross_fitted((sample.signs - centres) / scales, sample.fits(option.out_of_scope))
+    return np.asarray(scores >= option.threshold)
+
+
+def _standard(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[SIGNS]: means of the signs, and their spread."""
+    scales = sample.signs.std(0)
+    return sample.signs.mean(0), np.where(scales > 0, scales, 1.0)
 
 
 def fit_logistic(scaled: NDArray[np.float64], fits: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:

@@ -116,7 +116,7 @@ def test_libraries_that_print_do_not_disturb_the_json(run: Run, monkeypatch: pyt
 
 
 def test_a_gpu_that_lies_idle_is_named_unless_a_device_was_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dbsa_core.cli.commands.unused_gpu", lambda: "GPU found, but.")
+    monkeypatch.setattr("dbsa_core.cli.beginning.unused_gpu", lambda: "GPU found, but.")
     assert "GPU found, but." in run("encode").err
     assert "GPU found, but." not in run("encode", "--device", "cpu").err
 
