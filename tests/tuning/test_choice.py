@@ -61,6 +61,21 @@ def test_what_is_no_less_accurate_and_clearly_faster_is_chosen() -> None:
     assert place(80, None) == 0
 
 
+def test_what_may_be_less_accurate_by_more_than_a_margin_is_not_chosen_for_its_speed() -> None:
+    right = np.arange(ROWS) < 80
+    for apart, place in ((0, 1), (1, 0), (10, 0)):
+        other = right.copy()
+        other[:apart], other[80 : 80 + apart] = False, True
+        fast = Candidate("fast", QuerySettings(), other, ROWS, 0.1)
+        assert fast.right.sum() == 80
+        assert choose([candidate("preferred", 80), fast], 0).place == place
+    # The more rows, the smaller a difference can be told from none.
+    many = Candidate("preferred", QuerySettings(), np.tile(right, 30), 30 * ROWS, 1.0)
+    other = many.right.copy()
+    other[:10], other[80:90] = False, True
+    assert choose([many, Candidate("fast", QuerySettings(), other, 30 * ROWS, 0.1)], 0).place == 1
+
+
 def test_what_was_asked_about_fewer_rows_or_is_no_setting_is_never_chosen() -> None:
     dropped = candidate("dropped", 60, 0.1, asked=60)
     alone = candidate("alone", 100, 0.1, settings=None)
