@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import ALL_SETS, number, paragraph, versions
-from dbsa_core.evaluation.measures import Estimate, compared, mean_difference
+from benchmarks.markdown import ALL_SETS, number, paragraph, versions, with_interval
+from benchmarks.pieces import against
+from dbsa_core.evaluation.measures import Estimate, mean_difference, paired
 
 Row = dict[str, Any]
 
@@ -31,9 +32,10 @@ def tuning_section(found: dict[str, Any]) -> list[str]:
     ]
     for name in _sets(found):
         chosen, default, now, before = _of(found, name)
+        p = against([now], [before])[1]
         times = " | ".join(number(1000 * row["latency_p50_seconds"]) for row in (chosen, default))
         lines.append(
-            f"| {ALL_SETS[name]} | {chosen['name']} | {_share(now)} | {_share(before)} | {_p(now, before):.2g} | "
+            f"| {ALL_SETS[name]} | {chosen['name']} | {_share(now)} | {_share(before)} | {p:.2g} | "
             f"{times} | {'chosen' if chosen['reject'] else ''} | {number(chosen['tuning_seconds'])} |"
         )
     chosen_mean, default_mean, difference = _means(found)
@@ -76,17 +78,11 @@ def _is_preferred(found: dict[str, Any], name: str) -> bool:
 
 
 def _means(found: dict[str, Any]) -> tuple[float, float, Estimate]:
-    strata, each = [], [_of(found, name)[2:] for name in _sets(found)]
-    for now, before in each:
-        pairs = list(zip(now["right_each"], before["right_each"], strict=True))
-        strata.append((pairs.count(("1", "0")), pairs.count(("0", "1")), len(pairs)))
+    each = [_of(found, name)[2:] for name in _sets(found)]
+    strata = [paired(*([one == "1" for one in row["right_each"]] for row in rows)) for rows in each]
     means = [sum(row["accuracy"] for row in rows) / len(each) for rows in zip(*each, strict=True)]
     return means[0], means[1], mean_difference(strata)
 
 
 def _share(row: Row) -> str:
-    return f"{row['accuracy']:.3f} ({row['accuracy_low']:.3f} to {row['accuracy_high']:.3f})"
-
-
-def _p(now: Row, before: Row) -> float:
-    return compared("now", "before", *([one == "1" for one in row["right_each"]] for row in (now, before))).p
+    return with_interval(row["accuracy"], row["n"])

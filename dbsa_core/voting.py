@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dbsa_core.errors import DataError, SettingsError
 from dbsa_core.methods import make_method
 from dbsa_core.methods.base import answered_rows
+from dbsa_core.prediction import Prediction
 from dbsa_core.settings import MOST_WEIGHT, QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage1.progress import OnProgress
@@ -68,9 +69,7 @@ def fit_vote_weight(
     begun, labels = perf_counter(), drawn.setup.task.pool.labels
     scores, votes, gold = [], [], []
     for row, found in answered_rows(method.fit(drawn.setup), drawn.demonstrations, on_progress):
-        shares = found.scores.probabilities
-        assert shares is not None  # decoding with votes is exact
-        scores.append(np.log(np.maximum(shares, _LEAST)))
+        scores.append(log_shares(found))
         votes.append(drawn.setup.votes(asking, found.query))
         gold.append(labels.index(row.label))
     if len(gold) < LEAST_ROWS:
@@ -79,6 +78,13 @@ def fit_vote_weight(
             "give more rows, or a weight."
         )
     return _weight_of(np.array(scores), np.array(votes), np.array(gold), begun)
+
+
+def log_shares(found: Prediction) -> NDArray[np.float64]:
+    """float64 [labels]: of the probabilities of an answer that was decoded exactly, what votes are added to."""
+    shares = found.scores.probabilities
+    assert shares is not None
+    return np.asarray(np.log(np.maximum(shares, _LEAST)))
 
 
 def _weight_of(

@@ -146,7 +146,7 @@ MAY_IMPORT = {
     "tested": "errors data files.tables",
     "validation": "data devices setup stage1.progress task",
     "label_issues": "classifiers data devices interrupt methods model.language_model prediction settings setup",
-    "voting": "errors settings setup stage1.progress methods validation",
+    "voting": "errors prediction settings setup stage1.progress methods validation",
     "reject": "data errors prediction scope settings setup stage1.progress methods validation",
     "tuning": (
         "classifiers data devices errors evaluation interrupt methods prediction reject settings setup stage1.progress "

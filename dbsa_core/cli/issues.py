@@ -25,15 +25,12 @@ def label_issues_command(args: argparse.Namespace, chosen: Choices, console: Con
         if args.json:
             console.json(issue.as_json())
 
-    def tell(what: str, done: int, total: int) -> None:
-        console.progress(f"{what}: {done:,} of {total:,}", last=done == total)
-
     found = find_label_issues(
         setup,
         chosen.query,
         rows=args.rows,
         seed=chosen.query.seed,
-        on_progress=tell,
+        on_progress=console.counted,
         on_found=show,
     )
     console.say(found.sentence)

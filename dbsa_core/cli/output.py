@@ -53,6 +53,10 @@ class Console:
         self.err.write(" ".join(text.split()) + "\n")
         self.err.flush()
 
+    def counted(self, what: str, done: int, total: int) -> None:
+        """The progress of what is counted."""
+        self.progress(f"{what}: {done:,} of {total:,}", last=done == total)
+
     def progress(self, text: str, *, last: bool = False) -> None:
         """How far it is: one line that is rewritten in a terminal, else a line a second and the last one."""
         if self.err.isatty():

@@ -21,9 +21,6 @@ def tune_command(args: argparse.Namespace, chosen: Choices, console: Console) ->
     out_of_scope = out_of_scope_of(args, chosen, data, console)
     setup = set_up(args, chosen, data, console)
 
-    def tell(what: str, done: int, total: int) -> None:
-        console.progress(f"{what}: {done:,} of {total:,}", last=done == total)
-
     found = tune(
         setup,
         chosen.query,
@@ -31,7 +28,7 @@ def tune_command(args: argparse.Namespace, chosen: Choices, console: Console) ->
         budget_seconds=args.budget,
         out_of_scope=out_of_scope,
         seed=chosen.query.seed,
-        on_progress=tell,
+        on_progress=console.counted,
         on_encoding=console.encoding,
     )
     for note in found.notes:
@@ -59,12 +56,11 @@ def table_of(found: Tuned) -> list[str]:
     and interval of 95 %, the median seconds of a query, and what it is."""
     width = max(len(each.name) for each in found.candidates)
     lines = [f"{'':<{width}} {'accuracy':>24} {'n':>6} {'p50 s':>8}"]
-    optimal, roles = set(found.frontier), {found.default: "default", found.preferred: "preferred"}
+    optimal = set(found.frontier)
     order = sorted(range(len(found.candidates)), key=lambda at: _order(found, at))
     for at in order:
         each, p = found.candidates[at], found.p_values[at]
-        told = [roles[at]] if at in roles else []
-        told += ["chosen"] if at == found.chosen else []
+        told = found.roles(at)
         told += ["frontier"] if at in optimal else []
         told += ["asked no further"] if not each.complete else []
         told += [f"p = {p:.2g}"] if p is not None and p < 1 else []

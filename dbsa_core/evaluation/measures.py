@@ -130,10 +130,15 @@ def compared(first: str, second: str, right: Sequence[bool], other: Sequence[boo
     """`right` and `other` say of each row whether the methods of those names answered it rightly."""
     from scipy.stats import binomtest
 
-    ours, theirs = np.asarray(right, bool), np.asarray(other, bool)
-    n, wins, losses = len(ours), int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    wins, losses, n = paired(right, other)
     p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
     return Comparison(first, second, n, wins, losses, mean_difference([(wins, losses, n)]), p)
+
+
+def paired(right: Sequence[bool], other: Sequence[bool]) -> tuple[int, int, int]:
+    """Rows that the first alone answered rightly, those that the second alone did, and all."""
+    ours, theirs = np.asarray(right, bool), np.asarray(other, bool)
+    return int((ours & ~theirs).sum()), int((theirs & ~ours).sum()), len(ours)
 
 
 def mean_difference(strata: Sequence[tuple[int, int, int]]) -> Estimate:

@@ -39,17 +39,20 @@ TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
 
 @dataclass
 class Dbsa(Answers):
-    """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some; `dbsa_tuned` with what was tuned for a file."""
+    """`dbsa` with no fresh demonstrations, `dbsa_fresh` with some; another name and title where it stands beside
+    both."""
 
     settings: QuerySettings = field(default_factory=QuerySettings)
     name: str = "dbsa"
+    called: str = ""
+    """What people call it, where that is not told by the settings."""
     reads_blocks: bool = True
     _setup: Setup | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
-        if self.name == "dbsa_tuned":
-            return "DBSA, tuned"
+        if self.called:
+            return self.called
         return "DBSA + similar rows" if self.settings.fresh_demonstrations else "DBSA"
 
     @property

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dbsa_core.devices import policy_for
 from dbsa_core.errors import ModelError
-from dbsa_core.evaluation.measures import mean_difference
+from dbsa_core.evaluation.measures import mean_difference, paired
 from dbsa_core.interrupt import stop_if_cancelled
 from dbsa_core.reject import LEAST, kept_crosswise, option_of, sample_of
 from dbsa_core.settings import QuerySettings
@@ -52,7 +52,7 @@ def tune(
 ) -> Tuned:
     """Choose how queries are answered: retriever, number of similar rows, ratio, and votes with their weight.
 
-    Asked are up to `rows` rows of the file that nothing reads or is fitted on (`draw_validation`); without more than
+    Asked are up to `rows` rows of the file that nothing reads or is fitted on (`draw_validation`); with fewer than
     `LEAST_ROWS` of them, what did best on other files is chosen. What has not been asked within the budget, which
     counts from the call, or when `stop()` says so, is not chosen. All else of `settings` (encoder, order, seed) stays.
 
@@ -151,8 +151,7 @@ def _hopeless(trial: Trial, leader: NDArray[np.bool_]) -> bool:
     right = _best(trial)
     if len(right) < LEAST_ROWS:
         return False
-    theirs = leader[: len(right)]
-    wins, losses = int((right & ~theirs).sum()), int((theirs & ~right).sum())
+    wins, losses, _ = paired(right.tolist(), leader[: len(right)].tolist())
     return bool(wins < losses and binom.cdf(wins, wins + losses, 0.5) <= HOPELESS)
 
 
@@ -209,9 +208,9 @@ def _candidates(
             of_trial[len(found)] = trial
             found.append(Candidate(described(settings), settings, right, rows, _latency(trial, settings, latency)))
     if rows:
-        nothing, first = np.zeros(1), trials[0]
+        first = trials[0]
         for votes in (each for each in names if each != "none" and "+" not in each):
-            right = (nothing + first.votes[votes][:rows]).argmax(axis=1) == first.gold[:rows]
+            right = first.votes[votes][:rows].argmax(axis=1) == first.gold[:rows]
             found.append(Candidate(f"a classifier of {votes} alone", None, right, rows))
     return found, of_trial
 
@@ -245,9 +244,5 @@ def _rejecting_helps(trial: Trial, settings: QuerySettings, out_of_scope: str) -
     kept = kept_crosswise(sample, option_of(sample, out_of_scope))
     with_option = np.where(sample.in_scope, kept & sample.right, ~kept)
     plain = np.array([found.label == row.label for row, found in answered], bool)
-    return mean_difference([_counts(with_option, plain, mask) for mask in (sample.in_scope, ~sample.in_scope)]).low > 0
-
-
-def _counts(first: NDArray[np.bool_], second: NDArray[np.bool_], mask: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Rows of the mask that the first alone has right, that the second alone has, and all."""
-    return int((first & ~second & mask).sum()), int((second & ~first & mask).sum()), int(mask.sum())
+    kinds = (sample.in_scope, ~sample.in_scope)
+    return mean_difference([paired(with_option[kind].tolist(), plain[kind].tolist()) for kind in kinds]).low > 0

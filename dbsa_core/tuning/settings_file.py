@@ -42,7 +42,7 @@ class TunedSettings:
 
     def method(self) -> Method:
         """The method that they mean; `fit` it before use. Its name is `METHOD`."""
-        return Dbsa(self.query, name=METHOD)
+        return Dbsa(self.query, name=METHOD, called="DBSA, tuned")
 
     def notes(self, model: str, data: str) -> list[str]:
         """What is to be said where they are used with that model, and rows of that fingerprint."""

@@ -23,15 +23,13 @@ from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.tuning.settings_file import METHOD
 from dbsa_core.validation import Validation
-from dbsa_core.voting import likeliest_weight
+from dbsa_core.voting import likeliest_weight, log_shares
 
 FOLDS = 5
 TIMED = 9
 """Queries whose median is the latency."""
 WARM_UP_SECONDS = 30.0
 """At most, until a first query that nothing is prepared for meanwhile."""
-_LEAST = 1e-12
-"""A probability that is less counts as this."""
 
 Votes = Mapping[str, NDArray[np.float64]]
 """By names as in `classifiers.VOTES`: [rows, labels]."""
@@ -102,18 +100,14 @@ class Trial:
         found = np.zeros((len(self.answers), labels))
         for at, answer in enumerate(self.answers):
             if answer is not None:
-                shares = answer.scores.probabilities
-                assert shares is not None  # what is decoded is exact
-                found[at] = np.log(np.maximum(shares, _LEAST))
+                found[at] = log_shares(answer)
         return found
 
     def right(self, votes: str, weights: float | NDArray[np.float64] = 1.0) -> NDArray[np.bool_]:
         """[answers]: whether each is right with those votes, of one weight or of one for each."""
-        return self._right(self.log_shares(), votes, np.broadcast_to(weights, len(self.answers)))
-
-    def _right(self, shares: NDArray[np.float64], votes: str, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         answered = np.array([answer is not None for answer in self.answers], bool)
-        sums = shares + weights[:, None] * self.votes[votes][: len(shares)]
+        each = np.broadcast_to(weights, len(answered))
+        sums = self.log_shares() + each[:, None] * self.votes[votes][: len(answered)]
         return np.asarray((sums.argmax(axis=1) == self.gold) & answered)
 
     def fitted_weight(self, votes: str, seed: int) -> tuple[float, NDArray[np.bool_]]:
@@ -124,7 +118,7 @@ class Trial:
         weights = np.ones(len(gold))
         for rest, left_out in KFold(FOLDS, shuffle=True, random_state=seed).split(gold):
             weights[left_out] = likeliest_weight(shares[rest], mine[rest], gold[rest])
-        return likeliest_weight(shares, mine, gold), self._right(shares, votes, weights)
+        return likeliest_weight(shares, mine, gold), self.right(votes, weights)
 
     def latency(self) -> float | None:
         """Seconds of a query that is asked alone, the median; what was measured while asking where queries went through

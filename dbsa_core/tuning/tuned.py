@@ -41,6 +41,11 @@ class Tuned:
         first."""
         return frontier(self.candidates)
 
+    def roles(self, at: int) -> list[str]:
+        """Which of "default", "preferred" and "chosen" the candidate at a place is."""
+        places = {"default": self.default, "preferred": self.preferred, "chosen": self.chosen}
+        return [role for role, place in places.items() if place == at]
+
     @property
     def sentence(self) -> str:
         """What was chosen, why, and what it brings."""
@@ -72,7 +77,6 @@ class Tuned:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: all that was tried."""
-        roles = {self.default: "default", self.preferred: "preferred", self.chosen: "chosen"}
         optimal = set(self.frontier)
         return {
             "sentence": self.sentence,
@@ -80,7 +84,7 @@ class Tuned:
             "rows": self.rows,
             "seconds": self.seconds,
             "candidates": [
-                {**each.as_json(), "p": p, "role": roles.get(at, ""), "on_frontier": at in optimal}
+                {**each.as_json(), "p": p, "role": next(reversed(self.roles(at)), ""), "on_frontier": at in optimal}
                 for at, (each, p) in enumerate(zip(self.candidates, self.p_values, strict=True))
             ],
         }
