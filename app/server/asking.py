@@ -6,6 +6,7 @@ rows alone, and once more when the pool is there.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -62,22 +63,35 @@ def _ready_or_encoding(workspace: Workspace, session: Session) -> Encoded | None
 
 
 def classify_text(
-    workspace: Workspace, session: Session, query: str, *, compare: bool = True, wait: bool = False
+    workspace: Workspace,
+    session: Session,
+    query: str,
+    *,
+    compare: bool = True,
+    wait: bool = False,
+    asked: float = math.inf,
 ) -> Answer:
     """Classify one text. What was being compared, or asked before, is given up, so that nothing stands in the way.
 
-    `wait`: for a pool, rather than answer by the most similar rows alone while there is none. Raises `Cancelled` where
-    another query took its place, or the user stopped it.
+    `wait`: for a pool, rather than answer by the most similar rows alone while there is none. `asked`: when its user
+    asked, by the clock of the page, for `stop_query`. Raises `Cancelled` where another query took its place, or the
+    user stopped it.
     """
     if wait:  # here, so that no other query waits for this one's pool
         workspace.task(session)
         wait_until_ready(workspace, session)
-    answer: Answer = begin_query(workspace, session, query, compare=compare).outcome()
+    answer: Answer = begin_query(workspace, session, query, compare=compare, asked=asked).outcome()
     return answer
 
 
 def begin_query(
-    workspace: Workspace, session: Session, query: str, *, compare: bool = True, instead_of: str = ""
+    workspace: Workspace,
+    session: Session,
+    query: str,
+    *,
+    compare: bool = True,
+    instead_of: str = "",
+    asked: float = math.inf,
 ) -> Job:
     """`classify_text` in the background; its answer is the session's once the job is done.
 
@@ -88,10 +102,17 @@ def begin_query(
         workspace.stop(session, kind)
 
     def work(job: Job) -> Answer:
-        with interruptible(job.cancelled):
+        with interruptible(lambda: job.cancelled() or asked <= session.stopped):
             return _answered(workspace, session, query, compare, instead_of)
 
     return workspace.submit(session, "query", work, replaces=True)
+
+
+def stop_query(workspace: Workspace, session: Session, moment: float) -> None:
+    """Stop what the user asked until `moment`, by the clock of the page: also a query that is still on its way here,
+    for a press of Stop may come before it."""
+    session.stopped = max(session.stopped, moment)
+    workspace.stop(session, "query")
 
 
 def _answered(workspace: Workspace, session: Session, query: str, compare: bool, instead_of: str) -> Answer:

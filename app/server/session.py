@@ -5,6 +5,7 @@ Knows nothing about servers or screens; `workspace` fills these in.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -194,6 +195,8 @@ class Session:
     """What the last answers would have been with other settings; see `app.server.what_if`."""
     tried_at: float = 0.0
     """When a page sent the newest of them, in its milliseconds."""
+    stopped: float = -math.inf
+    """What a page asked until then is stopped, in its milliseconds."""
     history: tuple[Past, ...] = ()
     """The last queries, the newest first; see `app.server.history`."""
     pinned: tuple[str, ...] = ()

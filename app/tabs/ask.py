@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from app.plots import attention_figure
-from app.server.asking import ask_again, classify_text
+from app.server.asking import ask_again, classify_text, stop_query
 from app.server.comparing import choose, compare_with, give_up, measure
 from app.server.encoding import drop_part, use_part
 from app.server.example import QUERIES
@@ -22,7 +22,7 @@ from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
 from app.tabs.answer import MEAN, milestone, notice_of, render_pictures, render_views, shown_now
-from app.tabs.behaviour import BEHAVIOUR, TYPED
+from app.tabs.behaviour import BEHAVIOUR, MOMENT, TYPED, stamped
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
 from app.tabs.page import Page, kept_by_page
@@ -32,8 +32,10 @@ MAX_QUERY_CHARACTERS = 20_000
 OWN = "Type your own"
 _CLEAR = "() => { document.querySelector('#query textarea').focus(); return ''; }"
 _FOCUS = "(...given) => { document.querySelector('#query textarea').focus(); return given; }"
-# While a query runs, the old answer says which text it is for. A beat ends what Gradio itself would show there.
-_ASKING = "() => { document.body.dataset.asking = ''; }"
+# While a query runs, the old answer says which text it is for. A beat ends what Gradio itself would show there, and
+# shows the query's place in the queue while it waits. Gradio carries out one thing that a press does after the other:
+# what the server did here would keep the query waiting.
+_ASKING = "() => { document.body.dataset.asking = ''; return {__type__: 'update', active: true}; }"
 _ANSWERED = "() => { delete document.body.dataset.asking; }"
 # Gradio measures a text when it comes, and finds no height where the tab is closed then.
 _GROW = """
@@ -81,7 +83,7 @@ def create_ask_tab(page: Page) -> None:
                 attention = gr.Plot(show_label=False, elem_id="attention-plot")
     trying.create_history()
     seen, unfolded = kept_by_page(), gr.State(False)
-    right, of = kept_by_page(), kept_by_page()
+    moment, right, of = kept_by_page(), kept_by_page(), kept_by_page()
     views = [notice, shown, below, phases, details]
     pictures = [mask, attention, layer]
 
@@ -90,21 +92,21 @@ def create_ask_tab(page: Page) -> None:
         views, pictures = render_views(workspace, session), render_pictures(workspace, session, unfolded)
         return [*views, *pictures, *trying.render(session, shown_now(workspace, session)), now]
 
-    def classify(session: Session, text: str, unfolded: bool) -> Sequence[Any]:
-        classify_text(workspace, session, text or "")
+    def classify(session: Session, moment: str, text: str, unfolded: bool) -> Sequence[Any]:
+        classify_text(workspace, session, text or "", asked=float(moment))
         session.look_at("")
         return render(session, unfolded)
 
-    def again(session: Session, unfolded: bool) -> Sequence[Any]:
+    def again(session: Session, moment: str, unfolded: bool) -> Sequence[Any]:
         answer = session.answer
-        return classify(session, answer.prediction.query if answer is not None else "", unfolded)
+        return classify(session, moment, answer.prediction.query if answer is not None else "", unfolded)
 
-    def correct(session: Session, label: str, text: str, unfolded: bool) -> Sequence[Any]:
+    def correct(session: Session, moment: str, label: str, text: str, unfolded: bool) -> Sequence[Any]:
         teach(workspace, session, text, label)
-        return classify(session, text, unfolded)
+        return classify(session, moment, text, unfolded)
 
-    def stop(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "query")
+    def stop(session: Session, moment: str) -> Sequence[Any]:
+        stop_query(workspace, session, float(moment))
         return []
 
     def turn(session: Session, run: str, unfolded: bool) -> Sequence[Any]:
@@ -147,25 +149,18 @@ def create_ask_tab(page: Page) -> None:
 
     answered = [*views, *pictures, *trying.outputs, seen]
 
-    def ask(triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], **options: Any) -> None:
-        # The pulse too: the query's place in the queue is shown while it waits.
-        gr.on(
-            triggers,
-            lambda: gr.Timer(active=True),
-            None,
-            page.pulse,
-            js=_ASKING,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        asked = page.on(triggers, handler, inputs, answered, cause=QUERY, show_progress="hidden", **options)
+    def ask(
+        triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], *, js: str = "", **options: Any
+    ) -> None:
+        gr.on(triggers, None, None, page.pulse, js=_ASKING, queue=False, api_visibility="private")
+        options = {"cause": QUERY, "show_progress": "hidden", "js": stamped(js) if js else MOMENT, **options}
+        asked = page.on(triggers, handler, [moment, *inputs], answered, **options)
         asked.then(None, js=_ANSWERED, api_visibility="private")
 
     ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
     ask(shown.retry, again, [unfolded])
     ask(shown.submit, correct, [right, of, unfolded], js=TYPED)
-    page.on(shown.stop, stop, show_progress="hidden")
+    page.on(shown.stop, stop, [moment], js=MOMENT, show_progress="hidden")
     trying.bind(page, ask, classify, unfolded)
     _bind_comparison(page, shown, views)
     for chip in chips:

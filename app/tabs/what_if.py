@@ -86,10 +86,10 @@ class Trying:
             workspace.stop(session, "what_if")
             return []
 
-        def use(session: Session, run: str, unfolded: bool) -> Any:
+        def use(session: Session, moment: str, run: str, unfolded: bool) -> Any:
             take_up(session, run)
             answer = session.answer
-            return classify(session, answer.prediction.query if answer is not None else "", unfolded)
+            return classify(session, moment, answer.prediction.query if answer is not None else "", unfolded)
 
         def turn_pin(session: Session, run: str) -> Sequence[Any]:
             pin(workspace, session, run)

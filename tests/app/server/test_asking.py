@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.server.asking import ask_again, begin_query, classify_text
+from app.server.asking import ask_again, begin_query, classify_text, stop_query
 from app.server.comparing import compare_with, may_compare
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
@@ -188,6 +188,19 @@ def test_a_long_query_can_be_given_up(
     asking.join(SOON)
     assert len(raised) == 1
     assert session.answer is before
+
+
+def test_stop_may_come_before_the_query_that_it_is_meant_for(workspace: Workspace, session: Session) -> None:
+    encoded(workspace, session)
+    before = classify_text(workspace, session, "quick", compare=False, asked=1_000.0)
+    stop_query(workspace, session, 2_500.0)
+    with pytest.raises(Cancelled):
+        classify_text(workspace, session, "slow", compare=False, asked=2_000.0)
+    assert session.answer is before
+    stop_query(workspace, session, 1_500.0)  # late, and nothing is given back that was stopped
+    with pytest.raises(Cancelled):
+        classify_text(workspace, session, "slow", compare=False, asked=2_000.0)
+    assert classify_text(workspace, session, "later", compare=False, asked=3_000.0) is session.answer
 
 
 def test_a_long_query_of_one_visitor_does_not_hold_another(
