@@ -31,6 +31,7 @@ from app.tabs.data import create_data_tab
 from app.tabs.encode import create_encode_tab
 from app.tabs.evaluate import create_evaluate_tab
 from app.tabs.label_issues import CSS as ISSUES_CSS
+from app.tabs.method import CSS as METHOD_CSS
 from app.tabs.model import CSS as MODEL_CSS
 from app.tabs.page import CSS as PAGE_CSS
 from app.tabs.page import create_page
@@ -94,7 +95,16 @@ def launch_options() -> dict[str, Any]:
     ask, data = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS, TAUGHT_CSS + ISSUES_CSS
     return {
         "theme": make_theme(),
-        "css": CSS + PAGE_CSS + ask + data + MODEL_CSS + ROWS_CSS + TALLY_CSS + PROGRAMS_CSS + EVALUATION_CSS,
+        "css": CSS
+        + PAGE_CSS
+        + ask
+        + data
+        + METHOD_CSS
+        + MODEL_CSS
+        + ROWS_CSS
+        + TALLY_CSS
+        + PROGRAMS_CSS
+        + EVALUATION_CSS,
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.server.evaluated import Evaluated
     from app.server.rejecting import Fitted
     from app.server.teaching import Settled
+    from app.server.tuning import TunedFor
     from dbsa_core import EncodedPool, Setup, Task
     from dbsa_core.methods import Method
     from dbsa_core.planning import EncodingPlan
@@ -174,7 +175,9 @@ class Session:
     query_settings: QuerySettings = field(default_factory=QuerySettings)
     template: PromptTemplate = field(default_factory=PromptTemplate)
     retuned: int = 0
-    """How often query settings were taken from what was tried, and not set on Encode."""
+    """How often query settings were taken from what was tried or tuned, and not set on Encode."""
+    tuned: TunedFor | None = None
+    """What was tuned last; see `app.server.tuning`."""
     encoded: Encoded | None = None
     part: Encoded | None = None
     """What an encoding had done when it was stopped, while a pool from before answers; the user chooses."""
@@ -267,6 +270,7 @@ class Session:
                 settings=self.settings,
                 query_settings=self.query_settings,
                 template=self.template,
+                tuned=self.tuned,
                 # While its first blocks are made, they are made for this session.
                 encoded=encoded if encoded is not None and encoded.settled else None,
                 part=self.part,

@@ -14,6 +14,7 @@ test file, and evaluating."""
 _CAUSES = {
     "encode": SETTINGS,
     "settle": SETTINGS,
+    "tune": SETTINGS,
     "model": MODEL,
     "measure": QUERY,
     "classify_file": QUERIES,

@@ -53,6 +53,7 @@ LANES = {
     "classify_file": Lane("files"),
     "evaluate": Lane("evaluations"),
     "label_issues": Lane("label-issues"),
+    "tune": Lane("tuning"),
     "save": _DISK,
     "load": _DISK,
 }

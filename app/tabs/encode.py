@@ -29,6 +29,7 @@ from app.tabs.controls import (
     within,
 )
 from app.tabs.kept import create_kept
+from app.tabs.method import create_method
 from app.tabs.model import create_model_picker
 from app.tabs.no_label import create_no_label
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
@@ -62,6 +63,7 @@ def create_encode_tab(page: Page) -> None:
             )
             size, window, sink = block_controls()
             gr.Markdown("**How a query reads** (takes effect at once, nothing is encoded anew)")
+            create_method(page)
             ratio = gr.Slider(
                 0.01, 1, 0.3, step=0.01, label="Retrieval ratio (share of blocks read per query)", elem_id="ratio"
             )

@@ -52,9 +52,10 @@ def tune(
 ) -> Tuned:
     """Choose how queries are answered: retriever, number of similar rows, ratio, and votes with their weight.
 
-    Asked are up to `rows` rows of the file that nothing reads or is fitted on (`draw_validation`); with fewer than
-    `LEAST_ROWS` of them, what did best on other files is chosen. What has not been asked within the budget, which
-    counts from the call, or when `stop()` says so, is not chosen. All else of `settings` (encoder, order, seed) stays.
+    Asked are up to `rows` rows of the file that nothing reads or is fitted on (`draw_validation`); where there are
+    fewer than `LEAST_ROWS`, none is, and what did best on other files is chosen. What has not been asked within the
+    budget, which counts from the call, or when `stop()` says so, is not chosen. All else of `settings` (encoder, order,
+    seed) stays.
 
     Chosen is what did best on other files (`readings`), unless another one is better beyond chance (McNemar's test,
     Holm's correction), or takes half of the time and is hardly less accurate at worst (`choose`). A weight is fitted on
@@ -72,12 +73,13 @@ def tune(
     names = votes_to_try(vectors=vectors)
     votes = votes_on(drawn, base.embedder, names)
     tried = readings_of(base, vectors=vectors, slow=policy_for(setup.task.model.device).bounds_time)
-    trials = [Trial(each, drawn, votes) for each in tried]
+    alone = {"none": votes["none"]}  # the paper's way of reading has no votes
+    trials = [Trial(each, drawn, votes if each.fresh_demonstrations else alone) for each in tried]
     clock = _Clock(begun, budget_seconds, stop)
     _ask(trials, clock, on_progress)
     if clock.up:
         notes.append("Not everything was asked: time was up.")
-    return _chosen(trials, setup, names, out_of_scope, seed, begun, notes)
+    return _chosen(trials, setup, out_of_scope, seed, begun, notes)
 
 
 def _vectors(setup: Setup, base: QuerySettings) -> tuple[bool, list[str]]:
@@ -103,12 +105,16 @@ class _Clock:
             self.up = True
         return not self.up
 
+    def over(self) -> bool:
+        """Whether it is time to stop."""
+        stop_if_cancelled()
+        return self.stop() or perf_counter() - self.begun > self.budget
+
 
 def _ask(trials: Sequence[Trial], clock: _Clock, told: OnTrial | None) -> None:
     """All of them about the same rows: as many as the first one is asked about in half of the time."""
-    if not trials[0].drawn.demonstrations:
+    if (total := len(trials[0].drawn.demonstrations)) < LEAST_ROWS:
         return
-    total = len(trials[0].drawn.demonstrations)
     always = {at for at, trial in enumerate(trials) if at == 0 or _is_default(trial.settings)}
     leader: NDArray[np.bool_] | None = None
     for at, trial in enumerate(trials):
@@ -126,6 +132,9 @@ def _ask(trials: Sequence[Trial], clock: _Clock, told: OnTrial | None) -> None:
         if leader is None and trial.refused is None and trial.answers:
             total, clock.up = len(trial.answers), clock.stop()
         if trial.refused is None and len(trial.answers) == total:
+            if told:
+                told(f"the time of a query with {described(trial.settings)}", (at + 1) * total, len(trials) * total)
+            trial.time(clock.over)
             best = _best(trial)
             leader = best if leader is None or best.sum() > leader.sum() else leader
 
@@ -158,7 +167,6 @@ def _hopeless(trial: Trial, leader: NDArray[np.bool_]) -> bool:
 def _chosen(
     trials: Sequence[Trial],
     setup: Setup,
-    names: Sequence[str],
     out_of_scope: str | None,
     seed: int,
     begun: float,
@@ -169,10 +177,12 @@ def _chosen(
         assert trials[0].refused is not None
         raise trials[0].refused
     rows = len(usable[0].answers)
-    candidates, of_trial = _candidates(usable, names, rows, seed)
-    preferred = next(at for at, each in enumerate(candidates) if each.settings and each.settings.votes == names[-1])
+    candidates, of_trial = _candidates(usable, rows, seed)
+    preferred = max(at for at, trial in of_trial.items() if trial is usable[0])  # with all votes
     default = next((at for at, each in enumerate(candidates) if _is_untuned(each)), None)
-    few = Choice(preferred, "", (None,) * len(candidates))
+    asked = rows or len(trials[0].drawn.demonstrations)
+    why = f"only {asked} rows of the file could be asked about, too few to choose by"
+    few = Choice(preferred, why, (None,) * len(candidates))
     choice = few if rows < LEAST_ROWS else choose(candidates, preferred)
     found = candidates[choice.place].settings
     assert found is not None
@@ -192,9 +202,7 @@ def _chosen(
     return replace(tuned, settings=replace(kept, evidence=tuned.as_json()))
 
 
-def _candidates(
-    trials: Sequence[Trial], names: Sequence[str], rows: int, seed: int
-) -> tuple[list[Candidate], dict[int, Trial]]:
+def _candidates(trials: Sequence[Trial], rows: int, seed: int) -> tuple[list[Candidate], dict[int, Trial]]:
     """Every way of reading that was asked, with all votes; then classifiers alone. And the trial of each place."""
     found: list[Candidate] = []
     of_trial: dict[int, Trial] = {}
@@ -202,14 +210,13 @@ def _candidates(
         if not trial.answers and rows:
             continue
         complete = len(trial.answers) == rows
-        latency = trial.latency() if complete and rows else None
-        for votes in names if complete else names[-1:]:
+        for votes in [*trial.votes][0 if complete else -1 :]:
             settings, right = _weighed(trial, votes, seed if complete and rows >= LEAST_ROWS else None)
             of_trial[len(found)] = trial
-            found.append(Candidate(described(settings), settings, right, rows, _latency(trial, settings, latency)))
+            found.append(Candidate(described(settings), settings, right, rows, _latency(trial, settings)))
     if rows:
-        first = trials[0]
-        for votes in (each for each in names if each != "none" and "+" not in each):
+        first = max(trials, key=lambda trial: len(trial.votes))
+        for votes in (each for each in first.votes if each != "none" and "+" not in each):
             right = first.votes[votes][:rows].argmax(axis=1) == first.gold[:rows]
             found.append(Candidate(f"a classifier of {votes} alone", None, right, rows))
     return found, of_trial
@@ -223,12 +230,12 @@ def _weighed(trial: Trial, votes: str, seed: int | None) -> tuple[QuerySettings,
     return replace(trial.settings, votes=votes, vote_weight=weight), right
 
 
-def _latency(trial: Trial, settings: QuerySettings, reading: float | None) -> float | None:
+def _latency(trial: Trial, settings: QuerySettings) -> float | None:
     """With what the votes take."""
-    if reading is None:
+    if trial.latency is None:
         return None
     texts = [row.text for row in trial.drawn.demonstrations]
-    return reading + vote_seconds(trial.drawn.setup, settings, texts)
+    return trial.latency + vote_seconds(trial.drawn.setup, settings, texts)
 
 
 def _rejecting_helps(trial: Trial, settings: QuerySettings, out_of_scope: str) -> bool:

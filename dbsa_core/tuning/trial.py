@@ -6,7 +6,7 @@ where not every label was scored, what they would have had scored counts by its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
@@ -61,6 +61,8 @@ class Trial:
     """None for a row that fits no context."""
     seconds: float = 0.0
     """They took."""
+    latency: float | None = None
+    """Seconds of a query that is asked alone, the median; None where it was not measured."""
     refused: CapacityError | None = None
     """Why it cannot be used here."""
     _method: Dbsa | None = None
@@ -120,23 +122,24 @@ class Trial:
             weights[left_out] = likeliest_weight(shares[rest], mine[rest], gold[rest])
         return likeliest_weight(shares, mine, gold), self.right(votes, weights)
 
-    def latency(self) -> float | None:
-        """Seconds of a query that is asked alone, the median; what was measured while asking where queries went through
-        the model one by one. None where none was answered."""
+    def time(self, over: Callable[[], bool] = lambda: False) -> None:
+        """Make `latency`: of what was measured while asking where queries went through the model one by one, or else of
+        queries that are asked once more, until `over()` says that there is no time for another."""
         alone = [each.seconds["total"] for each in self.answers if each is not None and each.together == 1]
         if len(alone) >= TIMED:
-            return median(alone[1:])
+            self.latency = median(alone[1:])
+            return
         method, embeddings = self.method(), self.drawn.setup.task.embeddings(self.settings.embedder)
         texts = [row.text for row, answer in zip(self._asked, self.answers, strict=True) if answer is not None][:TIMED]
-        if not texts:
-            return None
         begun, found = perf_counter(), []
-        while method.predict(texts[0]).cold and perf_counter() - begun < WARM_UP_SECONDS:
+        while texts and not over() and method.predict(texts[0]).cold and perf_counter() - begun < WARM_UP_SECONDS:
             pass
         for text in texts:
+            if over():
+                break
             embeddings.forget()
             found.append(method.predict(text).seconds["total"])
-        return median(found)
+        self.latency = median(found) if found else None
 
     def with_votes(self, settings: QuerySettings) -> list[Prediction | None]:
         """The answers as they would be with the votes of `settings`."""

@@ -51,10 +51,7 @@ class Tuned:
         """What was chosen, why, and what it brings."""
         chosen = self.candidates[self.chosen]
         if self.rows < LEAST_ROWS:
-            return (
-                f"Only {self.rows} rows of the file could be asked about, too few to choose by: settings are those "
-                f"that did best on other files ({chosen.name})."
-            )
+            return f"{self.why.capitalize()}: settings are those that did best on other files ({chosen.name})."
         found = f"By {self.rows:,} rows of the file that no method read: {chosen.name}; {self.why}."
         return f"{found} {chosen.accuracy} of them are answered right{self._beside_default()}.{self._beaten()}"
 

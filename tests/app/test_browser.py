@@ -1110,6 +1110,52 @@ def test_labels_that_may_be_wrong_are_listed_with_their_rows(page: Page, tmp_pat
     assert found[6]["text"] == rows[6]
 
 
+def test_the_best_way_for_a_file_is_tuned_taken_up_taken_away_and_brought(page: Page, tmp_path: Path) -> None:
+    """Stopped early, since a model on a CPU takes its time; what was asked by then is used."""
+    open_tab(page, "Data")
+    two = tmp_path / "two.csv"
+    two.write_text("text,label\nwhere is it,a\nhow is it,b\n", encoding="utf-8")
+    page.locator("#data-file input[type=file]").set_input_files(two)
+    expect(page.locator("#data-summary")).to_contain_text("two.csv")
+    open_tab(page, "Encode")
+    said, method = page.locator("#tuned-said"), page.locator("#method")
+    best, paper = method.get_by_label("Best for this file (tuned)"), method.get_by_label("As in the paper")
+    best.click()
+    expect(page.locator("#messages")).to_contain_text("press Encode first, then tune", timeout=SOON)
+    expect(method.get_by_label("Default", exact=True)).to_be_checked()
+    open_tab(page, "Data")
+    page.get_by_role("button", name="Use the bundled example").click()
+    open_tab(page, "Encode")
+    expect(said).to_contain_text("asks about up to 80 rows of the file", timeout=ENCODED)
+    best.click()
+    expect(said).to_contain_text(re.compile(r"[1-9]\d* of 480 answers"), timeout=ENCODED)
+    page.locator("#stop-tuning").click()
+    expect(said).to_contain_text("rows of the file could be asked about, too few to choose by", timeout=ENCODED)
+    expect(best).to_be_checked()
+    votes = page.get_by_label("Votes beside the model")
+    page.get_by_role("button", name="Further settings").click()
+    expect(votes).to_have_value("Of words and of meaning")
+    page.get_by_role("button", name="What was tried").click()
+    expect(page.locator("#tried tbody tr").first).to_contain_text("similar rows")
+    page.locator("#make-settings").click()
+    with page.expect_download() as download:
+        page.locator("#settings-made a[download]").first.click()
+    kept = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert kept["query"]["votes"] == "words+vectors"
+    paper.click()
+    expect(votes).to_have_value("None")
+    expect(page.locator("#fresh input[type=number]")).to_have_value("0")
+    # From a file, for a page that never tuned.
+    again = tmp_path / "settings.json"
+    download.value.save_as(again)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#settings-file").click()
+    chooser.value.set_files(again)
+    expect(said).to_contain_text("From a file of settings")
+    expect(best).to_be_checked()
+    expect(votes).to_have_value("Of words and of meaning")
+
+
 @contextmanager
 def slowly_answered(page: Page, seconds: float = 0.5) -> Iterator[None]:
     """Whatever the page asks for meanwhile is that late."""

@@ -140,7 +140,18 @@ def test_a_row_that_fits_no_context_is_wrong(model: LanguageModel) -> None:
     tried.ask(1)
     assert tried.answers == [None]
     assert tried.right("words", 100.0).tolist() == [False]
-    assert tried.latency() is None
+    tried.time()
+    assert tried.latency is None
+
+
+def test_time_is_taken_of_queries_alone_until_it_is_over(drawn: Validation) -> None:
+    tried = Trial(SLOW[1], drawn, votes_on(drawn, SLOW[1].embedder, VOTES))
+    tried.ask(5)
+    tried.time(lambda: True)
+    assert tried.latency is None
+    tried.time()
+    assert tried.latency is not None
+    assert tried.latency > 0
 
 
 # --- tuning -----------------------------------------------------------------------------------------------------------
@@ -165,6 +176,7 @@ def test_what_is_asked_is_read_by_nothing_and_no_text_is_from_elsewhere(
         return train(self, *args, **more)
 
     monkeypatch.setattr(Setup, "trained_classifier", training)
+    monkeypatch.setattr(running, "LEAST_ROWS", 12)
     found = tune(setup, rows=12)
     asked = {row.text for row in seen[0].drawn.demonstrations}
     assert found.rows == len(asked) == 12
@@ -197,8 +209,8 @@ class Scripted(Trial):
     def fitted_weight(self, votes: str, seed: int) -> tuple[float, NDArray[np.bool_]]:
         return 1.5, self.right(votes)
 
-    def latency(self) -> float:
-        return 1.0
+    def time(self, over: Callable[[], bool] = lambda: False) -> None:
+        self.latency = 1.0
 
 
 @pytest.fixture
@@ -230,8 +242,8 @@ def test_noise_changes_nothing(setup: Setup, scripted: Any) -> None:
     assert (default, default.votes) == (QuerySettings(), "none")
     assert "nothing else was more accurate beyond chance" in found.sentence
     assert "with the default settings (no more than chance)" in found.sentence
-    # Of what was tried, and of classifiers alone.
-    assert len(found.candidates) == len(BY_VECTORS_SLOW) * len(VOTES) + 2
+    # Of what was tried, the paper's way without votes, and of classifiers alone.
+    assert len(found.candidates) == (len(BY_VECTORS_SLOW) - 1) * len(VOTES) + 1 + 2
 
 
 def test_what_is_better_beyond_chance_is_chosen_and_said(setup: Setup, scripted: Any) -> None:
@@ -261,7 +273,9 @@ def test_what_is_behind_beyond_chance_is_asked_no_further(setup: Setup, scripted
 
 def test_with_few_rows_nothing_is_chosen_by_them(setup: Setup, scripted: Any) -> None:
     scripted(lambda settings, votes: 30 if is_(settings, "dense", 8, 0.1) else 0)
-    found = tune(setup, rows=30)
+    told: list[Any] = []
+    found = tune(setup, rows=30, on_progress=lambda *each: told.append(each))
+    assert (found.rows, told) == (0, [])
     assert found.chosen == found.preferred
     assert "Only 30 rows of the file could be asked about" in found.sentence
     assert found.settings.query.vote_weight == 1.0
@@ -294,7 +308,8 @@ def test_it_can_be_stopped_and_uses_what_was_asked(setup: Setup, scripted: Any) 
     found = tune(setup, rows=48, stop=lambda: len(told) >= 7, on_progress=lambda *each: told.append(each))
     assert found.rows == 48
     assert len({what for what, _, _ in told}) == 2
-    assert [done for _, done, _ in told] == [8, 16, 24, 32, 40, 48, 56]
+    assert [done for _, done, _ in told] == [8, 16, 24, 32, 40, 48, 48]
+    assert told[-1][0] == "the time of a query with " + told[0][0]
     assert {total for _, _, total in told} == {6 * 48}
     assert "time was up" in found.notes[0]
     assert found.chosen == found.preferred
@@ -308,13 +323,16 @@ def test_what_memory_does_not_hold_is_not_chosen(setup: Setup, scripted: Any, mo
 
     def refusing(self: Scripted, count: int) -> None:
         ask(self, count)
-        if self.settings.row_retriever in refused:
+        if "paper" in refused or (self.settings.fresh_demonstrations and self.settings.row_retriever in refused):
             self.refused = CapacityError("no room")
 
     monkeypatch.setattr(Scripted, "ask", refusing)
     refused = ["hybrid"]
     assert is_(tune(setup, rows=48).settings.query, "bm25", 8, 0.3)
-    refused += ["bm25", "dense"]
+    refused += ["bm25", "dense"]  # the paper's way of reading is left
+    settings = tune(setup, rows=48).settings.query
+    assert (settings.fresh_demonstrations, settings.votes) == (0, "none")
+    refused += ["paper"]
     with pytest.raises(CapacityError, match="no room"):
         tune(setup, rows=48)
 
