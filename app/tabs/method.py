@@ -44,7 +44,11 @@ WAYS = [
 
 CSS = """
 .dbsa.dbsa-tried table.dbsa-table td:not(:first-child) { white-space: nowrap; }
-.dbsa.dbsa-tried table.dbsa-table td, .dbsa.dbsa-tried table.dbsa-table th { text-align: left; }
+.dbsa.dbsa-tried table.dbsa-table td, .dbsa.dbsa-tried table.dbsa-table th { text-align: left;
+  vertical-align: baseline; }
+.dbsa.dbsa-tried table.dbsa-table tbody th { white-space: normal; min-width: 8rem; }
+.dbsa.dbsa-tried table.dbsa-table thead th { white-space: nowrap; word-break: keep-all; overflow-wrap: normal; }
+.dbsa.dbsa-tried table.dbsa-table small { display: block; color: var(--dbsa-muted); font-weight: 400; }
 .dbsa.dbsa-tried tr.dbsa-chosen th, .dbsa.dbsa-tried tr.dbsa-chosen td { font-weight: 600; }
 .dbsa.dbsa-tried .dbsa-scroll { max-height: 24rem; }
 """
@@ -192,11 +196,11 @@ def tried_view(found: Tuned) -> str:
     optimal = set(found.frontier)
     order = sorted(range(len(found.candidates)), key=lambda at: _place(found, at))
     rows = "".join(_row(found, at, at in optimal) for at in order)
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("Answered by", "Right", "Rows", "A query", ""))
+    heads = "".join(f'<th scope="col">{name}</th>' for name in ("Answered by", "Right", "A query"))
     table = f'<table class="dbsa-table"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     about = muted(
         "Right with 95 % intervals. Those marked “frontier” no other one beats in accuracy or time without being worse "
-        "in the other."
+        f"in the other. Each was asked about {count(found.rows, 'row')}, if no fewer are said."
     )
     return view("tried", scrolling(table, "What was tried"), about)
 
@@ -210,11 +214,11 @@ def _row(found: Tuned, at: int, optimal: bool) -> str:
     each = found.candidates[at]
     words = found.roles(at)[-1:]
     words += ["frontier"] if optimal else []
-    words += ["asked no further"] if not each.complete else []
+    words += [f"asked about {len(each.right):,}"] if not each.complete else []
     took = "" if each.latency is None else duration(each.latency)
     mark = ' class="dbsa-chosen"' if at == found.chosen else ""
-    right = escape(str(each.accuracy)) if len(each.right) else ""
-    return (
-        f'<tr{mark}><th scope="row">{escape(each.name)}</th><td>{right}</td><td>{len(each.right):,}</td>'
-        f"<td>{took}</td><td>{', '.join(words)}</td></tr>"
-    )
+    right, found_in = each.accuracy, ""
+    if len(each.right):
+        found_in = f"{right.value:.1%}<small>{right.low:.1%} to {right.high:.1%}</small>"
+    about = f"<small>{', '.join(words)}</small>" if words else ""
+    return f'<tr{mark}><th scope="row">{escape(each.name)}{about}</th><td>{found_in}</td><td>{took}</td></tr>'

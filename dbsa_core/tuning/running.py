@@ -78,7 +78,7 @@ def tune(
     clock = _Clock(begun, budget_seconds, stop)
     _ask(trials, clock, on_progress)
     if clock.up:
-        notes.append("Not everything was asked: time was up.")
+        notes.append(f"Not everything was asked: {'it was stopped' if stop() else 'time was up'}.")
     return _chosen(trials, setup, out_of_scope, seed, begun, notes)
 
 

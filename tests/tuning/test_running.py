@@ -311,7 +311,7 @@ def test_it_can_be_stopped_and_uses_what_was_asked(setup: Setup, scripted: Any) 
     assert [done for _, done, _ in told] == [8, 16, 24, 32, 40, 48, 48]
     assert told[-1][0] == "the time of a query with " + told[0][0]
     assert {total for _, _, total in told} == {6 * 48}
-    assert "time was up" in found.notes[0]
+    assert "it was stopped" in found.notes[0]
     assert found.chosen == found.preferred
     assert found.default is None
     assert "default" not in found.sentence

@@ -156,7 +156,7 @@ def test_stop_chooses_by_what_was_asked(
     assert found is not None
     assert found.found is not None
     assert 0 < found.found.rows < 11
-    assert "time was up" in text_of(render(workspace, session)[1])
+    assert "it was stopped" in text_of(render(workspace, session)[1])
     assert way_of(session) == "tuned"
 
 
