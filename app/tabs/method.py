@@ -119,6 +119,7 @@ def render(workspace: Workspace, session: Session) -> list[Any]:
     """All of it, as the session has it."""
     job, tuned = workspace.job(session, KIND), tuned_now(session)
     running, there = job is not None and job.active, tuned is not None
+    found = tuned.found if tuned is not None and tuned.found is not None and tuned.found.rows else None
     return [
         "tuned" if running else way_of(session),
         said_view(workspace, session, job, tuned),
@@ -126,8 +127,8 @@ def render(workspace: Workspace, session: Session) -> list[Any]:
         gr.Button(value="Stopping" if job is not None and job.stopping else "Stop", visible=running),
         gr.Button(visible=there and not running),
         gr.File(value=None, visible=False),  # what was made is of other settings
-        gr.Accordion(visible=tuned is not None and tuned.found is not None),
-        tried_view(tuned.found) if tuned is not None and tuned.found is not None else "",
+        gr.Accordion(visible=found is not None),
+        tried_view(found) if found is not None else "",
         stand(workspace, session),
     ]
 

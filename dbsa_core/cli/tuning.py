@@ -38,7 +38,8 @@ def tune_command(args: argparse.Namespace, chosen: Choices, console: Console) ->
     if args.json:
         console.json(found.settings.as_json())
     else:
-        console.result("\n".join([*table_of(found), found.sentence, *_on_rejecting(found)]))
+        tried = table_of(found) if found.rows else []
+        console.result("\n".join([*tried, found.sentence, *_on_rejecting(found)]))
     if args.out:
         console.say(f"The settings are {args.out}; --settings of classify, evaluate and encode takes them.")
 

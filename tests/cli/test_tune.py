@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dbsa_core.settings import QuerySettings
-from dbsa_core.tuning import METHOD, TunedSettings, read_settings
+from dbsa_core.tuning import METHOD, TunedSettings, read_settings, running
+from dbsa_core.tuning import tuned as found_by
 from tests.cli.outcome import Run, write_rows
 from tests.tuning.test_running import PAIRS
 
@@ -30,24 +31,39 @@ def written(path: Path, rows: Path, run: Run, **changes: Any) -> TunedSettings:
     return read_settings(path)
 
 
+@pytest.fixture
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows to choose by: the files here are small."""
+    for module in (running, found_by):
+        monkeypatch.setattr(module, "LEAST_ROWS", 5)
+
+
+@pytest.mark.usefixtures("few_are_enough")
 def test_it_prints_what_was_tried_and_writes_what_was_chosen(run: Run, rows: Path, tmp_path: Path) -> None:
     out = tmp_path / "settings.json"
     outcome = run("tune", "--rows", "12", "--out", out, data=rows)
     assert outcome.code == 0, outcome.err
     head, *lines = outcome.out.splitlines()
     assert head.split() == ["accuracy", "n", "p50", "s"]
-    assert lines[-1].startswith("Only 12 rows of the file could be asked about")
+    assert lines[-1].startswith("By 12 rows of the file that no method read")
     (chosen,) = [line for line in lines if "chosen" in line]
-    assert "preferred" in chosen
-    assert "votes of words and vectors" in chosen
+    found = read_settings(out)
+    assert ("preferred" in chosen) == (found.query.votes == "words+vectors")
     assert any("default" in line for line in lines)
     assert lines[-2].startswith("a classifier of")
     assert f"The settings are {out}" in outcome.err
-    found = read_settings(out)
-    assert found.query.votes == "words+vectors"
     assert found.encode.pool_tokens == 700
     assert found.evidence["rows"] == 12
     assert "72 of 72" in outcome.err
+
+
+def test_of_too_few_rows_none_is_asked_about(run: Run, rows: Path, tmp_path: Path) -> None:
+    out = tmp_path / "settings.json"
+    outcome = run("tune", "--rows", "12", "--out", out, data=rows)
+    (said,) = outcome.out.splitlines()
+    assert said.startswith("Only 12 rows of the file could be asked about, too few to choose by")
+    assert read_settings(out).query.votes == "words+vectors"
+    assert read_settings(out).evidence["rows"] == 0
 
 
 def test_json_is_the_file(run: Run, rows: Path, tmp_path: Path) -> None:
@@ -56,6 +72,7 @@ def test_json_is_the_file(run: Run, rows: Path, tmp_path: Path) -> None:
     assert outcome.objects == [json.loads(out.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.usefixtures("few_are_enough")
 def test_no_test_row_matters(run: Run, rows: Path, tmp_path: Path) -> None:
     """Settings are the same whatever stands in the test file, and so are answers to it, whatever its labels."""
 

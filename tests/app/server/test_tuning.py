@@ -160,6 +160,18 @@ def test_stop_chooses_by_what_was_asked(
     assert way_of(session) == "tuned"
 
 
+def test_of_too_few_rows_none_is_asked_about(
+    workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(workspace, session)
+    for module in (running, found_by):
+        monkeypatch.setattr(module, "LEAST_ROWS", 100)
+    tuned(workspace, session)
+    way, said, *_, panel, tried, _ = render(workspace, session)
+    assert (way, panel.visible, tried) == ("tuned", False, "")
+    assert "Only 11 rows of the file could be asked about" in text_of(said)
+
+
 def test_what_was_chosen_and_tried_is_shown(
     workspace: Workspace, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
