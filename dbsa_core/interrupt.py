@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
 from dbsa_core.errors import Cancelled
 
 
 class AllWrittenError(Exception):
     """The last layer's keys and values are written: nobody needs what would still be computed of the forward."""
+
+
+_LOOK_SECONDS = 0.05
+
+
+class Lock(Protocol):
+    """What `threading.Lock()` and `threading.RLock()` are."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+
+    def release(self) -> None: ...
 
 
 _cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("dbsa_cancelled", default=None)
@@ -28,6 +40,17 @@ def interruptible(cancelled: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         _cancelled.reset(token)
+
+
+@contextmanager
+def held(lock: Lock) -> Iterator[None]:
+    """Hold a lock, and wait for it no longer than until this thread's work is cancelled; raises `Cancelled` then."""
+    while not lock.acquire(timeout=_LOOK_SECONDS):
+        stop_if_cancelled()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def stop_if_cancelled() -> None:

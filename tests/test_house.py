@@ -120,8 +120,8 @@ MAY_IMPORT = {
     ),
     "stage2.walks": ("prompt model.hook stage2.prefix stage2.query_batch stage2.step stage2.tail stage2.trie"),
     "stage2.scoring": (
-        "devices prompt model.language_model stage2.prefix stage2.tail stage2.dense_prefill stage2.label_scores "
-        "stage2.trie stage2.steps stage2.walks"
+        "devices interrupt prompt model.language_model stage2.prefix stage2.tail stage2.dense_prefill "
+        "stage2.label_scores stage2.trie stage2.steps stage2.walks"
     ),
     # What a user decides and gets.
     "settings": "errors blocks classifiers retrieve",

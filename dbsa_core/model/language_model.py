@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from dbsa_core.attention import LayerOptions, Visibility, attend
 from dbsa_core.devices import placement
 from dbsa_core.errors import ModelError
-from dbsa_core.interrupt import AllWrittenError
+from dbsa_core.interrupt import AllWrittenError, held
 from dbsa_core.model import loading
 from dbsa_core.model.hook import KEYWORD, Hook, Stage, attention_modules, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
@@ -184,7 +184,7 @@ class LanguageModel:
             KEYWORD: stage,
         }
         module: Any = self.model.get_decoder() if logits_rows is None else self.model
-        with self.lock, self.hook.staged(tables), torch.inference_mode():
+        with held(self.lock), self.hook.staged(tables), torch.inference_mode():
             if logits_rows is None:
                 with suppress(AllWrittenError):
                     module(**arguments)

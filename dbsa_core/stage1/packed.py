@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from dbsa_core.attention.block_attention import block_attention_op, tile_tokens
 from dbsa_core.attention.query_attention import has_kernel
 from dbsa_core.blocks import Block, BlockPattern, starts
-from dbsa_core.interrupt import AllWrittenError, stop_if_cancelled
+from dbsa_core.interrupt import AllWrittenError, held, stop_if_cancelled
 from dbsa_core.model.hook import KEYWORD, NUMBER, ROTATES, ModuleStage, no_mask
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.rope import Neutral
@@ -83,7 +83,7 @@ class PackedStage(ModuleStage):
         }
         neutral = Neutral(model.rope.rotary_dim)
         with (
-            model.lock if locked else nullcontext(),
+            held(model.lock) if locked else nullcontext(),
             model.hook.staged(neutral),
             torch.inference_mode(),
             suppress(AllWrittenError),

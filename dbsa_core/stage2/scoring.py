@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from dbsa_core.devices import policy_for
+from dbsa_core.interrupt import held
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.stage2.dense_prefill import prefill, tokens_at_once
@@ -76,7 +77,7 @@ def score_labels(
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     mass = AttentionMass(tuple(spans)) if spans is not None else None
     # Some ways take several forwards: nobody else's come between them.
-    with prefix.model.lock:
+    with held(prefix.model.lock):
         found = _step_for(prefix, prompt, trie, chosen) if mass is None else Found()
         walk: Walk
         if found.step is not None:
@@ -108,7 +109,7 @@ def score_together(
     """
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))
     asked = [(*query, own) for query, own in zip(queries, votes or [None] * len(queries), strict=True)]
-    with queries[0][0].model.lock:
+    with held(queries[0][0].model.lock):
         if reads_together([prefix for prefix, _ in queries]):
             passes = [PassWalk(prefix, prompt, trie, votes=own) for prefix, prompt, own in asked]
             found = _scored_together(passes, chosen, passes_together)
