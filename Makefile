@@ -5,6 +5,7 @@
 # make test                          the fast tests, the slow ones, and those in a browser (ARGS="-k word -x" goes to all)
 # make check                         ruff and mypy
 # make bench                         the CPU benchmark (ARGS="..." is passed on)
+# make accuracy                      the table of accuracy on a CPU, with the embedded model (15 minutes at most)
 # make mutants                       plant faults one at a time: do the tests notice? (five minutes; ARGS="--only word")
 # make lock                          resolve constraints.txt anew, within the ranges of the requirements files
 # make newest                        the fast tests with the newest versions below the next major ones
@@ -43,7 +44,7 @@ endif
 # Another index's builds need other libraries of NVIDIA than the default build, and Triton in another version.
 CONSTRAINTS = $(if $(TORCH_INDEX),$(VENV)/.constraints,constraints.txt)
 
-.PHONY: help install app test check bench mutants lock newest oldest try clean ask-again
+.PHONY: help install app test check bench accuracy mutants lock newest oldest try clean ask-again
 .DELETE_ON_ERROR:
 
 help:
@@ -71,6 +72,9 @@ check: $(DEV)
 
 bench: $(RUN)
 	PYTHONPATH=. $(PY) benchmarks/cpu.py $(ARGS)
+
+accuracy: $(RUN)
+	PYTHONPATH=. $(PY) benchmarks/accuracy.py --small $(ARGS)
 
 mutants: $(DEV)
 	$(PY) tests/mutants.py $(ARGS)

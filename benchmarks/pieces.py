@@ -67,15 +67,19 @@ class Pieces:
         self._path, self._about = path, described(model, config)
 
     @classmethod
-    def begin(cls, args: argparse.Namespace, what: str, **config: Any) -> tuple[dbsa.LanguageModel, list[str], Pieces]:
-        """By `options`: the model, the sets that are to be measured, and what was measured of the others.
+    def begin(
+        cls, args: argparse.Namespace, what: str, *, again: bool = True, **config: Any
+    ) -> tuple[dbsa.LanguageModel, list[str], Pieces]:
+        """By `options`: the model, the sets that are to be measured, and what was measured of the others; and of these
+        sets too, where they are not measured `again`.
 
         `what` is in the file's name; `config` is what a run is told, without its model and SEED.
         """
         transformers.utils.logging.disable_progress_bar()
         model = dbsa.LanguageModel.load(args.model or "embedded", device=args.device)
         told, sets = {"model": model.name, **config, "seed": SEED}, args.sets.split(",")
-        return model, sets, cls(args.out / f"{what}-{model.device.type}.json", model, told, sets)
+        path = args.out / f"{what}-{model.device.type}.json"
+        return model, sets, cls(path, model, told, sets if again else ())
 
     def write(self) -> None:
         """What there is by now."""

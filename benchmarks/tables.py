@@ -21,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.accuracy_table import methods_section  # noqa: E402  # the script runs without an installation
 from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402  # the script runs without an installation
 from benchmarks.label_noise_table import label_noise_section, label_noise_sentence  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
@@ -319,6 +320,8 @@ def results() -> str:
     """docs/RESULTS.md"""
     parts = [RESULTS_HEAD]
     sections = {
+        "accuracy-cuda": methods_section,
+        "accuracy-cpu": methods_section,
         "corrections-cuda": corrections_section,
         "tuning-cuda": tuning_section,
         "label-noise-cuda": label_noise_section,

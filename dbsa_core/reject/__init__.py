@@ -11,7 +11,7 @@ from dbsa_core.reject.fitting import (
     Sample,
     draw_for_option,
     fit_reject_option,
-    kept_crosswise,
+    option_and_kept,
     option_of,
     sample_of,
 )
@@ -29,7 +29,7 @@ __all__ = [
     "Sample",
     "draw_for_option",
     "fit_reject_option",
-    "kept_crosswise",
+    "option_and_kept",
     "option_of",
     "sample_of",
     "signs_of",

@@ -6,7 +6,7 @@ Knows nothing about any one method.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -121,12 +121,18 @@ class RejectOptions:
         return option_of(sample, label, seconds=seconds + perf_counter() - begun)
 
 
-def sample_of(answered: Iterable[tuple[Demonstration, Prediction]], setup: Setup, out_of_scope: str | None) -> Sample:
-    """What rows were answered by a method that is fitted to that setup, which does not read them."""
+def sample_of(
+    answered: Iterable[tuple[Demonstration, Prediction]],
+    setup: Setup,
+    out_of_scope: str | None,
+    alike: Mapping[str, float] | None = None,
+) -> Sample:
+    """What rows were answered by a method that is fitted to that setup, which does not read them; `alike` is the
+    `similarity` of each text where it is known already."""
     known = {*setup.task.pool.labels} - {out_of_scope}
     signs, right, in_scope = [], [], []
     for row, found in answered:
-        signs.append(signs_of(found, setup, out_of_scope))
+        signs.append(signs_of(found, setup, out_of_scope, alike[row.text] if alike is not None else None))
         right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
         in_scope.append(row.label in known)
     return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))
@@ -149,13 +155,21 @@ def _check_count(fits: int, refused: int, out_of_scope: str | None) -> None:
 
 def option_of(sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0) -> RejectOption:
     """The option that is fitted to those answers."""
+    return option_and_kept(sample, out_of_scope, seconds=seconds)[0]
+
+
+def option_and_kept(
+    sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0
+) -> tuple[RejectOption, NDArray[np.bool_]]:
+    """`option_of`, and [rows]: whether each is answered with a label, by options that were fitted without it and the
+    threshold of that one."""
     (centres, scales), fits = _standard(sample), sample.fits(out_of_scope)
     scaled = (sample.signs - centres) / scales
     weights, bias = fit_logistic(scaled, fits)
     scores = _cross_fitted(scaled, fits)
     points = [_point(threshold, scores >= threshold, sample, fits) for threshold in _thresholds(scores)]
     chosen = _chosen(points, fits) if _tells(scores, fits) else points[0]
-    return RejectOption(
+    option = RejectOption(
         out_of_scope=out_of_scope,
         centres=tuple(map(float, centres)),
         scales=tuple(map(float, scales)),
@@ -167,14 +181,7 @@ def option_of(sample: Sample, out_of_scope: str | None, *, seconds: float = 0.0)
         rows_out_of_scope=int((~sample.in_scope).sum()),
         seconds=seconds,
     )
-
-
-def kept_crosswise(sample: Sample, option: RejectOption) -> NDArray[np.bool_]:
-    """[rows]: whether each is answered with a label, by options that were fitted without it and `option`'s
-    threshold."""
-    centres, scales = _standard(sample)
-    scores = _cross_fitted((sample.signs - centres) / scales, sample.fits(option.out_of_scope))
-    return np.asarray(scores >= option.threshold)
+    return option, np.asarray(scores >= chosen.threshold)
 
 
 def _standard(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

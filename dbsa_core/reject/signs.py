@@ -26,8 +26,11 @@ _OUTSIDE = 0.01
 _RIVAL = 12.0
 
 
-def signs_of(found: Prediction, setup: Setup, out_of_scope: str | None) -> NDArray[np.float64]:
-    """float64 [SIGNS]; `setup` is what the method is fitted to. Raises `SettingsError` for greedy decoding."""
+def signs_of(
+    found: Prediction, setup: Setup, out_of_scope: str | None, alike: float | None = None
+) -> NDArray[np.float64]:
+    """float64 [SIGNS]; `setup` is what the method is fitted to, `alike` the `similarity` of the query where it is known
+    already. Raises `SettingsError` for greedy decoding."""
     shares = found.scores.probabilities
     if shares is None:
         raise SettingsError(
@@ -45,7 +48,7 @@ def signs_of(found: Prediction, setup: Setup, out_of_scope: str | None) -> NDArr
         [
             math.log(max(best * mass, _LEAST)),
             math.log(outside / (1.0 - outside)),
-            similarity(found.query, setup),
+            similarity(found.query, setup) if alike is None else alike,
             min(max(odds, -_RIVAL), _RIVAL),
         ]
     )

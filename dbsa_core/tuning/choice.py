@@ -35,6 +35,9 @@ class Candidate:
     """Rows that there are. What was dropped was asked about fewer, and cannot be chosen."""
     latency: float | None = None
     """Seconds of a query, the median; None where it was not measured."""
+    reject: bool = False
+    """Whether a reject option decides on texts that fit no label; then `right` says of a row whose label is out of
+    scope whether it was refused."""
 
     @property
     def complete(self) -> bool:
@@ -55,6 +58,7 @@ class Candidate:
         found = self.accuracy
         return {
             "name": self.name,
+            "reject": self.reject,
             "n": len(self.right),
             "right": int(self.right.sum()),
             "accuracy": found.value if len(self.right) else None,

@@ -17,7 +17,8 @@ from dbsa_core.devices import policy_for
 from dbsa_core.errors import ModelError
 from dbsa_core.evaluation.measures import mean_difference, paired
 from dbsa_core.interrupt import stop_if_cancelled
-from dbsa_core.reject import LEAST, kept_crosswise, option_of, sample_of
+from dbsa_core.reject import LEAST, option_and_kept, sample_of
+from dbsa_core.reject.signs import similarity
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage1.progress import OnProgress
@@ -26,7 +27,7 @@ from dbsa_core.tuning.readings import DEFAULT, described, readings_of, votes_to_
 from dbsa_core.tuning.settings_file import TunedSettings
 from dbsa_core.tuning.trial import Trial, vote_seconds, votes_on
 from dbsa_core.tuning.tuned import LEAST_ROWS, Tuned
-from dbsa_core.validation import draw_validation
+from dbsa_core.validation import Validation, draw_validation
 
 BUDGET_SECONDS = 300.0
 ROUNDS = 6
@@ -59,8 +60,9 @@ def tune(
 
     Chosen is what did best on other files (`readings`), unless another one is better beyond chance (McNemar's test,
     Holm's correction), or takes half of the time and is hardly less accurate at worst (`choose`). A weight is fitted on
-    all rows, and judged by weights that were fitted on other ones. With a label `out_of_scope`, a reject option is
-    chosen where the mean of in-scope accuracy and out-of-scope recall is better with one by an interval of 95 %.
+    all rows, and judged by weights that were fitted on other ones. With a label `out_of_scope`, each way is judged with
+    a reject option, likewise, where the mean of in-scope accuracy and out-of-scope recall is better with one by an
+    interval of 95 %.
 
     Work within `interruptible` can be stopped, and is lost then. Raises `CapacityError` where memory holds nothing of
     what is tried.
@@ -146,7 +148,8 @@ def _is_default(settings: QuerySettings) -> bool:
 
 def _is_untuned(candidate: Candidate) -> bool:
     found = candidate.settings
-    return candidate.complete and found is not None and found.votes == "none" and _is_default(found)
+    plain = found is not None and found.votes == "none" and not candidate.reject
+    return candidate.complete and plain and found is not None and _is_default(found)
 
 
 def _best(trial: Trial) -> NDArray[np.bool_]:
@@ -177,20 +180,19 @@ def _chosen(
         assert trials[0].refused is not None
         raise trials[0].refused
     rows = len(usable[0].answers)
-    candidates, of_trial = _candidates(usable, rows, seed)
+    candidates, of_trial = _candidates(usable, rows, seed, out_of_scope)
     preferred = max(at for at, trial in of_trial.items() if trial is usable[0])  # with all votes
     default = next((at for at, each in enumerate(candidates) if _is_untuned(each)), None)
     asked = rows or len(trials[0].drawn.demonstrations)
     why = f"only {asked} rows of the file could be asked about, too few to choose by"
     few = Choice(preferred, why, (None,) * len(candidates))
     choice = few if rows < LEAST_ROWS else choose(candidates, preferred)
-    found = candidates[choice.place].settings
-    assert found is not None
-    reject = out_of_scope is not None and _rejecting_helps(of_trial[choice.place], found, out_of_scope)
+    found = candidates[choice.place]
+    assert found.settings is not None
     kept = TunedSettings(
-        found,
+        found.settings,
         setup.plan.settings,
-        reject,
+        found.reject,
         out_of_scope,
         setup.task.model.name,
         setup.task.pool.fingerprint,
@@ -202,8 +204,14 @@ def _chosen(
     return replace(tuned, settings=replace(kept, evidence=tuned.as_json()))
 
 
-def _candidates(trials: Sequence[Trial], rows: int, seed: int) -> tuple[list[Candidate], dict[int, Trial]]:
-    """Every way of reading that was asked, with all votes; then classifiers alone. And the trial of each place."""
+def _candidates(
+    trials: Sequence[Trial], rows: int, seed: int, out_of_scope: str | None
+) -> tuple[list[Candidate], dict[int, Trial]]:
+    """Every way of reading that was asked, with all votes; then classifiers alone. And the trial of each place.
+
+    Each is with a reject option where one helps; of the default settings, there is one without it too.
+    """
+    alike = _alike(trials[0].drawn, out_of_scope)
     found: list[Candidate] = []
     of_trial: dict[int, Trial] = {}
     for trial in trials:
@@ -212,8 +220,16 @@ def _candidates(trials: Sequence[Trial], rows: int, seed: int) -> tuple[list[Can
         complete = len(trial.answers) == rows
         for votes in [*trial.votes][0 if complete else -1 :]:
             settings, right = _weighed(trial, votes, seed if complete and rows >= LEAST_ROWS else None)
-            of_trial[len(found)] = trial
-            found.append(Candidate(described(settings), settings, right, rows, _latency(trial, settings)))
+            latency = _latency(trial, settings)
+            plain = Candidate(described(settings), settings, right, rows, latency=latency)
+            judged = _rejecting(trial, settings, out_of_scope, alike) if complete and alike else None
+            if judged is None or _is_untuned(plain):
+                of_trial[len(found)] = trial
+                found.append(plain)
+            if judged is not None:
+                of_trial[len(found)] = trial
+                name = f"{plain.name}, with a reject option"
+                found.append(replace(plain, name=name, right=judged, reject=True))
     if rows:
         first = max(trials, key=lambda trial: len(trial.votes))
         for votes in (each for each in first.votes if each != "none" and "+" not in each):
@@ -238,18 +254,30 @@ def _latency(trial: Trial, settings: QuerySettings) -> float | None:
     return trial.latency + vote_seconds(trial.drawn.setup, settings, texts)
 
 
-def _rejecting_helps(trial: Trial, settings: QuerySettings, out_of_scope: str) -> bool:
-    """Whether the mean of in-scope accuracy and out-of-scope recall is greater with a reject option beyond chance; the
-    option that judges a row was fitted on others."""
-    pairs = zip(trial.drawn.demonstrations, trial.with_votes(settings), strict=False)
+def _alike(drawn: Validation, out_of_scope: str | None) -> dict[str, float]:
+    """How much each row's text is like another's, for reject options; nothing where there are too few rows for one."""
+    outside = sum(row.label == out_of_scope for row in drawn.demonstrations)
+    if min(outside, len(drawn.demonstrations) - outside) < LEAST:
+        return {}
+    return {row.text: similarity(row.text, drawn.setup) for row in drawn.demonstrations}
+
+
+def _rejecting(
+    trial: Trial, settings: QuerySettings, out_of_scope: str | None, alike: dict[str, float]
+) -> NDArray[np.bool_] | None:
+    """[answers]: which are right with a reject option that was fitted on other rows; None where the mean of in-scope
+    accuracy and out-of-scope recall is not greater with one beyond chance."""
+    pairs = list(zip(trial.drawn.demonstrations, trial.with_votes(settings), strict=False))
     answered = [(row, found) for row, found in pairs if found is not None]
-    if not answered:
-        return False
-    sample = sample_of(answered, trial.drawn.setup, out_of_scope)
+    sample = sample_of(answered, trial.drawn.setup, out_of_scope, alike)
     if min(int(sample.in_scope.sum()), int((~sample.in_scope).sum())) < LEAST:
-        return False
-    kept = kept_crosswise(sample, option_of(sample, out_of_scope))
+        return None
+    kept = option_and_kept(sample, out_of_scope)[1]
     with_option = np.where(sample.in_scope, kept & sample.right, ~kept)
     plain = np.array([found.label == row.label for row, found in answered], bool)
     kinds = (sample.in_scope, ~sample.in_scope)
-    return mean_difference([paired(with_option[kind].tolist(), plain[kind].tolist()) for kind in kinds]).low > 0
+    if mean_difference([paired(with_option[kind].tolist(), plain[kind].tolist()) for kind in kinds]).low <= 0:
+        return None
+    right = np.zeros(len(pairs), bool)
+    right[[at for at, (_, found) in enumerate(pairs) if found is not None]] = with_option
+    return right

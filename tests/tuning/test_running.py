@@ -16,7 +16,6 @@ from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, ModelError
 from dbsa_core.methods import make_method
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.reject import signs
 from dbsa_core.retrieve import embeddings
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup
@@ -404,11 +403,15 @@ def test_a_reject_option_is_chosen_where_it_helps_beyond_chance(
         return found
 
     monkeypatch.setattr(trial.Trial, "with_votes", answered)
-    monkeypatch.setattr(signs, "similarity", lambda text, setup: 0.5)
+    monkeypatch.setattr(running, "similarity", lambda text, setup: 0.5)
     monkeypatch.setattr(running, "readings_of", lambda base, **how: [base])
     found = tune(setup, rows=40, out_of_scope="none")
     assert found.settings.out_of_scope == "none"
-    assert found.settings.reject == helps
+    assert found.settings.reject == found.candidates[found.chosen].reject == helps
+    assert found.default is not None
+    assert not found.candidates[found.default].reject
+    assert found.candidates[found.chosen].right.all() == helps
+    assert found.candidates[found.chosen].name.endswith(", with a reject option") == helps
 
 
 def test_without_a_label_out_of_scope_nothing_is_refused(setup: Setup, scripted: Any) -> None:

@@ -1,0 +1,198 @@
+"""The tables of `benchmarks/accuracy.py`: the first part of docs/RESULTS.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy_draws import drawn_rows
+from benchmarks.markdown import ALL_SETS, NAMES, number, paragraph, versions
+from dbsa_core.evaluation.measures import Estimate
+
+Row = dict[str, Any]
+OURS, SLOWEST = "dbsa_tuned", "retrieval_icl_file"
+RESAMPLES = 4_000
+NAMED = {**ALL_SETS, "example": "Bundled example"}
+READS = {"encoded": "the pool", "all": "the whole file", "none": "no row"}
+PUBLISHED = 0.926
+"""Mean of ordinary fine-tuned encoders on these sets, as published."""
+
+
+@lru_cache(maxsize=32)
+def _resamples(count: int, seed: int) -> NDArray[np.float32]:
+    """[RESAMPLES, count]: how often each of so many rows is in each resample."""
+    draw = np.random.default_rng(seed)
+    return draw.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float32)
+
+
+class Table:
+    """Rows by method and data set, each data set's by its seeds."""
+
+    def __init__(self, found: dict[str, Any]):
+        self.rows: list[Row] = found["rows"]
+        self.asked: int = found["config"]["rows"]
+        self.sets = [name for name in NAMED if any(row["dataset"] == name for row in self.rows)]
+        self.seeds = sorted({row["seed"] for row in self.rows})
+
+    def of(self, method: str, name: str) -> list[Row]:
+        """One a seed; without a reject option where there is none with one on that set."""
+        plain = method.removesuffix("+reject").removesuffix("-reject")
+        for each in (method, plain):
+            if found := [row for row in self.rows if (row["method"], row["dataset"]) == (each, name)]:
+                return sorted(found, key=lambda row: row["seed"])
+        return []
+
+    def methods(self) -> list[str]:
+        """Those that were measured on all sets with all seeds."""
+        names = dict.fromkeys(row["method"] for row in self.rows)
+        return [name for name in names if all(len(self.of(name, each)) == len(self.seeds) for each in self.sets)]
+
+    def mean(self, method: str, *, unseen: bool = False) -> Estimate:
+        """Of the sets' accuracies, with its interval of 95 %; `unseen`: of rows alone whose text is not in the training
+        file."""
+        return self._bootstrapped([self._hits(row, unseen) for row in self.of(method, name)] for name in self.sets)
+
+    def difference(self, method: str, other: str) -> Estimate:
+        """In the mean of the sets, on the same rows."""
+        pairs = ([*zip(self.of(method, name), self.of(other, name), strict=True)] for name in self.sets)
+        return self._bootstrapped(
+            [(self._hits(one, False)[0], self._hits(one, False)[1] - self._hits(two, False)[1]) for one, two in each]
+            for each in pairs
+        )
+
+    def latency(self, method: str) -> float:
+        """Seconds of a query, the mean over sets and seeds of their medians."""
+        return float(np.mean([row["latency_p50_seconds"] for name in self.sets for row in self.of(method, name)]))
+
+    def share(self, method: str, name: str, key: str = "accuracy") -> float:
+        return float(np.mean([row[key] for row in self.of(method, name)]))
+
+    def _hits(self, row: Row, unseen: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Which rows of the test file were asked about, and whether each was right."""
+        places = np.array(drawn_rows(row["test_rows"], row["seed"], self.asked))
+        right = np.array([*map(int, row["right_each"])], float)
+        kept = np.array([each == "0" for each in row["seen_each"]]) if unseen else np.ones(len(right), bool)
+        return places[kept], right[kept]
+
+    def _bootstrapped(self, sets: Iterable[Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]]) -> Estimate:
+        """Mean of the sets' means; test rows are resampled within each set, a row with all seeds that drew it."""
+        values, resampled, each = [], np.zeros(RESAMPLES), list(sets)
+        for place_of_set, seeds in enumerate(each):
+            at, value = (np.concatenate([pair[side] for pair in seeds]) for side in (0, 1))
+            _, place = np.unique(at, return_inverse=True)
+            sums, counts = np.bincount(place, value), np.bincount(place)
+            drawn = _resamples(len(sums), place_of_set)
+            values.append(sums.sum() / counts.sum())
+            resampled += (drawn @ sums) / (drawn @ counts) / len(each)
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        return Estimate(float(np.mean(values)), float(low), float(high))
+
+
+def methods_section(found: dict[str, Any]) -> list[str]:
+    """All of it."""
+    table, config = Table(found), found["config"]
+    methods = table.methods()
+    lines = [
+        f"## Accuracy, {config['model']}",
+        "",
+        paragraph(
+            f"`python benchmarks/accuracy.py --model ...`: {config['model']}, pools of",
+            f"{config['pool_tokens']:,} tokens drawn with the seeds {', '.join(map(str, table.seeds))}, up to",
+            f"{config['rows']} test rows a set and seed (drawn with the seed); {found['device']}, {found['dtype']},",
+            f"{versions(found)}. `dbsa_tuned` answers by",
+            "settings that `tune` chose for a set beforehand, on rows of its training file",
+            "(`benchmarks/results/tuned-*/`). Means are of the sets, with intervals of 95 %: test rows are resampled",
+            f"within each set, {RESAMPLES:,} times. Where a label is out of scope (Clinic-150), `+reject` is with a",
+            "reject option fitted on rows of the training file; on other sets it is the method as it is.",
+        ),
+        "",
+    ]
+    lines += _means(table, methods)
+    lines += ["", *_against(table, methods), "", *_scope(table, methods)]
+    return lines
+
+
+def _means(table: Table, methods: Sequence[str]) -> list[str]:
+    heads = ["method", "may read", *(NAMED[name] for name in table.sets), "mean", "texts not in the file", "ms"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    order = sorted(methods, key=lambda each: (_reads(table, each), -table.mean(each).value))
+    for method in order:
+        shares = [f"{table.share(method, name):.3f}" for name in table.sets]
+        mean, unseen = _interval(table.mean(method)), f"{table.mean(method, unseen=True).value:.3f}"
+        cells = [_called(method), READS[_reads(table, method)], *shares, mean, unseen]
+        lines.append(f"| {' | '.join(cells)} | {number(1000 * table.latency(method))} |")
+    return lines
+
+
+def _against(table: Table, methods: Sequence[str]) -> list[str]:
+    if OURS not in methods:
+        return []
+    mine = table.mean(OURS)
+    lines = [
+        paragraph(
+            f"`{OURS}` answers {_interval(mine)} of the test rows rightly; ordinary fine-tuned encoders, as published,",
+            f"{PUBLISHED:.3f}. Beside each baseline, with a reject option or without, whichever is the better:",
+        ),
+        "",
+        "| baseline | points behind | 95 % | beyond chance |",
+        "|---|---|---|---|",
+    ]
+    for method in _baselines(methods):
+        ways = [each for each in (method, f"{method}+reject") if each in methods]
+        best = max(ways, key=lambda each: table.mean(each).value)
+        found = table.difference(OURS, best)
+        points = [100 * value for value in (found.value, found.low, found.high)]
+        lines.append(
+            f"| {_called(best)} | {points[0]:.1f} | {points[1]:+.1f} to {points[2]:+.1f} | "
+            f"{'yes' if found.low > 0 else 'no'} |"
+        )
+    if SLOWEST in methods:
+        share = table.latency(OURS) / table.latency(SLOWEST)
+        lines += ["", f"A query of `{OURS}` takes {share:.2f} of the time of `{SLOWEST}`."]
+    if paper := {"fixed_icl", "retrieval_icl", "dbsa"} & {*methods}:
+        rivals = [table.mean(each).value for each in paper - {"dbsa"}]
+        if "dbsa" in paper and rivals:
+            ratio = table.mean("dbsa").value / max(rivals)
+            lines += ["", f"DBSA as in the paper has {ratio:.1%} of the best of Fixed and Retrieval ICL from the pool."]
+    return lines
+
+
+def _scope(table: Table, methods: Sequence[str]) -> list[str]:
+    lines: list[str] = []
+    for name in table.sets:
+        mine = [each for each in methods if all(row["oos_recall"] is not None for row in table.of(each, name))]
+        if not mine:
+            continue
+        lines += [
+            f"{NAMED[name]}, of whose test rows some have the label out of scope:",
+            "",
+            "| method | accuracy in scope | recall out of scope |",
+            "|---|---|---|",
+        ]
+        for each in sorted(mine, key=lambda each: -table.share(each, name)):
+            shares = (table.share(each, name, key) for key in ("in_scope_accuracy", "oos_recall"))
+            lines.append(f"| {_called(each)} | {' | '.join(f'{share:.3f}' for share in shares)} |")
+    return lines
+
+
+def _baselines(methods: Sequence[str]) -> list[str]:
+    return [each for each in methods if not each.startswith("dbsa") and "reject" not in each]
+
+
+def _reads(table: Table, method: str) -> str:
+    found: str = table.of(method, table.sets[0])[0]["may_read"]
+    return found
+
+
+def _called(method: str) -> str:
+    plain = method.removesuffix("+reject").removesuffix("-reject")
+    more = {"+": ", with a reject option", "-": ", without its reject option"}.get(method[len(plain) :][:1], "")
+    return f"`{plain}`: {NAMES.get(plain, plain)}{more}"
+
+
+def _interval(found: Estimate) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
