@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dbsa_core.data import MAX_LABELS, TAUGHT, Demonstration, Pool, clean_text, match_labels
 from dbsa_core.errors import DataError, QueryError
 from dbsa_core.model.language_model import LanguageModel
@@ -75,6 +78,16 @@ class Task:
         for row, text in enumerate(self.pool.texts):
             rows[text.casefold()].append(row)
         return rows
+
+    def rows_of(self, label: str | None) -> NDArray[np.intp]:
+        """Rows that have the label; none for None."""
+        if label not in self._rows_by_label:
+            self._rows_by_label[label] = np.flatnonzero([row.label == label for row in self.pool.demonstrations])
+        return self._rows_by_label[label]
+
+    @cached_property
+    def _rows_by_label(self) -> dict[str | None, NDArray[np.intp]]:
+        return {}
 
     @property
     def longest_label(self) -> int:

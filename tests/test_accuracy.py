@@ -78,7 +78,7 @@ def test_the_tuned_settings_are_frozen_before_any_test_row(measure: Any, tmp_pat
     frozen = path.read_bytes()
     write(
         tmp_path / "trec" / "test.csv",
-        [(f"{text} anew", "tool fruit".split()[at % 2]) for at, (text, _) in enumerate(PAIRS[:20])],
+        [(f"{text} anew", ["tool", "fruit"][at % 2]) for at, (text, _) in enumerate(PAIRS[:20])],
     )
     path.unlink()
     (tmp_path / "out" / "accuracy-cpu.json").unlink()

@@ -155,10 +155,8 @@ def judge_again(workspace: Workspace, session: Session) -> None:
 
 def judged(session: Session, answer: Answer) -> Answer:
     """The same answer with the verdict that is in force, or none."""
-    from dbsa_core.reject import signs_of
-
     found = answer.prediction
     method = dbsa.make_method(found.method, answer.settings)
     option = option_in_force(session, answer.setup, answer.settings, method)
-    verdict = option.verdict(signs_of(found, answer.setup, option.out_of_scope)) if option is not None else None
+    verdict = option.judge(found, answer.setup) if option is not None else None
     return replace(answer, prediction=replace(found, verdict=verdict))

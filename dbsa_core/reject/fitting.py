@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -19,7 +19,7 @@ from dbsa_core.methods import Method, Setup
 from dbsa_core.methods.base import answered_rows
 from dbsa_core.prediction import Prediction
 from dbsa_core.reject.option import Point, RejectOption
-from dbsa_core.reject.signs import DIRECTIONS, SIGNS, signs_of
+from dbsa_core.reject.signs import DIRECTIONS, SIGNS, embedder_of, signs_of
 from dbsa_core.scope import checked_out_of_scope
 from dbsa_core.stage1.progress import OnProgress
 from dbsa_core.validation import Validation, draw_unseen, draw_validation
@@ -115,24 +115,27 @@ class RejectOptions:
             seconds = encoded.seconds if encoded is not self.setup.encoded else 0.0
         begun = perf_counter()
         answered = answered_rows(copy.copy(method).fit(drawn.setup), drawn.demonstrations, on_progress)
-        sample = sample_of(answered, drawn.setup, label)
+        embedder = embedder_of(method)
+        sample = sample_of(answered, drawn.setup, label, embedder)
         fits = sample.fits(label)
         _check_count(int(fits.sum()), int((~fits).sum()), label)
-        return option_of(sample, label, seconds=seconds + perf_counter() - begun)
+        option = option_of(sample, label, seconds=seconds + perf_counter() - begun)
+        return replace(option, embedder=embedder)
 
 
 def sample_of(
     answered: Iterable[tuple[Demonstration, Prediction]],
     setup: Setup,
     out_of_scope: str | None,
-    alike: Mapping[str, float] | None = None,
+    embedder: str | None = None,
+    near: Mapping[str, float] | None = None,
 ) -> Sample:
-    """What rows were answered by a method that is fitted to that setup, which does not read them; `alike` is the
-    `similarity` of each text where it is known already."""
+    """What rows were answered by a method that is fitted to that setup, which does not read them; `near` is the
+    `nearness` of each text where it is known already."""
     known = {*setup.task.pool.labels} - {out_of_scope}
     signs, right, in_scope = [], [], []
     for row, found in answered:
-        signs.append(signs_of(found, setup, out_of_scope, alike[row.text] if alike is not None else None))
+        signs.append(signs_of(found, setup, out_of_scope, embedder, near[row.text] if near is not None else None))
         right.append(found.labels[found.scores.best_but(out_of_scope)] == row.label)
         in_scope.append(row.label in known)
     return Sample(np.array(signs).reshape(-1, len(SIGNS)), np.array(right, bool), np.array(in_scope, bool))

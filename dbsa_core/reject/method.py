@@ -13,7 +13,6 @@ from dbsa_core.methods import MayRead, Method, Refusal, Setup
 from dbsa_core.methods.base import Cost, fitted
 from dbsa_core.prediction import Prediction
 from dbsa_core.reject.option import RejectOption
-from dbsa_core.reject.signs import signs_of
 from dbsa_core.scope import checked_out_of_scope
 from dbsa_core.settings import QuerySettings
 
@@ -82,7 +81,7 @@ class Rejecting:
     def judged(self, found: Prediction) -> Prediction:
         """An answer of the method with its verdict; what that takes is part of its seconds."""
         begun = perf_counter()
-        verdict = self.option.verdict(signs_of(found, fitted(self.setup, self.name), self.option.out_of_scope))
+        verdict = self.option.judge(found, fitted(self.setup, self.name))
         took = perf_counter() - begun
         seconds = {**found.seconds}
         for phase in ("retrieve", "total"):

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbsa_core.errors import DataError, SettingsError
-from dbsa_core.prediction import Verdict
-from dbsa_core.reject.signs import SIGNS
+from dbsa_core.prediction import Prediction, Verdict
+from dbsa_core.reject.signs import SIGNS, signs_of
+from dbsa_core.setup import Setup
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class RejectOption:
     """Of them, those that no label fits: of the label out of scope, or of labels that were left out for it."""
     seconds: float = 0.0
     """That fitting took, the answers to validation rows included."""
+    embedder: str | None = None
+    """By which sentence encoder nearness is told; None for words."""
 
     def score(self, signs: NDArray[np.float64]) -> float:
         """The in-scope score, from 0, no label fits, to 1, of float64 [SIGNS]."""
@@ -76,6 +79,10 @@ class RejectOption:
     def verdict(self, signs: NDArray[np.float64]) -> Verdict:
         """Whether any label fits."""
         return Verdict(self.score(signs), self.threshold, self.out_of_scope)
+
+    def judge(self, found: Prediction, setup: Setup) -> Verdict:
+        """The same of an answer by a method that is fitted to that setup."""
+        return self.verdict(signs_of(found, setup, self.out_of_scope, self.embedder))
 
     def with_threshold(self, threshold: float) -> RejectOption:
         """The same with another threshold: from 0, which refuses nothing, to 1. Raises `SettingsError`."""

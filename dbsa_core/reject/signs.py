@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbsa_core.errors import SettingsError
+from dbsa_core.methods import Method
 from dbsa_core.prediction import Prediction
 from dbsa_core.setup import Setup
 
-SIGNS = ("best", "outside", "similarity", "rival")
+SIGNS = ("best", "outside", "nearness", "rival")
 """Of an answer: the log-probability of the most probable label that is not the one out of scope; the log-odds of all
-that is no label; how much the row that is most like the text is like it, from 0 to 1; and the log-odds against that
-label of the one out of scope, or of the runner-up where there is none such."""
+that is no label; how much the row in scope that is most like the text is like it, from 0 to 1; and the log-odds against
+that label of the one out of scope, or of the runner-up where there is none such."""
 DIRECTIONS = np.array([1.0, -1.0, 1.0, -1.0])
 """[SIGNS]: 1 where more of it speaks for a label, -1 where it speaks against all."""
 _LEAST = 1e-6
@@ -26,10 +27,20 @@ _OUTSIDE = 0.01
 _RIVAL = 12.0
 
 
+def embedder_of(method: Method) -> str | None:
+    """By which sentence encoder nearness is told: the one whose vectors the method reads; None where it reads none, and
+    words tell it."""
+    return method.settings.embedder if "embedder" in method.uses else None
+
+
 def signs_of(
-    found: Prediction, setup: Setup, out_of_scope: str | None, alike: float | None = None
+    found: Prediction,
+    setup: Setup,
+    out_of_scope: str | None,
+    embedder: str | None = None,
+    near: float | None = None,
 ) -> NDArray[np.float64]:
-    """float64 [SIGNS]; `setup` is what the method is fitted to, `alike` the `similarity` of the query where it is known
+    """float64 [SIGNS]; `setup` is what the method is fitted to, `near` the `nearness` of the query where it is known
     already. Raises `SettingsError` for greedy decoding."""
     shares = found.scores.probabilities
     if shares is None:
@@ -48,14 +59,17 @@ def signs_of(
         [
             math.log(max(best * mass, _LEAST)),
             math.log(outside / (1.0 - outside)),
-            similarity(found.query, setup) if alike is None else alike,
+            nearness(found.query, setup, out_of_scope, embedder) if near is None else near,
             min(max(odds, -_RIVAL), _RIVAL),
         ]
     )
 
 
-def similarity(text: str, setup: Setup) -> float:
-    """How much the most similar row that may be read is like the text, from 0 to 1."""
-    alike = setup.task.row_index.likeness(text)
+def nearness(text: str, setup: Setup, out_of_scope: str | None, embedder: str | None = None) -> float:
+    """How much the most similar row that may be read, and has a label in scope, is like the text, from 0 to 1: by the
+    cosine of that encoder's vectors, or by BM25, as a share of the text's own score."""
+    task = setup.task
+    alike = task.row_index.likeness(text) if embedder is None else task.embeddings(embedder).cosines(text).copy()
     alike[list(setup.held_out)] = 0.0
-    return float(alike.max(initial=0.0))
+    alike[task.rows_of(out_of_scope)] = 0.0
+    return min(float(alike.max(initial=0.0)), 1.0)

@@ -33,7 +33,7 @@ class DenseRetriever:
 
     def rank(self, query: str) -> Ranking:
         """All documents."""
-        near = self._cosines(query)
+        near = self._embeddings.cosines(query)
         scores = near.astype(np.float64) if self._single else _means_of_largest(near, self._table)
         scores = np.maximum(scores[: len(self._rows)], 0.0)
         scores.setflags(write=False)
@@ -55,11 +55,6 @@ class DenseRetriever:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         cosines: NDArray[np.float64] = np.clip(vectors @ vectors.T, 0.0, 1.0).astype(np.float64)
         return cosines
-
-    def _cosines(self, query: str) -> NDArray[np.float32]:
-        """`[rows]` of all rows, to the query."""
-        near: NDArray[np.float32] = self._embeddings.vectors @ self._embeddings.query(query)
-        return near
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.intp]:

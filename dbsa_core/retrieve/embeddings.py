@@ -49,6 +49,8 @@ class Embeddings:
         """Of the first rows, so that what was stopped goes on."""
         self._making = False
         self._queries: dict[str, NDArray[np.float32]] = before._queries if before is not None else {}
+        self._compared: tuple[str, NDArray[np.float32]] | None = None
+        """The last query that all rows were compared to, and its cosines."""
 
     @property
     def embedder(self) -> Embedder:
@@ -78,6 +80,15 @@ class Embeddings:
             found = self._queries.get(text)
         return found if found is not None else self.embedder.embed([text])[0]
 
+    def cosines(self, text: str) -> NDArray[np.float32]:
+        """`[texts]`: of each row to the query, not to be written to. Of one query several ask, one after the other:
+        retrievers of blocks and of rows, and a reject option."""
+        if (compared := self._compared) is None or compared[0] != text:
+            near: NDArray[np.float32] = self.vectors @ self.query(text)
+            near.setflags(write=False)
+            self._compared = compared = text, near
+        return compared[1]
+
     def ahead(self, texts: Sequence[str]) -> None:
         """Make the vectors of queries that are about to be asked, in one go."""
         new = [text for text in dict.fromkeys(texts) if text not in self._queries]
@@ -102,6 +113,7 @@ class Embeddings:
         """Have the vectors of queries made anew, as where a time is measured."""
         with self._lock:
             self._queries.clear()
+            self._compared = None
 
     def _made(self) -> NDArray[np.float32]:
         if self._before is not None:

@@ -17,8 +17,9 @@ from dbsa_core.devices import policy_for
 from dbsa_core.errors import ModelError
 from dbsa_core.evaluation.measures import mean_difference, paired
 from dbsa_core.interrupt import stop_if_cancelled
+from dbsa_core.methods.dbsa import Dbsa
 from dbsa_core.reject import LEAST, option_and_kept, sample_of
-from dbsa_core.reject.signs import similarity
+from dbsa_core.reject.signs import embedder_of, nearness
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage1.progress import OnProgress
@@ -211,7 +212,7 @@ def _candidates(
 
     Each is with a reject option where one helps; of the default settings, there is one without it too.
     """
-    alike = _alike(trials[0].drawn, out_of_scope)
+    near = _Nearness(trials[0].drawn, out_of_scope)
     found: list[Candidate] = []
     of_trial: dict[int, Trial] = {}
     for trial in trials:
@@ -222,7 +223,7 @@ def _candidates(
             settings, right = _weighed(trial, votes, seed if complete and rows >= LEAST_ROWS else None)
             latency = _latency(trial, settings)
             plain = Candidate(described(settings), settings, right, rows, latency=latency)
-            judged = _rejecting(trial, settings, out_of_scope, alike) if complete and alike else None
+            judged = _rejecting(trial, settings, out_of_scope, near) if complete and near.enough else None
             if judged is None or _is_untuned(plain):
                 of_trial[len(found)] = trial
                 found.append(plain)
@@ -254,22 +255,37 @@ def _latency(trial: Trial, settings: QuerySettings) -> float | None:
     return trial.latency + vote_seconds(trial.drawn.setup, settings, texts)
 
 
-def _alike(drawn: Validation, out_of_scope: str | None) -> dict[str, float]:
-    """How much each row's text is like another's, for reject options; nothing where there are too few rows for one."""
-    outside = sum(row.label == out_of_scope for row in drawn.demonstrations)
-    if min(outside, len(drawn.demonstrations) - outside) < LEAST:
-        return {}
-    return {row.text: similarity(row.text, drawn.setup) for row in drawn.demonstrations}
+class _Nearness:
+    """Of the rows' texts, for reject options; told once for all ways of reading."""
+
+    def __init__(self, drawn: Validation, out_of_scope: str | None):
+        self._drawn, self._out_of_scope = drawn, out_of_scope
+        self._known: dict[str | None, dict[str, float]] = {}
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are rows enough for an option."""
+        outside = sum(row.label == self._out_of_scope for row in self._drawn.demonstrations)
+        return min(outside, len(self._drawn.demonstrations) - outside) >= LEAST
+
+    def by(self, embedder: str | None) -> dict[str, float]:
+        """By text."""
+        if embedder not in self._known:
+            texts = [row.text for row in self._drawn.demonstrations]
+            near = (nearness(text, self._drawn.setup, self._out_of_scope, embedder) for text in texts)
+            self._known[embedder] = dict(zip(texts, near, strict=True))
+        return self._known[embedder]
 
 
 def _rejecting(
-    trial: Trial, settings: QuerySettings, out_of_scope: str | None, alike: dict[str, float]
+    trial: Trial, settings: QuerySettings, out_of_scope: str | None, near: _Nearness
 ) -> NDArray[np.bool_] | None:
     """[answers]: which are right with a reject option that was fitted on other rows; None where the mean of in-scope
     accuracy and out-of-scope recall is not greater with one beyond chance."""
     pairs = list(zip(trial.drawn.demonstrations, trial.with_votes(settings), strict=False))
     answered = [(row, found) for row, found in pairs if found is not None]
-    sample = sample_of(answered, trial.drawn.setup, out_of_scope, alike)
+    embedder = embedder_of(Dbsa(settings))
+    sample = sample_of(answered, trial.drawn.setup, out_of_scope, embedder, near.by(embedder))
     if min(int(sample.in_scope.sum()), int((~sample.in_scope).sum())) < LEAST:
         return None
     kept = option_and_kept(sample, out_of_scope)[1]

@@ -23,11 +23,13 @@ from dbsa_core.reject import (
     fit_reject_option,
     signs_of,
 )
+from dbsa_core.retrieve import DEFAULT_EMBEDDER
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup
 from dbsa_core.stage2.label_scores import LabelScores, OpenLabels
 from dbsa_core.task import Task
 from dbsa_core.validation import Validation, draw_unseen, draw_validation
+from tests.letters import Letters
 from tests.tiny import tiny_model
 
 COLOURS = ("amber", "blue", "cyan", "drab", "ecru")
@@ -165,10 +167,10 @@ def prediction(log_probs: Sequence[float], **more: Any) -> Prediction:
 
 def test_signs_are_what_an_answer_shows(setup: Setup) -> None:
     found = prediction(np.log([0.2, 0.1, 0.4]).tolist())
-    best, outside, similarity, rival = signs_of(found, setup, "oos")
+    best, outside, near, rival = signs_of(found, setup, "oos")
     assert best == pytest.approx(np.log(0.2)), "the best one but the one out of scope"
     assert outside == pytest.approx(np.log(0.3 / 0.7))
-    assert similarity == pytest.approx(1.0), "the row itself"
+    assert near == pytest.approx(1.0), "the row itself"
     assert rival == pytest.approx(np.log(0.4 / 0.2))
     best, outside, _, rival = signs_of(found, setup, None)
     assert best == pytest.approx(np.log(0.4))
@@ -184,6 +186,38 @@ def test_rows_that_are_held_out_are_like_nothing(setup: Setup) -> None:
     found = prediction([-1.0, -2.0, -3.0], query=row.text)
     assert signs_of(found, setup, "oos")[2] == pytest.approx(1.0)
     assert 0 < signs_of(found, drawn.setup, "oos")[2] < 0.9
+
+
+def test_rows_out_of_scope_are_like_nothing(setup: Setup) -> None:
+    row = next(row for row in setup.task.pool.demonstrations if row.label == "oos")
+    found = prediction([-1.0, -2.0, -3.0], query=row.text)
+    assert signs_of(found, setup, None)[2] == pytest.approx(1.0)
+    assert signs_of(found, setup, "oos")[2] < 0.9
+    assert signs_of(found, setup, None)[2] == pytest.approx(1.0), "nothing that is remembered was changed"
+
+
+def test_a_method_that_reads_vectors_tells_nearness_by_them(
+    model: LanguageModel, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbsa_core.retrieve.embeddings.load_embedder", lambda source, device: Letters())
+    task = Task(model, setup.task.pool)
+    whole = Setup.of(task, EncodeSettings(pool_tokens=500)).encode()
+    drawn = draw_validation(whole, rows=12, out_of_scope="oos").encode()
+    rows, text = task.pool.demonstrations, "amber thing blue"
+    vectors, query = task.embeddings(DEFAULT_EMBEDDER).vectors, Letters().embed([text])[0]
+    may = [at for at, row in enumerate(rows) if row.label != "oos" and at not in drawn.setup.held_out]
+    found = prediction([-1.0, -2.0, -3.0], query=text)
+    by_words, by_vectors = signs_of(found, drawn.setup, "oos"), signs_of(found, drawn.setup, "oos", DEFAULT_EMBEDDER)
+    assert by_vectors[2] == pytest.approx(float((vectors[may] @ query).max()))
+    assert by_vectors[2] != pytest.approx(by_words[2])
+    assert np.delete(by_vectors, 2) == pytest.approx(np.delete(by_words, 2))
+    for settings, embedder in ((QuerySettings(), None), (QuerySettings(row_retriever="hybrid"), DEFAULT_EMBEDDER)):
+        method = make_method("dbsa_fresh", settings)
+        option = fit_reject_option(method, whole, out_of_scope="oos", rows=12)
+        assert option.embedder == embedder
+        assert RejectOption.from_json(option.as_json()) == option
+        answer = Rejecting(method, option).fit(drawn.setup).predict(text)
+        assert answer.in_scope_score == option.score(signs_of(answer, drawn.setup, "oos", embedder))
 
 
 def test_labels_that_were_left_open_have_estimates(setup: Setup) -> None:

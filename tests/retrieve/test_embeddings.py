@@ -50,6 +50,18 @@ class TestEmbeddings:
         found.query("one")
         assert letters.embedded[-1] == "one"
 
+    def test_all_rows_are_compared_to_a_query_once_in_a_row(self, letters: Letters) -> None:
+        found = Embeddings(TEXTS)
+        one = found.cosines("one")
+        np.testing.assert_array_equal(one, found.vectors @ found.query("one"))
+        assert found.cosines("one") is one
+        with pytest.raises(ValueError, match="read-only"):
+            one[0] = 0.0
+        assert found.cosines("two") is not one
+        np.testing.assert_array_equal(found.cosines("one"), one)
+        found.forget()
+        assert found.cosines("one") is not one
+
     def test_the_oldest_queries_are_forgotten(self, letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(embeddings, "QUERIES", 3)
         found = Embeddings(TEXTS)

@@ -403,7 +403,7 @@ def test_a_reject_option_is_chosen_where_it_helps_beyond_chance(
         return found
 
     monkeypatch.setattr(trial.Trial, "with_votes", answered)
-    monkeypatch.setattr(running, "similarity", lambda text, setup: 0.5)
+    monkeypatch.setattr(running, "nearness", lambda text, *given: 0.5)
     monkeypatch.setattr(running, "readings_of", lambda base, **how: [base])
     found = tune(setup, rows=40, out_of_scope="none")
     assert found.settings.out_of_scope == "none"
