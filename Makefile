@@ -5,7 +5,7 @@
 # make test                          the fast tests, the slow ones, and those in a browser (ARGS="-k word -x" goes to all)
 # make check                         ruff and mypy
 # make bench                         the CPU benchmark (ARGS="..." is passed on)
-# make accuracy                      the table of accuracy on a CPU, with the embedded model (15 minutes at most)
+# make accuracy                      the table of accuracy on a CPU, with the embedded model
 # make mutants                       plant faults one at a time: do the tests notice? (five minutes; ARGS="--only word")
 # make lock                          resolve constraints.txt anew, within the ranges of the requirements files
 # make newest                        the fast tests with the newest versions below the next major ones
@@ -73,7 +73,7 @@ check: $(DEV)
 bench: $(RUN)
 	PYTHONPATH=. $(PY) benchmarks/cpu.py $(ARGS)
 
-accuracy: $(RUN)
+accuracy: $(DEV)
 	PYTHONPATH=. $(PY) benchmarks/accuracy.py --small $(ARGS)
 
 mutants: $(DEV)

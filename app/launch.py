@@ -90,21 +90,16 @@ def build(workspace: Workspace) -> gr.Blocks:
     return demo
 
 
+STYLES = (CSS, PAGE_CSS, ASK_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS, MODEL_CSS, ROWS_CSS,
+          TALLY_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
+"""What stands later wins."""
+
+
 def launch_options() -> dict[str, Any]:
     """What `launch` needs for this page: looks, limits, and nothing sent away or left behind in the browser."""
-    ask, data = ASK_CSS + WHAT_IF_CSS + HISTORY_CSS, TAUGHT_CSS + ISSUES_CSS
     return {
         "theme": make_theme(),
-        "css": CSS
-        + PAGE_CSS
-        + ask
-        + data
-        + METHOD_CSS
-        + MODEL_CSS
-        + ROWS_CSS
-        + TALLY_CSS
-        + PROGRAMS_CSS
-        + EVALUATION_CSS,
+        "css": "".join(STYLES),
         "show_error": True,
         "run_history": False,
         "enable_monitoring": False,

@@ -39,10 +39,10 @@ from dbsa_core.tuning import BUDGET_SECONDS, TunedSettings, read_settings  # noq
 from dbsa_core.tuning.settings_file import METHOD  # noqa: E402
 
 METHODS = ("dbsa", "dbsa_fresh", METHOD, "fixed_icl", "fixed_icl_fresh", "retrieval_icl", "retrieval_icl_file",
-           "nearest", "zero_shot", "tfidf")  # fmt: skip
+           "nearest", "zero_shot", "tfidf", "sentence_vectors")  # fmt: skip
 WITHOUT_OPTION = "-reject"
 EXAMPLE = "example"
-SMALL = {"sets": f"{EXAMPLE},trec,banking77,nlu", "seeds": "0", "rows": 60, "pool_tokens": 4000, "budget": 60.0,
+SMALL = {"sets": f"{EXAMPLE},trec,banking77,nlu", "seeds": "0", "rows": 40, "pool_tokens": 4000,
          "methods": f"dbsa,dbsa_fresh,{METHOD},nearest,tfidf"}  # fmt: skip
 
 

@@ -36,7 +36,10 @@ class Table:
         self.rows: list[Row] = found["rows"]
         self.asked: int = found["config"]["rows"]
         self.sets = [name for name in NAMED if any(row["dataset"] == name for row in self.rows)]
-        self.seeds = sorted({row["seed"] for row in self.rows})
+        by_seed = ({row["seed"] for row in self.rows if row["dataset"] == name} for name in self.sets)
+        self.seeds = sorted(set.intersection(*by_seed))
+        """Those of which something was measured on all sets: it is measured in pieces."""
+        self.rows = [row for row in self.rows if row["seed"] in self.seeds]
 
     def of(self, method: str, name: str) -> list[Row]:
         """One a seed; without a reject option where there is none with one on that set."""
@@ -101,7 +104,7 @@ def methods_section(found: dict[str, Any]) -> list[str]:
         "",
         paragraph(
             f"`python benchmarks/accuracy.py --model ...`: {config['model']}, pools of",
-            f"{config['pool_tokens']:,} tokens drawn with the seeds {', '.join(map(str, table.seeds))}, up to",
+            f"{config['pool_tokens']:,} tokens drawn with {_listed('seed', table.seeds)}, up to",
             f"{config['rows']} test rows a set and seed (drawn with the seed); {found['device']}, {found['dtype']},",
             f"{versions(found)}. `dbsa_tuned` answers by",
             "settings that `tune` chose for a set beforehand, on rows of its training file",
@@ -111,6 +114,8 @@ def methods_section(found: dict[str, Any]) -> list[str]:
         ),
         "",
     ]
+    if left := [name for name in dict.fromkeys(row["method"] for row in found["rows"]) if name not in methods]:
+        lines += [f"Not yet measured on every set with every seed: {', '.join(f'`{name}`' for name in left)}.", ""]
     lines += _means(table, methods)
     lines += ["", *_against(table, methods), "", *_scope(table, methods)]
     return lines
@@ -177,6 +182,10 @@ def _scope(table: Table, methods: Sequence[str]) -> list[str]:
             shares = (table.share(each, name, key) for key in ("in_scope_accuracy", "oos_recall"))
             lines.append(f"| {_called(each)} | {' | '.join(f'{share:.3f}' for share in shares)} |")
     return lines
+
+
+def _listed(what: str, values: Sequence[int]) -> str:
+    return f"the {what}{'s' if len(values) > 1 else ''} {', '.join(map(str, values))}"
 
 
 def _baselines(methods: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 NAMES = {
     "dbsa": "DBSA, as in the paper",
     "dbsa_fresh": "DBSA + 8 similar examples",
+    "dbsa_tuned": "DBSA, tuned for the file",
     "fixed_icl": "Fixed ICL",
     "fixed_icl_fresh": "Fixed ICL + 8 similar examples",
     "retrieval_icl": "Retrieval ICL, from the pool",
@@ -23,6 +24,7 @@ NAMES = {
     "nearest": "8 similar examples alone",
     "zero_shot": "Zero-shot",
     "tfidf": "TF-IDF + logistic regression, no language model",
+    "sentence_vectors": "Sentence vectors + logistic regression, no language model",
 }
 SETS = {"trec": "TREC", "banking77": "Banking-77", "nlu": "NLU"}
 ALL_SETS = {"clinc150": "Clinic-150", **SETS, "trec_fine": "TREC-fine"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.data import Pool
+from dbsa_core.interrupt import held
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.stage1.chunks import tokens_at_once
@@ -44,7 +45,7 @@ def measured_speed(model: LanguageModel, pool_tokens: int | None = None) -> floa
 
     `pool_tokens` bounds the probe: no more than what is to be encoded is worth trying.
     """
-    with model.lock:
+    with held(model.lock):
         wanted = min(_chunk(model), pool_tokens or _chunk(model))
         reading = _readings.get(_key(model))
         if reading is None or reading.tokens < wanted // 2:

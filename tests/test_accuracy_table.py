@@ -95,6 +95,16 @@ def test_what_was_not_measured_everywhere_is_not_shown() -> None:
     assert table(rows_of("dbsa", 0.8), partly).methods() == ["dbsa"]
 
 
+def test_only_seeds_with_which_every_set_was_measured_are_shown() -> None:
+    """It is measured in pieces, seed by seed."""
+    begun = [
+        each for each in rows_of("dbsa", 0.8) if each["seed"] < 2 and (each["seed"], each["dataset"]) != (1, "trec")
+    ]
+    found = table(begun)
+    assert found.seeds == [0]
+    assert found.mean("dbsa").value == pytest.approx(np.mean([each["accuracy"] for each in begun if not each["seed"]]))
+
+
 def test_the_section_claims_no_more_than_the_intervals() -> None:
     about = {"device": "a GPU", "dtype": "bfloat16", "versions": {"torch": "2"}}
     config = {"model": "a model", "pool_tokens": 1000, "rows": ASKED}

@@ -95,7 +95,8 @@ MAY_IMPORT = {
     "stage1.progress": "",
     "stage1.chunks": "blocks devices model.language_model store stage1.layers stage1.packed stage1.windows",
     "stage1.working": (
-        "attention blocks devices model.language_model model.live store stage1.chunks stage1.memory stage1.packed"
+        "attention blocks devices interrupt model.language_model model.live store stage1.chunks stage1.memory "
+        "stage1.packed"
     ),
     "stage1.encoding": (
         "errors devices timing data prompt blocks model.memory model.language_model store stage1.memory "
@@ -127,7 +128,7 @@ MAY_IMPORT = {
     "settings": "errors blocks classifiers retrieve",
     "prediction": "stage2.label_scores",
     "task": "errors data prompt model.language_model retrieve settings stage2.trie",
-    "speed": "devices data prompt blocks model.language_model stage1.chunks stage1.encoding",
+    "speed": "devices data interrupt prompt blocks model.language_model stage1.chunks stage1.encoding",
     "planning": (
         "errors devices prompt blocks store stage1.memory stage1.working model.language_model settings speed task"
     ),

@@ -87,6 +87,12 @@ def tuned_now(session: Session) -> TunedFor | None:
     return tuned if same else None
 
 
+def _tuned_for(session: Session) -> TunedFor:
+    if (tuned := tuned_now(session)) is None:
+        raise DataError("Nothing was tuned for this file and model yet; tune for them first.")
+    return tuned
+
+
 def way_of(session: Session) -> Way:
     """By which of the ways queries are answered now."""
     tuned, now = tuned_now(session), session.query_settings
@@ -113,10 +119,7 @@ def choose_way(workspace: Workspace, session: Session, way: str) -> None:
 
 def take_up_tuned(session: Session) -> None:
     """Make what was tuned the settings in force. `DataError` where nothing was tuned for the file."""
-    tuned = tuned_now(session)
-    if tuned is None:
-        raise DataError("Nothing was tuned for this file and model yet; tune for them first.")
-    query = tuned.settings.query
+    query = _tuned_for(session).settings.query
     if "embedder" in query.of_retrieval(blocks=True, rows=True) | query.of_votes:
         check_installed()
     session.query_settings = query
@@ -143,10 +146,8 @@ def take_file(workspace: Workspace, session: Session, path: Path) -> list[str]:
 
 
 def write_tuned(workspace: Workspace, session: Session) -> Path:
-    """What was tuned as a file, for the command line, Python, and this page."""
-    tuned = tuned_now(session)
-    if tuned is None:
-        raise DataError("Nothing was tuned for this file and model yet; tune for them first.")
+    """What was tuned as a file, for the command line, Python, and this page. `DataError` where nothing was."""
+    tuned = _tuned_for(session)
     folder = Path(tempfile.mkdtemp(dir=workspace.folder))
     stem = Path(session.data.name).stem if session.data is not None else "file"
     path = folder / f"{stem}-settings.json"

@@ -92,11 +92,11 @@ LOOK = "(session, ...given) => [session, document.body.dataset.look ?? '', ...gi
 LOOKING: dict[str, Any] = {"show_progress": "hidden", "queue": False, "trigger_mode": "always_last"}
 """Options of such an event: what is pressed while the last one is still being shown is shown next."""
 
-MOMENT = "(session, ...given) => [session, String(Date.now()), ...given.slice(1)]"
+MOMENT = "(session, ...given) => [session, String(performance.timeOrigin + performance.now()), ...given.slice(1)]"
 """Hands the moment of a press, in milliseconds, to an event as its first input behind the session's id."""
 
 
-def stamped(js: str = "(...given) => given") -> str:
+def stamped(js: str) -> str:
     """`MOMENT`, and behind it what `js` makes of the other inputs."""
     return f"(session, moment, ...given) => ({MOMENT})(session, moment, ...({js})(session, ...given).slice(1))"
 

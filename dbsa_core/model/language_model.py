@@ -198,7 +198,7 @@ class LanguageModel:
 
         Kinds are what methods call them; who reports one has just run it.
         """
-        with self.lock:
+        with held(self.lock):
             first = kind not in self._seen_kinds
             self._seen_kinds.add(kind)
             return first

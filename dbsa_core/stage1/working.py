@@ -16,6 +16,7 @@ from dbsa_core.attention.reference import TILE_SCORES
 from dbsa_core.attention.sdpa import mask_rows
 from dbsa_core.blocks import Block, BlockPattern
 from dbsa_core.devices import policy_for
+from dbsa_core.interrupt import held
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.model.live import LiveBytes
 from dbsa_core.stage1.chunks import Chunks, run_chunk, tokens_at_once
@@ -55,7 +56,7 @@ def working_of(model: LanguageModel, *, int8: bool = False) -> Working:
     known = _known.setdefault(model, {})
     if int8 in known:
         return known[int8]
-    with model.lock:
+    with held(model.lock):
         packed = packs(model, arena_for(model, 1, int8=int8))
         (few, less), (many, more) = (_tried(model, length, packed, int8=int8) for length in PROBE_TOKENS)
         each = (more - less) / (many - few)
