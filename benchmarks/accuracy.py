@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.accuracy_draws import drawn_rows  # noqa: E402
+from benchmarks.accuracy_draws import WITHOUT_OPTION, drawn_rows  # noqa: E402
 from benchmarks.pieces import Pieces, options  # noqa: E402
 from dbsa_core.evaluation.result import WITH_OPTION, Evaluation  # noqa: E402
 from dbsa_core.methods import Method  # noqa: E402
@@ -40,7 +40,6 @@ from dbsa_core.tuning.settings_file import METHOD  # noqa: E402
 
 METHODS = ("dbsa", "dbsa_fresh", METHOD, "fixed_icl", "fixed_icl_fresh", "retrieval_icl", "retrieval_icl_file",
            "nearest", "zero_shot", "tfidf", "sentence_vectors")  # fmt: skip
-WITHOUT_OPTION = "-reject"
 EXAMPLE = "example"
 SMALL = {"sets": f"{EXAMPLE},trec,banking77,nlu", "seeds": "0", "rows": 40, "pool_tokens": 4000,
          "methods": f"dbsa,dbsa_fresh,{METHOD},nearest,tfidf"}  # fmt: skip
@@ -89,16 +88,12 @@ class Piece:
         }
 
 
-def tuned_for(name: str, folder: Path, piece: Piece, budget: float) -> TunedSettings:
-    """As they were frozen; tuned, and frozen, where they are not."""
-    path = folder / f"{name}.json"
-    if path.is_file():
-        return read_settings(path)
+def freeze(path: Path, piece: Piece, budget: float) -> None:
+    """Tune for the piece's data and pool, and write the settings there."""
     found = dbsa.tune(piece.setup.encode(), out_of_scope=piece.out_of_scope, budget_seconds=budget, seed=piece.seed)
-    print(f"{name}: tuned in {found.seconds:.0f} s. {found.sentence}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{piece.name}: tuned in {found.seconds:.0f} s. {found.sentence}", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     found.settings.write(path)
-    return found.settings
 
 
 def measured(piece: Piece, methods: list[Method], tuned: TunedSettings | None) -> list[dict[str, Any]]:
@@ -142,10 +137,11 @@ def main() -> None:
             print(f"{name} is left out: there is no {folder.name} in the folder of the data.")
             continue
         piece = Piece.of(name, folder, model, seed, args.rows, args.pool_tokens)
-        tuned = None
-        if METHOD in left:
+        path = (args.settings or frozen) / f"{name}.json"
+        if METHOD in left and not path.is_file():
             first = piece if seed == seeds[0] else Piece.of(name, folder, model, seeds[0], 1, args.pool_tokens)
-            tuned = tuned_for(name, args.settings or frozen, first, args.budget)
+            freeze(path, first, args.budget)
+        tuned = read_settings(path) if METHOD in left else None
         made = [tuned.method() if tuned is not None and each == METHOD else dbsa.make_method(each) for each in left]
         pieces.rows += measured(piece, made, tuned)
         pieces.write()

@@ -1,8 +1,11 @@
-"""Which test rows `benchmarks/accuracy.py` asks about; told by itself, so that tables are made without a model."""
+"""What `benchmarks/accuracy.py` and its tables agree on: which test rows are asked about, and what rows are called."""
 
 from __future__ import annotations
 
 import random
+
+WITHOUT_OPTION = "-reject"
+"""Behind the name of a method that is with a reject option otherwise."""
 
 
 def drawn_rows(total: int, seed: int, count: int) -> list[int]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy_draws import drawn_rows
+from benchmarks.accuracy_draws import WITHOUT_OPTION, drawn_rows
 from benchmarks.markdown import ALL_SETS, NAMES, number, paragraph, versions
 from dbsa_core.evaluation.measures import Estimate
+from dbsa_core.evaluation.result import WITH_OPTION
 
 Row = dict[str, Any]
 OURS, SLOWEST = "dbsa_tuned", "retrieval_icl_file"
@@ -43,8 +44,7 @@ class Table:
 
     def of(self, method: str, name: str) -> list[Row]:
         """One a seed; without a reject option where there is none with one on that set."""
-        plain = method.removesuffix("+reject").removesuffix("-reject")
-        for each in (method, plain):
+        for each in (method, _plain(method)):
             if found := [row for row in self.rows if (row["method"], row["dataset"]) == (each, name)]:
                 return sorted(found, key=lambda row: row["seed"])
         return []
@@ -104,7 +104,8 @@ def methods_section(found: dict[str, Any]) -> list[str]:
         "",
         paragraph(
             f"`python benchmarks/accuracy.py --model ...`: {config['model']}, pools of",
-            f"{config['pool_tokens']:,} tokens drawn with {_listed('seed', table.seeds)}, up to",
+            f"{config['pool_tokens']:,} tokens drawn with the seed{'s' if len(table.seeds) > 1 else ''}",
+            f"{', '.join(map(str, table.seeds))}, up to",
             f"{config['rows']} test rows a set and seed (drawn with the seed); {found['device']}, {found['dtype']},",
             f"{versions(found)}. `dbsa_tuned` answers by",
             "settings that `tune` chose for a set beforehand, on rows of its training file",
@@ -147,7 +148,7 @@ def _against(table: Table, methods: Sequence[str]) -> list[str]:
         "|---|---|---|---|",
     ]
     for method in _baselines(methods):
-        ways = [each for each in (method, f"{method}+reject") if each in methods]
+        ways = [each for each in (method, method + WITH_OPTION) if each in methods]
         best = max(ways, key=lambda each: table.mean(each).value)
         found = table.difference(OURS, best)
         points = [100 * value for value in (found.value, found.low, found.high)]
@@ -184,12 +185,8 @@ def _scope(table: Table, methods: Sequence[str]) -> list[str]:
     return lines
 
 
-def _listed(what: str, values: Sequence[int]) -> str:
-    return f"the {what}{'s' if len(values) > 1 else ''} {', '.join(map(str, values))}"
-
-
 def _baselines(methods: Sequence[str]) -> list[str]:
-    return [each for each in methods if not each.startswith("dbsa") and "reject" not in each]
+    return [each for each in methods if not each.startswith("dbsa") and each == _plain(each)]
 
 
 def _reads(table: Table, method: str) -> str:
@@ -197,10 +194,15 @@ def _reads(table: Table, method: str) -> str:
     return found
 
 
+def _plain(method: str) -> str:
+    """In the registry."""
+    return method.removesuffix(WITH_OPTION).removesuffix(WITHOUT_OPTION)
+
+
 def _called(method: str) -> str:
-    plain = method.removesuffix("+reject").removesuffix("-reject")
-    more = {"+": ", with a reject option", "-": ", without its reject option"}.get(method[len(plain) :][:1], "")
-    return f"`{plain}`: {NAMES.get(plain, plain)}{more}"
+    plain = _plain(method)
+    more = {WITH_OPTION: ", with a reject option", WITHOUT_OPTION: ", without its reject option"}
+    return f"`{plain}`: {NAMES.get(plain, plain)}{more.get(method.removeprefix(plain), '')}"
 
 
 def _interval(found: Estimate) -> str:

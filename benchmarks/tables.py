@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.accuracy_table import methods_section  # noqa: E402  # the script runs without an installation
-from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402  # the script runs without an installation
+from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402
 from benchmarks.label_noise_table import label_noise_section, label_noise_sentence  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402

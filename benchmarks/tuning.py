@@ -25,8 +25,8 @@ import dbsa_core as dbsa  # noqa: E402  # the script runs without an installatio
 from benchmarks.pieces import Pieces, hits, options  # noqa: E402
 from benchmarks.small_accuracy import SEED, task_of  # noqa: E402
 from dbsa_core import QuerySettings  # noqa: E402
-from dbsa_core.methods import Method  # noqa: E402
 from dbsa_core.methods.dbsa import Dbsa  # noqa: E402
+from dbsa_core.prediction import Prediction  # noqa: E402
 from dbsa_core.reject import Rejecting, RejectOptions  # noqa: E402
 from dbsa_core.scope import guessed_out_of_scope  # noqa: E402
 from dbsa_core.tuning import BUDGET_SECONDS, Tuned, described  # noqa: E402
@@ -39,6 +39,7 @@ def judged(name: str, found: Tuned, drawn: Validation, label: str | None) -> lis
     """What was chosen, what is preferred and the default settings, on rows that it was not chosen by; with a label out
     of scope also with a reject option, which is fitted on other rows too."""
     rows, texts = [], [row.text for row in drawn.demonstrations]
+    asked: dict[QuerySettings, dict[bool, list[Prediction]]] = {}
     options = RejectOptions(drawn.setup, label)
     preferred = found.candidates[found.preferred].settings or QuerySettings()
     for role, settings in (
@@ -46,11 +47,13 @@ def judged(name: str, found: Tuned, drawn: Validation, label: str | None) -> lis
         ("preferred", preferred),
         ("default", QuerySettings()),
     ):
-        for reject in (False, True) if label is not None else (False,):
-            method: Method = Dbsa(settings).fit(drawn.setup)
-            if reject:
-                method = Rejecting(method, options.fit(method)).fit(drawn.setup)
-            answers = method.predict_many(texts)
+        if settings not in asked:
+            method = Dbsa(settings).fit(drawn.setup)
+            plain = [found for found in method.predict_many(texts) if isinstance(found, Prediction)]
+            asked[settings] = {False: plain}
+            if label is not None:
+                asked[settings][True] = [*map(Rejecting(method, options.fit(method)).judged, plain)]
+        for reject, answers in asked[settings].items():
             right = [answer.label == row.label for answer, row in zip(answers, drawn.demonstrations, strict=True)]
             within = [each for each, row in zip(right, drawn.demonstrations, strict=True) if row.label != label]
             outside = [each for each, row in zip(right, drawn.demonstrations, strict=True) if row.label == label]

@@ -149,8 +149,9 @@ def _is_default(settings: QuerySettings) -> bool:
 
 def _is_untuned(candidate: Candidate) -> bool:
     found = candidate.settings
-    plain = found is not None and found.votes == "none" and not candidate.reject
-    return candidate.complete and plain and found is not None and _is_default(found)
+    if found is None or candidate.reject or found.votes != "none":
+        return False
+    return candidate.complete and _is_default(found)
 
 
 def _best(trial: Trial) -> NDArray[np.bool_]:
@@ -223,7 +224,7 @@ def _candidates(
             settings, right = _weighed(trial, votes, seed if complete and rows >= LEAST_ROWS else None)
             latency = _latency(trial, settings)
             plain = Candidate(described(settings), settings, right, rows, latency=latency)
-            judged = _rejecting(trial, settings, out_of_scope, near) if complete and near.enough else None
+            judged = _rejecting(trial, settings, out_of_scope, near) if complete and out_of_scope is not None else None
             if judged is None or _is_untuned(plain):
                 of_trial[len(found)] = trial
                 found.append(plain)
@@ -262,12 +263,6 @@ class _Nearness:
         self._drawn, self._out_of_scope = drawn, out_of_scope
         self._known: dict[str | None, dict[str, float]] = {}
 
-    @property
-    def enough(self) -> bool:
-        """Whether there are rows enough for an option."""
-        outside = sum(row.label == self._out_of_scope for row in self._drawn.demonstrations)
-        return min(outside, len(self._drawn.demonstrations) - outside) >= LEAST
-
     def by(self, embedder: str | None) -> dict[str, float]:
         """By text."""
         if embedder not in self._known:
@@ -277,11 +272,9 @@ class _Nearness:
         return self._known[embedder]
 
 
-def _rejecting(
-    trial: Trial, settings: QuerySettings, out_of_scope: str | None, near: _Nearness
-) -> NDArray[np.bool_] | None:
+def _rejecting(trial: Trial, settings: QuerySettings, out_of_scope: str, near: _Nearness) -> NDArray[np.bool_] | None:
     """[answers]: which are right with a reject option that was fitted on other rows; None where the mean of in-scope
-    accuracy and out-of-scope recall is not greater with one beyond chance."""
+    accuracy and out-of-scope recall is not greater with one beyond chance, or there are too few rows for one."""
     pairs = list(zip(trial.drawn.demonstrations, trial.with_votes(settings), strict=False))
     answered = [(row, found) for row, found in pairs if found is not None]
     embedder = embedder_of(Dbsa(settings))
