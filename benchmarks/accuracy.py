@@ -11,10 +11,13 @@ sets that are not there are left out.
 
 Writes `benchmarks/results/accuracy-<device>.json` with rows of `{dataset, method, seed, n, accuracy, accuracy_low,
 accuracy_high, in_scope_accuracy, oos_recall, macro_f1, setup_seconds, latency_p50_seconds, latency_p95_seconds,
-may_read, test_rows, right_each, seen_each, ...}` (as `evaluate` reports them; rows of a set's test file; one 0 or 1 for
-each row that was drawn: whether it was answered rightly, and whether its text stands in the training file too). Where a
-label is out of scope, each method is there with a reject option as well (`+reject`); `dbsa_tuned` is with one where
-that was tuned, and then `dbsa_tuned-reject` is without.
+may_read, test_rows, right_each, seen_each, at_..., ...}` (as `evaluate` reports them; rows of a set's test file; one 0
+or 1 for each row that was drawn: whether it was answered rightly, and whether its text stands in the training file
+too). Where a label is out of scope, each method is there with a reject option as well (`+reject`); `dbsa_tuned` is with
+one where that was tuned, and then `dbsa_tuned-reject` is without. `at_cost` and `at_recall` of a method with one:
+`{threshold, accuracy, in_scope_accuracy, oos_recall}` of the same answers by the greatest threshold that costs no more
+than a point of in-scope accuracy on the rows that it was fitted on (`RejectOption.at_cost`), and by the least one that
+refuses four in five of those that no label fits (`at_recall`).
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from benchmarks.pieces import Pieces, options  # noqa: E402
 from dbsa_core.evaluation.result import WITH_OPTION, Evaluation  # noqa: E402
 from dbsa_core.methods import Method  # noqa: E402
 from dbsa_core.prompt import template  # noqa: E402
+from dbsa_core.reject import RejectOption  # noqa: E402
 from dbsa_core.scope import guessed_out_of_scope  # noqa: E402
 from dbsa_core.tuning import BUDGET_SECONDS, TunedSettings, read_settings  # noqa: E402
 from dbsa_core.tuning.settings_file import METHOD  # noqa: E402
@@ -41,6 +45,7 @@ from dbsa_core.tuning.settings_file import METHOD  # noqa: E402
 METHODS = ("dbsa", "dbsa_fresh", METHOD, "fixed_icl", "fixed_icl_fresh", "retrieval_icl", "retrieval_icl_file",
            "nearest", "zero_shot", "tfidf", "sentence_vectors")  # fmt: skip
 EXAMPLE = "example"
+COST, RECALL = 0.01, 0.8
 SMALL = {"sets": f"{EXAMPLE},trec,banking77,nlu", "seeds": "0", "rows": 40, "pool_tokens": 4000,
          "methods": f"dbsa,dbsa_fresh,{METHOD},nearest,tfidf"}  # fmt: skip
 
@@ -85,7 +90,29 @@ class Piece:
             "test_rows": self.total,
             "right_each": "".join("01"[each] for each in found.right),
             "seen_each": "".join("01"[row.text in known] for row in self.test),
+            **(at_other_thresholds(found, found.option) if found.option is not None else {}),
         }
+
+
+def at_other_thresholds(found: Evaluation, option: RejectOption) -> dict[str, dict[str, float]]:
+    """`at_cost` and `at_recall`."""
+    return {
+        "at_cost": decided(found, option.at_cost(COST).threshold),
+        "at_recall": decided(found, option.at_recall(RECALL).threshold),
+    }
+
+
+def decided(found: Evaluation, threshold: float) -> dict[str, float]:
+    """What the same answers are by that threshold."""
+    label = found.out_of_scope
+    rows = [
+        (gold == label, (label if score is not None and score < threshold else nearest) == gold)
+        for gold, nearest, score in zip(found.gold, found.nearest, found.in_scope_scores, strict=True)
+    ]
+    shares = {"accuracy": [right for _, right in rows]}
+    shares["in_scope_accuracy"] = [right for outside, right in rows if not outside]
+    shares["oos_recall"] = [right for outside, right in rows if outside]
+    return {"threshold": threshold} | {name: sum(each) / len(each) for name, each in shares.items()}
 
 
 def freeze(path: Path, piece: Piece, budget: float) -> None:

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 OURS, SLOWEST = "dbsa_tuned", "retrieval_icl_file"
 RESAMPLES = 4_000
 NAMED = {**ALL_SETS, "example": "Bundled example"}
+SCOPE = ("accuracy", "in_scope_accuracy", "oos_recall")
 READS = {"encoded": "the pool", "all": "the whole file", "none": "no row"}
 PUBLISHED = 0.926
 """Mean of ordinary fine-tuned encoders on these sets, as published."""
@@ -71,8 +72,8 @@ class Table:
         """Seconds of a query, the mean over sets and seeds of their medians."""
         return float(np.mean([row["latency_p50_seconds"] for name in self.sets for row in self.of(method, name)]))
 
-    def share(self, method: str, name: str, key: str = "accuracy") -> float:
-        return float(np.mean([row[key] for row in self.of(method, name)]))
+    def share(self, method: str, name: str, key: str = "accuracy", of: str = "") -> float:
+        return float(np.mean([(row[of] if of else row)[key] for row in self.of(method, name)]))
 
     def _hits(self, row: Row, unseen: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Which rows of the test file were asked about, and whether each was right."""
@@ -174,14 +175,24 @@ def _scope(table: Table, methods: Sequence[str]) -> list[str]:
         if not mine:
             continue
         lines += [
-            f"{NAMED[name]}, of whose test rows some have the label out of scope:",
+            paragraph(
+                f"{NAMED[name]}, of whose test rows some have the label out of scope: accuracy, that in scope, and",
+                "recall out of scope. *At a cost of a point*: by the greatest threshold that costs no more than a",
+                "point of the accuracy in scope on the rows that the option was fitted on",
+                "(`RejectOption.at_cost(0.01)`, `--reject-cost 0.01`); *at a recall of 0.8*: by the least that refuses",
+                "four in five of those that no label fits there (`at_recall(0.8)`, `--reject-recall 0.8`).",
+            ),
             "",
-            "| method | accuracy in scope | recall out of scope |",
-            "|---|---|---|",
+            "| method | accuracy | in scope | recall | "
+            "at a cost of a point | in scope | recall | at a recall of 0.8 | in scope | recall |",
+            "|" + "---|" * 10,
         ]
         for each in sorted(mine, key=lambda each: -table.share(each, name)):
-            shares = (table.share(each, name, key) for key in ("in_scope_accuracy", "oos_recall"))
-            lines.append(f"| {_called(each)} | {' | '.join(f'{share:.3f}' for share in shares)} |")
+            cells = [f"{table.share(each, name, key):.3f}" for key in SCOPE]
+            for other in ("at_cost", "at_recall"):
+                known = all(other in row for row in table.of(each, name))
+                cells += [f"{table.share(each, name, key, other):.3f}" if known else "" for key in SCOPE]
+            lines.append(f"| {_called(each)} | {' | '.join(cells)} |")
     return lines
 
 

@@ -23,6 +23,8 @@ from dbsa_core.validation import Validation, draw_validation
 
 PRIOR = 4.0
 """How strongly the weight is drawn to 1, in rows: of a few dozen rows the likeliest one is worth less than 1 itself."""
+FURTHEST = 12.0
+"""Logarithm of a factor."""
 LEAST_ROWS = 20
 _LEAST = 1e-12
 """A probability that is less counts as this."""
@@ -111,5 +113,7 @@ def likeliest_weight(scores: NDArray[np.float64], votes: NDArray[np.float64], go
         drawn = 2 * PRIOR * apart * np.array([-1.0, 1.0])
         return float(PRIOR * apart**2 - found[rows, gold].sum()), of_each * slopes + drawn
 
-    factor, weight = np.exp(minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x)
+    # Where all rows are right already, no factor is large enough: without bounds, steps can grow beyond what exp takes.
+    bounds = [(-FURTHEST, FURTHEST)] * 2
+    factor, weight = np.exp(minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds).x)
     return round(min(float(weight / factor), MOST_WEIGHT), 2)

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import accuracy
 from dbsa_core.model.language_model import LanguageModel
+from dbsa_core.reject import RejectOption, RejectOptions
 from dbsa_core.settings import EncodeSettings, QuerySettings
 from dbsa_core.tuning import TunedSettings
 from tests.tiny import tiny_model
@@ -103,3 +104,25 @@ def test_the_frozen_choice_is_with_its_reject_option(measure: Any, tmp_path: Pat
     assert "threshold" in by_name[refusing]
     assert "threshold" not in by_name[plain]
     assert all(row["oos_recall"] is not None for row in rows)
+    assert {row["method"] for row in rows if "at_cost" in row} == {refusing, "nearest+reject"}
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 1.0])
+def test_another_threshold_is_judged_by_the_same_answers(
+    measure: Any, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    """As if the option had been fitted with it."""
+
+    def chosen(option: RejectOption, cost: float = 0.0) -> RejectOption:
+        return option.with_threshold(option.curve[int(part * (len(option.curve) - 1))].threshold)
+
+    monkeypatch.setattr(RejectOption, "at_cost", chosen)
+    monkeypatch.setattr(RejectOption, "at_recall", chosen)
+    fitted = RejectOptions.fit
+    monkeypatch.setattr(RejectOptions, "fit", lambda self, *given, **how: chosen(fitted(self, *given, **how)))
+    found = measure("--sets", "clinc150", "--seeds", "0", "--methods", "nearest")[1]
+    names = ("accuracy", "in_scope_accuracy", "oos_recall")
+    assert found["at_cost"] == found["at_recall"]
+    assert found["at_cost"] == {"threshold": found["threshold"]} | {name: found[name] for name in names}
+    assert part > 0 or found["oos_recall"] == 0
+    assert part < 1 or found["oos_recall"] > 0

@@ -80,7 +80,10 @@ MAY_IMPORT = {
     "model.embedded": "errors",
     "model.weights": "errors",
     "model.loading": "errors folders model.embedded model.weights",
-    "model.language_model": "errors devices interrupt attention model.hook model.rope model.loading model.weights",
+    "model.tracing": "",
+    "model.language_model": (
+        "errors devices interrupt attention model.hook model.rope model.loading model.tracing model.weights"
+    ),
     "model.compiled": "errors model.language_model",
     # Plug-ins that know no model.
     "retrieve": "devices errors folders interrupt",

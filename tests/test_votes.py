@@ -243,6 +243,18 @@ def test_few_rows_hardly_move_the_weight_from_1() -> None:
     assert PRIOR > 0
 
 
+@pytest.mark.parametrize("seed", [92, 279, 590, 685, 1556])
+def test_votes_that_are_always_right_beside_a_model_that_is_not_overflow_nothing(seed: int) -> None:
+    """No factor of theirs is large enough, and now and then a step leads far."""
+    rng = np.random.default_rng(seed)
+    scores = np.array([[-11.7, 0, -24.6], [-11.1, 0, -23.9], [-12.1, 0, -23.6], [-12.2, 0, -25.2], [-11, 0, -24.3],
+                       [-11.6, 0, -24]])  # fmt: skip
+    votes = np.array([[-3.4, -4.7, 0], [-4.3, -5.2, 0], [0, -3.8, -4.8], [-4.1, -4.1, 0], [-3.4, -0.1, -2.5],
+                      [-4.4, 0, -5.4]])  # fmt: skip
+    drawn = scores + rng.normal(size=scores.shape), votes + 0.1 * rng.normal(size=votes.shape)
+    assert 0.5 < likeliest_weight(*drawn, votes.argmax(1)) < 8
+
+
 def test_the_weight_is_fitted_to_rows_that_nothing_learns_from(model: LanguageModel) -> None:
     pairs = [
         Demonstration(f"{thing} {colour} {i}", LABELS[i % 3], i + 2)

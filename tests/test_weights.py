@@ -7,6 +7,7 @@ is held here is that nothing depends on how tokens go through them. What a libra
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bitsandbytes import functional
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from dbsa_core.data import Pool
@@ -29,7 +31,6 @@ from dbsa_core.stage2.prefix import assemble
 from dbsa_core.stage2.scoring import score_labels, score_together
 from dbsa_core.task import Task
 from tests.model.test_language_model import byte_tokenizer
-from tests.model.test_language_model import saved as saved  # a fixture
 from tests.oracle import pinned_logits
 from tests.test_laws import (
     ALL,
@@ -48,7 +49,7 @@ from tests.test_laws import (
 )
 from tests.test_laws import device as device  # a fixture
 from tests.test_laws import in_place as in_place  # a fixture
-from tests.tiny import ByteTokenizer, stock_model
+from tests.tiny import WIDE, ByteTokenizer, stock_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:inner dimension")  # of bitsandbytes, of so narrow layers on a GPU
 EVERYWHERE = ("int8", "nf4")
@@ -73,6 +74,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(("model", "in_place"), each, indirect=True)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_in(tmp_path_factory.mktemp("models") / "my-llama", **WIDE)
+
+
+def saved_in(folder: Path, **changes: Any) -> Path:
+    stock_model("llama", **changes).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(params=EVERYWHERE)
 def weights(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -83,7 +95,7 @@ def model(request: pytest.FixtureRequest, device: str, tmp_path_factory: pytest.
     family, weights = request.param
     if family not in _folders:
         _folders[family] = tmp_path_factory.mktemp(family)
-        stock_model(family).save_pretrained(_folders[family])
+        stock_model(family, **WIDE).save_pretrained(_folders[family])
     key = (family, device, weights)
     if key not in _models:
         _models[key] = rounded(_folders[family], device, weights)
@@ -134,7 +146,7 @@ def test_a_method_answers_so(model: LanguageModel) -> None:
 
 def test_linear_layers_are_rounded_and_nothing_else(saved: Path, weights: str) -> None:
     model = LanguageModel.load(saved, device="cpu", weights=weights).model
-    plain = stock_model("llama")
+    plain = stock_model("llama", **WIDE)
     bits = {"int8": 8, "nf4": 4}[weights]
     linear = [name for name, module in plain.named_modules() if isinstance(module, torch.nn.Linear)]
     for name in linear:
@@ -146,12 +158,49 @@ def test_linear_layers_are_rounded_and_nothing_else(saved: Path, weights: str) -
         assert torch.equal(model.get_parameter(name), weight)
 
 
+def test_a_cpu_with_bfloat16_multiplies_in_the_models_dtype(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else answers there would be those of bfloat16."""
+    from bitsandbytes.nn import modules
+
+    here = LanguageModel.load(saved, device="cpu", weights="nf4").model
+    for such in (True, False):
+        monkeypatch.setattr(modules, "has_avx512bf16", lambda such=such: such)
+        there = LanguageModel.load(saved, device="cpu", weights="nf4").model
+        ids = torch.arange(5)[None]
+        with torch.inference_mode():
+            assert torch.equal(there(input_ids=ids).logits, here(input_ids=ids).logits)
+
+
+def test_weights_that_are_restored_wrongly_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As bitsandbytes does on some CPUs: the first width by which rows are found is not that of the scales."""
+    narrow = saved_in(tmp_path / "narrow", hidden_size=32)
+    restored = functional.dequantize_4bit
+    monkeypatch.setattr(functional, "dequantize_4bit", lambda data, state: right_of(data, state, restored))
+    assert LanguageModel.load(narrow, device="cpu", weights="nf4").weights == "nf4"
+
+    def wrong(data: torch.Tensor, state: Any) -> torch.Tensor:
+        found = right_of(data, state, restored)
+        return found if len(found) == 1 else found.flip(0)
+
+    monkeypatch.setattr(functional, "dequantize_4bit", wrong)
+    with pytest.raises(ModelError, match=r"of 32 inputs wrongly on this cpu.*multiples of 64 alone.*int8 or model"):
+        LanguageModel.load(narrow, device="cpu", weights="nf4")
+
+
+def right_of(data: torch.Tensor, state: Any, restored: Any) -> torch.Tensor:
+    """By one long row, which every kernel takes."""
+    row = copy.copy(state)
+    row.shape = torch.Size((1, state.shape.numel()))
+    found: torch.Tensor = restored(data, row)
+    return found.reshape(state.shape)
+
+
 @pytest.mark.parametrize("bound", [{"int8": 0.01, "nf4": 0.15}])
 def test_rounded_weights_are_near_those_that_were_saved(saved: Path, weights: str, bound: dict[str, float]) -> None:
     """By what an identity puts out of a layer, which is its weight."""
     model = LanguageModel.load(saved, device="cpu", weights=weights).model
     for name in ("model.layers.0.self_attn.q_proj", "model.layers.3.mlp.down_proj"):
-        whole = stock_model("llama").get_submodule(name).weight.detach()
+        whole = stock_model("llama", **WIDE).get_submodule(name).weight.detach()
         with torch.no_grad():
             found = model.get_submodule(name)(torch.eye(whole.shape[1])).T
         assert 0 < float((found - whole).norm() / whole.norm()) < bound[weights]

@@ -26,6 +26,8 @@ _BASE: dict[str, Any] = {
     "bos_token_id": 256,
     "eos_token_id": 257,
 }
+WIDE: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 8}
+"""For 4-bit weights: every width is a multiple of those that share a scale."""
 _LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,

@@ -68,10 +68,7 @@ def parse(arguments: Sequence[str] | None = None, further: Sequence[str] = ()) -
     _add_tuning(tune)
     _add_issues(issues)
     _add_scope(tune)
-    _add_reject(classify, "may answer that no label fits, by a threshold fitted on rows of --data").add_argument(
-        "--reject-threshold", type=_number, metavar="T",
-        help="none fits below this in-scope score, from 0 (refuses nothing) to 1; implies --reject (as fitted)",
-    )  # fmt: skip
+    _add_thresholds(_add_reject(classify, "may answer that no label fits, by a threshold fitted on rows of --data"))
     _add_reject(evaluate, "show each method also with a reject option, fitted on rows of --data")
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] not in commands.choices and not given[0].startswith("-"):
@@ -203,6 +200,24 @@ def _add_reject(parser: argparse.ArgumentParser, reject: str) -> argparse._Argum
     group = _add_scope(parser)
     group.add_argument("--reject", action="store_true", help=reject)
     return group
+
+
+def _add_thresholds(group: argparse._ArgumentGroup) -> None:
+    one = group.add_mutually_exclusive_group()
+    one.add_argument(
+        "--reject-threshold", type=_number, metavar="T",
+        help="none fits below this in-scope score, from 0 (refuses nothing) to 1; implies --reject (as fitted)",
+    )  # fmt: skip
+    one.add_argument(
+        "--reject-cost", type=_number, metavar="C",
+        help="refuse as much as costs no more than so much of the accuracy on texts that a label fits (0.01: a point "
+        "of a hundred), by the rows that it is fitted on; implies --reject",
+    )  # fmt: skip
+    one.add_argument(
+        "--reject-recall", type=_number, metavar="R",
+        help="refuse as little as refuses so much of the texts that no label fits (0.8: four of five), by the rows "
+        "that it is fitted on; implies --reject",
+    )  # fmt: skip
 
 
 def _add_scope(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

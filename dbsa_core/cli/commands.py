@@ -141,13 +141,14 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     check_queries(args)
     data = read_data(args, console)
     queries = read_query_file(args, data, console)
-    reject = chosen.reject or args.reject_threshold is not None
+    asked = (args.reject_threshold, args.reject_cost, args.reject_recall)
+    reject = chosen.reject or any(each is not None for each in asked)
     out_of_scope = out_of_scope_of(args, chosen, data, console) if reject else None
     setup = set_up(args, chosen, data, console)
     methods = _fitted(chosen, setup, console)
     if reject:
         options = RejectOptions(methods[0].setup or setup, out_of_scope)
-        methods = [_rejecting(method, options, args.reject_threshold, console) for method in methods]
+        methods = [_rejecting(method, options, args, console) for method in methods]
     columns = header(queries.columns, [method.name for method in methods])
     printed = not (args.json or args.query)
     table = CsvTable(columns, console, out=args.out, printed=printed, safe=args.spreadsheet_safe)
@@ -176,12 +177,18 @@ def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
     return [fitted.method for fitted in ready]
 
 
-def _rejecting(method: Method, options: RejectOptions, threshold: float | None, console: Console) -> Method:
-    """The method with a reject option fitted to it."""
+def _rejecting(method: Method, options: RejectOptions, args: argparse.Namespace, console: Console) -> Method:
+    """The method with a reject option fitted to it, with the threshold that was asked for."""
     told = partial(_validating, console, method.name)
     option = options.fit(method, on_progress=told, on_encoding=console.encoding)
+    if args.reject_threshold is not None:
+        option = option.with_threshold(args.reject_threshold)
+    elif args.reject_cost is not None:
+        option = option.at_cost(args.reject_cost)
+    elif args.reject_recall is not None:
+        option = option.at_recall(args.reject_recall)
     console.say(f"{method.name}: {option.sentence}")
-    return Rejecting(method, option if threshold is None else option.with_threshold(threshold))
+    return Rejecting(method, option)
 
 
 def _validating(console: Console, method: str, done: int, total: int) -> None:

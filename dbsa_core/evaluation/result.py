@@ -24,6 +24,7 @@ from dbsa_core.evaluation.measures import (
 )
 from dbsa_core.methods import MayRead
 from dbsa_core.prediction import REFUSED
+from dbsa_core.reject import RejectOption
 
 WORD_COUNTS = "tfidf"
 """The method that a language model has to beat."""
@@ -74,6 +75,8 @@ class Evaluation:
     """From 0, no label fits, to 1; None where there is no answer."""
     threshold: float | None = None
     """Rows of a lower score are refused; None without a reject option."""
+    option: RejectOption | None = None
+    """The reject option."""
     among: tuple[int, ...] | None = None
     """Places of its rows among the test rows; None where they are the first ones."""
     no_option: str = ""

@@ -18,13 +18,14 @@ import torch
 from transformers import PreTrainedModel
 
 from dbsa_core.attention import LayerOptions, Visibility, attend
-from dbsa_core.devices import placement
+from dbsa_core.devices import placement, policy_for
 from dbsa_core.errors import ModelError
 from dbsa_core.interrupt import AllWrittenError, held
 from dbsa_core.model import loading
 from dbsa_core.model.hook import KEYWORD, Hook, Stage, attention_modules, no_mask
 from dbsa_core.model.rope import Rope, StandIn, Tables, find_rope
-from dbsa_core.model.weights import AS_SAVED, plain_tensors, refuse_shared_rounding, saved_as
+from dbsa_core.model.tracing import trace_before_compiling
+from dbsa_core.model.weights import AS_SAVED, plain_tensors, ready_rounded, refuse_shared_rounding, saved_as
 
 TESTED_FAMILIES = frozenset(
     [
@@ -107,10 +108,13 @@ class LanguageModel:
         Raises `ModelError` for a family that cannot be used, whatever it is that fails in it.
         """
         model.eval()
+        if policy_for(model.device).captures:
+            trace_before_compiling()
         config = model.config.get_text_config()
         max_positions = int(getattr(config, "max_position_embeddings", None) or 2048)
         _check_rotary(model)
         refuse_shared_rounding(model.config)
+        ready_rounded(model)
         signature = _signature(model, tokenizer)
         hook = Hook(model)
         try:

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from dbsa_core.errors import ModelError
 from dbsa_core.folders import default_cache_folder
 from dbsa_core.model.embedded import EMBEDDED_NAME, embedded_gguf
-from dbsa_core.model.weights import AS_SAVED, WEIGHTS, configuration, saved_as
+from dbsa_core.model.weights import AS_SAVED, WEIGHTS, configuration, ready_rounded, saved_as
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ def _from_folder(source: str, placed: Placed) -> tuple[PreTrainedModel, Any]:
     except Exception as error:
         raise ModelError(_load_message(source, error)) from error
     if asked is not None:
+        ready_rounded(model)
         _try_out(model, placed)
     return model, tokenizer
 

@@ -7,6 +7,7 @@ in all of them), keys would depend on what else is in a forward, and no pool cou
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,44 @@ def _told(config: Any) -> dict[str, Any] | None:
 
 def _method(told: dict[str, Any]) -> str:
     return str(getattr(told.get("quant_method"), "value", told.get("quant_method")))
+
+
+def ready_rounded(model: torch.nn.Module) -> None:
+    """Have bitsandbytes multiply in the model's dtype on every CPU: on one with bfloat16 instructions it would do so in
+    bfloat16, whatever the model computes in.
+
+    Raises `ModelError` where it restores weights wrongly: bitsandbytes 0.50.2 does on CPUs with AVX-512, in layers
+    whose width is no multiple of the weights that share a scale.
+    """
+    checked = set()
+    for module in model.modules():
+        if getattr(module, _ONLY_BFLOAT16, False):
+            setattr(module, _ONLY_BFLOAT16, False)
+        weight = getattr(module, "weight", None)
+        state = getattr(weight, "quant_state", None)
+        if state is not None and state.shape not in checked:
+            checked.add(state.shape)
+            _check_restored(weight, state)
+
+
+_ONLY_BFLOAT16 = "support_avx512bf16_for_cpu"
+
+
+def _check_restored(weight: Any, state: Any) -> None:
+    """A weight is the same, restored as a matrix and as one long row, which every kernel takes."""
+    if not state.shape[-1] % state.blocksize:
+        return
+    from bitsandbytes.functional import dequantize_4bit
+
+    row = copy.copy(state)
+    row.shape = torch.Size((1, state.shape.numel()))
+    found, wanted = (dequantize_4bit(weight.data, each).reshape(-1) for each in (state, row))
+    if not torch.equal(found, wanted):
+        raise ModelError(
+            f"bitsandbytes restores 4-bit weights of {state.shape[-1]} inputs wrongly on this {weight.device}: "
+            f"its kernel takes multiples of {state.blocksize} alone. Load the model with weights as int8 or model, or "
+            "on another device."
+        )
 
 
 def plain_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:

@@ -92,6 +92,47 @@ class RejectOption:
             )
         return replace(self, threshold=float(threshold))
 
+    def at_cost(self, cost: float) -> RejectOption:
+        """The same with the greatest threshold of its curve that costs no more than `cost` (0.01: a point) of the
+        in-scope accuracy of an option that refuses nothing.
+
+        Raises `SettingsError` for a cost that is not from 0 to 1, and for an option without a curve.
+        """
+        if not 0 <= cost <= 1:
+            raise SettingsError(
+                f"The in-scope accuracy that a reject option may cost is {cost:g}; it must be from 0, nothing, to 1 "
+                "(0.01 is one point of a hundred)."
+            )
+        least = self._points[0].in_scope_accuracy - cost - 1e-9
+        return self.with_threshold(max(each.threshold for each in self.curve if each.in_scope_accuracy >= least))
+
+    def at_recall(self, recall: float) -> RejectOption:
+        """The same with the least threshold of its curve that refuses so much (0.8: four of five) of the rows that no
+        label fits, or the greatest one where none does.
+
+        Raises `SettingsError` for a recall that is not from 0 to 1, and for an option without a curve or without such
+        rows.
+        """
+        if not 0 <= recall <= 1:
+            raise SettingsError(
+                f"The share of texts out of scope that is to be refused is {recall:g}; it must be from 0, none, to 1, "
+                "all."
+            )
+        known = [(each.threshold, each.oos_recall) for each in self._points if each.oos_recall is not None]
+        if not known:
+            raise SettingsError(
+                "This reject option was fitted without a row that no label fits, so it cannot tell which threshold "
+                "refuses how many. Give a threshold."
+            )
+        return self.with_threshold(next((least for least, share in known if share >= recall), known[-1][0]))
+
+    @property
+    def _points(self) -> tuple[Point, ...]:
+        """Its curve, which is there."""
+        if not self.curve:
+            raise SettingsError("This reject option has no curve to choose a threshold from: give one, or fit it anew.")
+        return self.curve
+
     @property
     def point(self) -> Point | None:
         """That of the curve which the threshold in force comes nearest to."""

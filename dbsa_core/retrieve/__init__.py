@@ -31,6 +31,7 @@ __all__ = [
     "make_retriever",
     "nearest_of",
     "nearest_rows",
+    "order_of",
     "reads_vectors",
 ]
 
@@ -48,7 +49,7 @@ class Ranking:
     @cached_property
     def order(self) -> tuple[int, ...]:
         """Indices of all documents, the best first; of equal scores the lower index first."""
-        return tuple(_order_of(self.scores).tolist())
+        return tuple(order_of(self.scores).tolist())
 
     def best(self, count: int, among: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
         """The first `count` of `order`, or of those for which `among` `[documents]` is true."""
@@ -59,7 +60,7 @@ class Ranking:
         if count <= len(alike):  # mostly few: what has nothing in common is not looked at again
             least = np.partition(self.scores[alike], -count)[-count]
             asked = alike[self.scores[alike] >= least]
-        return tuple(asked[_order_of(self.scores[asked])][:count].tolist())
+        return tuple(asked[order_of(self.scores[asked])][:count].tolist())
 
 
 class Retriever(Protocol):
@@ -94,8 +95,21 @@ class RetrieverFactory(Protocol):
     def __call__(self, corpus: Corpus, *, seed: int = 0) -> Retriever: ...
 
 
-def _order_of(scores: NDArray[np.float64]) -> NDArray[np.intp]:
-    return np.argsort(-scores, kind="stable")
+def order_of(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices, the greatest score first, of equal ones the lower index: numpy's stable argsort, in less time.
+
+    Bits of a score and its index are one integer, so that what is sorted are plain numbers: those of a float, read as
+    an integer whose sign is turned for negative ones, are in the order of the floats. The last bits give way to the
+    index; where scores differ in those alone, what is nearly sorted is sorted again.
+    """
+    bits = (0.0 - scores).view(np.int64)  # 0 less a score: there is no -0.0 then, which has bits of its own
+    place_bits = np.int64((1 << max(len(scores) - 1, 1).bit_length()) - 1)
+    keys = np.where(bits < 0, bits ^ np.int64(0x7FFF_FFFF_FFFF_FFFF), bits) & ~place_bits
+    found: NDArray[np.intp] = np.sort(keys | np.arange(len(scores))) & place_bits
+    ranked = scores[found]
+    if (ranked[1:] > ranked[:-1]).any():
+        found = found[np.argsort(-ranked, kind="stable")]
+    return found
 
 
 # The factories import on use, because the modules of the retrievers import `Ranking` from here.

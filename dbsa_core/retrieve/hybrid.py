@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dbsa_core.retrieve import Comparable, Ranking
+from dbsa_core.retrieve import Comparable, Ranking, order_of
 
 SMOOTHING = 60
 """Added to each place, as there: the first places do not outweigh all others."""
@@ -48,6 +48,6 @@ def _reciprocal(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """`[documents]`: 1 / (60 + place), or 0 where the score is 0; of equal scores the lower index comes first."""
     alike = np.flatnonzero(scores > 0)
     found = np.zeros(len(scores))
-    ranked = alike[np.argsort(-scores[alike], kind="stable")]
+    ranked = alike[order_of(scores[alike])]
     found[ranked] = 1.0 / (SMOOTHING + 1 + np.arange(len(ranked)))
     return found

@@ -11,7 +11,7 @@ import torch
 from benchmarks.random_model import byte_tokenizer
 from dbsa_core.cli.commands import main
 from tests.cli.outcome import LABELS, Outcome, Run, write_rows
-from tests.tiny import stock_model
+from tests.tiny import WIDE, stock_model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers with a real tokenizer of single bytes, as `save_pretrained` leaves them."""
     folder = tmp_path_factory.mktemp("model")
     byte_tokenizer().save_pretrained(folder)
-    stock_model("llama", num_hidden_layers=2, max_position_embeddings=2048).save_pretrained(folder)
+    stock_model("llama", num_hidden_layers=2, max_position_embeddings=2048, **WIDE).save_pretrained(folder)
     return folder
 
 

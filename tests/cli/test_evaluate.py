@@ -239,6 +239,17 @@ def test_classify_says_that_no_label_fits(run: Run, refusable: Path) -> None:
     assert "nearest" in outcome.out
     chosen = run(*asked, "--reject-threshold", 1, "--json", data=refusable).objects
     assert [found["label"] for found in chosen] == ["Out-of-scope"] * 2
+    outcome = run(*asked, "--reject-cost", 1, "--json", data=refusable)
+    assert outcome.objects[1]["label"] == "Out-of-scope"
+    assert outcome.objects[0]["in_scope_threshold"] > fits["in_scope_threshold"], "all may be lost"
+    assert f"below an in-scope score of {outcome.objects[0]['in_scope_threshold']:.2f} no label fits" in outcome.err
+    most = run(*asked, "--reject-recall", 1, "--json", data=refusable).objects
+    assert most[1]["label"] == "Out-of-scope"
+    none = run(*asked, "--reject-recall", 0, "--json", data=refusable).objects
+    assert "Out-of-scope" not in [found["label"] for found in none]
+    both = run(*asked, "--reject-cost", 0, "--reject-threshold", 0, data=refusable)
+    assert both.code == 2
+    assert "not allowed with" in both.err
     plain = run(*asked, "--json", data=refusable).objects
     assert [found["in_scope_score"] for found in plain] == [None, None]
     refused = run(*asked, "--reject-threshold", 2, data=refusable)

@@ -128,6 +128,42 @@ def test_a_threshold_can_be_chosen() -> None:
             option.with_threshold(wrong)
 
 
+def test_a_threshold_can_be_chosen_by_what_it_costs() -> None:
+    option = option_of(sample_of(apart=1.0), "oos")
+    whole = option.curve[0].in_scope_accuracy
+    for cost in (0.0, 0.01, 0.1, 1.0):
+        chosen = option.at_cost(cost)
+        good = [point for point in option.curve if point.in_scope_accuracy >= whole - cost]
+        assert chosen.threshold == max(point.threshold for point in good)
+    assert option.at_cost(1.0).threshold == option.curve[-1].threshold
+    assert option.at_cost(0.0).threshold < option.at_cost(0.1).threshold
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(SettingsError, match=r"it must be from 0, nothing, to 1"):
+            option.at_cost(wrong)
+    with pytest.raises(SettingsError, match="no curve"):
+        replace(option, curve=()).at_cost(0.1)
+
+
+def test_a_threshold_can_be_chosen_by_what_it_refuses() -> None:
+    option = option_of(sample_of(apart=1.0), "oos")
+    for recall in (0.0, 0.5, 0.8, 1.0):
+        chosen = option.at_recall(recall)
+        good = [point for point in option.curve if (point.oos_recall or 0) >= recall]
+        assert chosen.threshold == min(point.threshold for point in good)
+    assert option.at_recall(0.0).threshold == 0
+    assert option.at_recall(0.5).threshold < option.at_recall(0.9).threshold
+    part = replace(option, curve=option.curve[:20])
+    assert part.at_recall(1.0).threshold == option.curve[19].threshold, "none refuses all"
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(SettingsError, match=r"it must be from 0, none, to 1, all"):
+            option.at_recall(wrong)
+    without = option_of(replace(sample_of(), in_scope=np.ones(200, bool)), None)
+    with pytest.raises(SettingsError, match="without a row that no label fits"):
+        without.at_recall(0.8)
+    with pytest.raises(SettingsError, match="no curve"):
+        replace(option, curve=()).at_recall(0.1)
+
+
 def test_an_option_survives_json() -> None:
     option = option_of(sample_of(), "oos", seconds=3.5)
     assert RejectOption.from_json(json.loads(json.dumps(option.as_json()))) == option
