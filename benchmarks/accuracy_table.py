@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from benchmarks.accuracy_draws import WITHOUT_OPTION, drawn_rows
 from benchmarks.markdown import ALL_SETS, NAMES, number, paragraph, versions
 from dbsa_core.evaluation.measures import Estimate
-from dbsa_core.evaluation.result import WITH_OPTION
+from dbsa_core.evaluation.result import WITH_OPTION, WORD_COUNTS
 
 Row = dict[str, Any]
 OURS, SLOWEST = "dbsa_tuned", "retrieval_icl_file"
+IN_README = (OURS, "dbsa_fresh", "dbsa", WORD_COUNTS)
 RESAMPLES = 4_000
 NAMED = {**ALL_SETS, "example": "Bundled example"}
 SCOPE = ("accuracy", "in_scope_accuracy", "oos_recall")
 READS = {"encoded": "the pool", "all": "the whole file", "none": "no row"}
+OPTION = (
+    "Where a label is out of scope (Clinic-150), each method stands there with a reject option too, which is fitted on "
+    "rows of the training file; on other sets it is the method as it is."
+)
 PUBLISHED = 0.926
 """Mean of ordinary fine-tuned encoders on these sets, as published."""
 
@@ -60,9 +65,10 @@ class Table:
         file."""
         return self._bootstrapped([self._hits(row, unseen) for row in self.of(method, name)] for name in self.sets)
 
-    def difference(self, method: str, other: str) -> Estimate:
-        """In the mean of the sets, on the same rows."""
-        pairs = ([*zip(self.of(method, name), self.of(other, name), strict=True)] for name in self.sets)
+    def difference(self, method: str, other: str, only: str | None = None) -> Estimate:
+        """In the mean of the sets, or on one `only`, on the same rows."""
+        sets = self.sets if only is None else [only]
+        pairs = ([*zip(self.of(method, name), self.of(other, name), strict=True)] for name in sets)
         return self._bootstrapped(
             [(self._hits(one, False)[0], self._hits(one, False)[1] - self._hits(two, False)[1]) for one, two in each]
             for each in pairs
@@ -100,19 +106,20 @@ def methods_section(found: dict[str, Any]) -> list[str]:
     """All of it."""
     table, config = Table(found), found["config"]
     methods = table.methods()
+    command = "make accuracy" if "example" in table.sets else "python benchmarks/accuracy.py --model ..."
     lines = [
         f"## Accuracy, {config['model']}",
         "",
         paragraph(
-            f"`python benchmarks/accuracy.py --model ...`: {config['model']}, pools of",
+            f"`{command}`: {config['model']}, pools of",
             f"{config['pool_tokens']:,} tokens drawn with the seed{'s' if len(table.seeds) > 1 else ''}",
             f"{', '.join(map(str, table.seeds))}, up to",
             f"{config['rows']} test rows a set and seed (drawn with the seed); {found['device']}, {found['dtype']},",
             f"{versions(found)}. `dbsa_tuned` answers by",
             "settings that `tune` chose for a set beforehand, on rows of its training file",
             "(`benchmarks/results/tuned-*/`). Means are of the sets, with intervals of 95 %: test rows are resampled",
-            f"within each set, {RESAMPLES:,} times. Where a label is out of scope (Clinic-150), `+reject` is with a",
-            "reject option fitted on rows of the training file; on other sets it is the method as it is.",
+            f"within each set, {RESAMPLES:,} times.",
+            *([OPTION] if any(row["oos_recall"] is not None for row in table.rows) else []),
         ),
         "",
     ]
@@ -139,24 +146,27 @@ def _against(table: Table, methods: Sequence[str]) -> list[str]:
     if OURS not in methods:
         return []
     mine = table.mean(OURS)
+    published = f"Ordinary fine-tuned encoders, as published: {PUBLISHED:.3f}." if {*table.sets} == {*ALL_SETS} else ""
     lines = [
         paragraph(
-            f"`{OURS}` answers {_interval(mine)} of the test rows rightly; ordinary fine-tuned encoders, as published,",
-            f"{PUBLISHED:.3f}. Beside each baseline, with a reject option or without, whichever is the better:",
+            f"`{OURS}` answers {_interval(mine)} of the test rows rightly.",
+            published,
+            "Beside each baseline, with a reject option or without, whichever is the better:",
         ),
         "",
         "| baseline | points behind | 95 % | beyond chance |",
         "|---|---|---|---|",
     ]
     for method in _baselines(methods):
-        ways = [each for each in (method, method + WITH_OPTION) if each in methods]
-        best = max(ways, key=lambda each: table.mean(each).value)
+        best = max(_ways(method, methods), key=lambda each: table.mean(each).value)
         found = table.difference(OURS, best)
         points = [100 * value for value in (found.value, found.low, found.high)]
         lines.append(
             f"| {_called(best)} | {points[0]:.1f} | {points[1]:+.1f} to {points[2]:+.1f} | "
             f"{'yes' if found.low > 0 else 'no'} |"
         )
+    if WORD_COUNTS in methods:
+        lines += ["", _beside_word_counts(table, methods)]
     if SLOWEST in methods:
         share = table.latency(OURS) / table.latency(SLOWEST)
         lines += ["", f"A query of `{OURS}` takes {share:.2f} of the time of `{SLOWEST}`."]
@@ -166,6 +176,52 @@ def _against(table: Table, methods: Sequence[str]) -> list[str]:
             ratio = table.mean("dbsa").value / max(rivals)
             lines += ["", f"DBSA as in the paper has {ratio:.1%} of the best of Fixed and Retrieval ICL from the pool."]
     return lines
+
+
+def readme_accuracy(on_gpu: dict[str, Any], on_cpu: dict[str, Any]) -> str:
+    """The means of the table of a GPU, and a sentence on that of a CPU."""
+    table, small = Table(on_gpu), Table(on_cpu)
+    methods = table.methods()
+    lines = ["| | accuracy | ms a query |", "|---|---|---|"]
+    plain = [each for each in methods if each == _plain(each)]
+    best = {each: max(_ways(each, methods), key=lambda way: table.mean(way).value) for each in plain}
+    for method in sorted(plain, key=lambda each: -table.mean(best[each]).value):
+        lines.append(
+            f"| {NAMES[method]} | {_interval(table.mean(best[method]))} | {number(1000 * table.latency(method))} |"
+        )
+    config, draws = on_gpu["config"], len(table.seeds)
+    about = paragraph(
+        f"{config['model']} on one {on_gpu['device']}, pools of {config['pool_tokens']:,} tokens,",
+        f"{draws} draw{'s' if draws > 1 else ''} of up to {config['rows']} test rows; the mean of",
+        f"{', '.join(NAMED[name] for name in table.sets)}, with intervals of 95 %; with a reject option where that is",
+        f"better. Ordinary fine-tuned encoders have {PUBLISHED} there, as published. Each set by itself, and which",
+        "differences are beyond chance: [docs/RESULTS.md](docs/RESULTS.md).",
+    )
+    each = [f"{NAMES[name]}: {_interval(small.mean(name))}" for name in IN_README]
+    beside = paragraph(
+        f"With the embedded model on a CPU (`make accuracy`), pools of {on_cpu['config']['pool_tokens']:,} tokens,",
+        f"{on_cpu['config']['rows']} test rows of each of {', '.join(NAMED[name] for name in small.sets)}:",
+        f"{'; '.join(each)}. A query of the first takes {small.latency(OURS):.1f} s.",
+    )
+    return "\n".join([*lines, "", about, "", beside])
+
+
+def _beside_word_counts(table: Table, methods: Sequence[str]) -> str:
+    """Set by set: a word-count model must not be better unnoticed."""
+    each, below = [], []
+    for name in table.sets:
+        other = max(_ways(WORD_COUNTS, methods), key=lambda way: table.share(way, name))
+        found = table.difference(OURS, other, name)
+        points = [100 * value for value in (found.value, found.low, found.high)]
+        each.append(f"{NAMED[name]} {points[0]:+.1f} ({points[1]:+.1f} to {points[2]:+.1f})")
+        below += [NAMED[name]] if found.high < 0 else []
+    told = f"It is **below** beyond chance on {', '.join(below)}." if below else "It is below beyond chance on none."
+    return paragraph(f"Beside a word-count model (`{WORD_COUNTS}`), in points on each set: {', '.join(each)}. {told}")
+
+
+def _ways(method: str, methods: Sequence[str]) -> list[str]:
+    """With a reject option and without, of what was measured."""
+    return [each for each in (method, method + WITH_OPTION) if each in methods]
 
 
 def _scope(table: Table, methods: Sequence[str]) -> list[str]:

@@ -40,7 +40,7 @@ def versions(found: dict[str, Any]) -> str:
 
 
 def paragraph(*parts: str) -> str:
-    return textwrap.fill(" ".join(parts), 120, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(" ".join(filter(None, parts)), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def number(value: float) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.accuracy_table import methods_section  # noqa: E402  # the script runs without an installation
+from benchmarks.accuracy_table import methods_section, readme_accuracy  # noqa: E402  # the script runs without an installation
 from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402
 from benchmarks.label_noise_table import label_noise_section, label_noise_sentence  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
@@ -29,9 +29,7 @@ from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E40
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
 from benchmarks.tuning_table import tuning_section, tuning_sentence  # noqa: E402
-from dbsa_core.intervals import wilson_interval  # noqa: E402
 
-IN_README = ("dbsa_fresh", "dbsa", "retrieval_icl", "fixed_icl", "zero_shot", "tfidf")
 HEAD = """# Benchmarks
 
 Every table is what a script printed: its name, the machine and the versions stand above it. `benchmarks/tables.py`
@@ -247,32 +245,6 @@ def benchmarks() -> str:
     return HEAD + "".join("\n" + "\n".join(part) + "\n" for part in parts)
 
 
-def readme_table() -> str:
-    """A row a method: accuracy over all sets with its interval, and time."""
-    found = read("small-accuracy-cpu")
-    assert found is not None
-    rows = {(row["dataset"], row["method"]): row for row in found["rows"]}
-    config = found["config"]
-    lines = ["| | accuracy | s a query | s set-up |", "|---|---|---|---|"]
-    for method in IN_README:
-        if not all((dataset, method) in rows for dataset in SETS):
-            continue
-        each = [rows[dataset, method] for dataset in SETS]
-        trials = sum(row["n"] for row in each)
-        hits = round(sum(row["accuracy"] * row["n"] for row in each))
-        low, high = wilson_interval(hits, trials)
-        query, setup = (rows["trec", method][f"{name}_seconds"] for name in ("latency_p50", "setup"))
-        times = f"{query:{'.2f' if query >= 0.01 else '.3f'}} | {setup:.1f}"
-        lines.append(f"| {NAMES[method]} | {hits / trials:.2f} ({low:.2f} to {high:.2f}) | {times} |")
-    about = paragraph(
-        f"The embedded model on a CPU ({found['device'].removeprefix('CPU, ')}), pools of {config['pool_tokens']:,}",
-        f"tokens, {config['rows']} test rows of each of {', '.join(SETS.values())}, with 95 % Wilson intervals; times",
-        f"on TREC. {_whole_file({method for _, method in rows})} the whole training file, which the other methods do",
-        "not read.",
-    )
-    return "\n".join([*lines, "", about])
-
-
 def readme_speed() -> str:
     """Sentences on cost, on a CPU and on a GPU."""
     cpu = read("cpu")
@@ -345,8 +317,9 @@ def main() -> None:
     arguments = parser.parse_args()
     (ROOT / "docs" / "BENCHMARKS.md").write_text(benchmarks(), encoding="utf-8")
     path = ROOT / "README.md"
-    readme = between(path.read_text(encoding="utf-8"), "accuracy", readme_table())
-    readme = between(readme, "speed", readme_speed())
+    readme = between(path.read_text(encoding="utf-8"), "speed", readme_speed())
+    if (on_gpu := read("accuracy-cuda")) and (on_cpu := read("accuracy-cpu")):
+        readme = between(readme, "accuracy", readme_accuracy(on_gpu, on_cpu))
     if found := read("reject-cuda"):
         readme = between(readme, "reject", reject_sentence(found))
     if found := read("retrievers-cuda"):

@@ -75,6 +75,23 @@ def test_a_difference_is_of_the_same_rows() -> None:
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
+def test_where_word_counts_are_better_the_table_says_so() -> None:
+    def told(*shares: float) -> str:
+        rows = []
+        for at, share in enumerate(shares):
+            rows += [each for each in rows_of("tfidf", share, draw=at) if each["dataset"] == SETS[at]]
+        found = {"rows": rows_of("dbsa_tuned", 0.8, draw=7) + rows}
+        about = {"model": "m", "pool_tokens": 1, "rows": ASKED}
+        page = methods_section({**found, "config": about, "device": "d", "dtype": "t", "versions": {"python": "3"}})
+        return " ".join(next(part for part in "\n".join(page).split("\n\n") if "word-count model" in part).split())
+
+    assert told(0.6, 0.5, 0.8).endswith("It is below beyond chance on none.")
+    worse = told(0.6, 0.95, 0.8)
+    assert worse.endswith("It is **below** beyond chance on Banking-77.")
+    assert "TREC +" in worse
+    assert "Banking-77 -" in worse
+
+
 def test_texts_of_the_training_file_can_be_left_out() -> None:
     right = np.arange(ASKED) % 2 == 1  # only those that stand there
     found = table([row(name, "dbsa", 0, right) for name in SETS])
