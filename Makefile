@@ -6,7 +6,7 @@
 # make check                         ruff and mypy
 # make bench                         the CPU benchmark (ARGS="..." is passed on)
 # make accuracy                      the table of accuracy on a CPU, with the embedded model
-# make mutants                       plant faults one at a time: do the tests notice? (five minutes; ARGS="--only word")
+# make mutants                       plant faults one at a time: do the tests notice? (a quarter of an hour; ARGS="--only word")
 # make lock                          resolve constraints.txt anew, within the ranges of the requirements files
 # make newest                        the fast tests with the newest versions below the next major ones
 # make oldest                        the fast tests with the oldest versions that requirements.txt admits

@@ -1,4 +1,4 @@
-"""How do the methods compare with the embedded model on three public data sets? A small table, for the README.
+"""How do the methods compare with the embedded model on three public data sets, and what do they take? A small table.
 
     python benchmarks/small_accuracy.py [--data FOLDER] [--rows 100] [--device cpu|cuda]
 

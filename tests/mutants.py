@@ -1,7 +1,7 @@
 """Do the tests notice a fault? Faults are planted one at a time in a copy of the tree, and the tests of the touched
 room must fail.
 
-    python tests/mutants.py [--only WORD] [--jobs 2] [--list]
+    python tests/mutants.py [--only WORD] [--skip N] [--jobs 2] [--list]
 
 A fault whose text no longer stands in its file exactly once, tests that fail without any fault, and a fault that keeps
 the tests from running at all are errors: such a run says nothing. The last line is `N planted, S survive`.
@@ -613,6 +613,16 @@ FAULTS = (
          "most[suspect.label] -= 1", "most[suspect.label] -= 0", "label_issues"),
     core("the last classifier judges alone", "label_issues",
          "votes[folds == fold] += votes_on_rows", "votes[folds == fold] = votes_on_rows", "label_issues"),
+    core("a weight is judged by rows that it was fitted to", "tuning/trial",
+         "likeliest_weight(shares[rest], mine[rest], gold[rest])", "likeliest_weight(shares, mine, gold)",
+         "tuning/running"),
+    core("the best of many is taken for better", "tuning/choice",
+         "min(1.0, (len(p_values) - rank) * p_values[at])", "min(1.0, p_values[at])", "tuning/choice"),
+    core("what is faster may be less accurate", "tuning/choice",
+         "return candidate.against(than).difference.low >= -MARGIN", "return True", "tuning/choice"),
+    core("what nothing beats is whatever is fast", "tuning/choice",
+         "if (right := int(candidates[at].right.sum())) > best:", "if (right := int(candidates[at].right.sum())) >= 0:",
+         "tuning/choice"),
     core("the model's answer counts for nothing", "label_issues",
          "if answer.label != suspect.label:", "if True:", "label_issues"),
     Fault("the end of a job writes controls back", "app/tabs/encode.py",
@@ -663,10 +673,12 @@ def planted(fault: Fault, folder: Path) -> tuple[int, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="plant only faults with this word in their name or file")
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first so many of them: goes on with a run")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
     parser.add_argument("--list", action="store_true", help="name the faults and plant none")
     arguments = parser.parse_args()
     chosen = [fault for fault in FAULTS if arguments.only.lower() in f"{fault.name} {fault.file}".lower()]
+    chosen = chosen[arguments.skip :]
     if arguments.list:
         print("\n".join(f"{fault.file:34s} {fault.name}" for fault in chosen))
         return 0
