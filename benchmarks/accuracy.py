@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.accuracy_draws import WITHOUT_OPTION, drawn_rows  # noqa: E402
+from benchmarks.accuracy_draws import COST, RECALL, SCOPE, WITHOUT_OPTION, drawn_rows  # noqa: E402
 from benchmarks.pieces import Pieces, options  # noqa: E402
 from dbsa_core.evaluation.result import WITH_OPTION, Evaluation  # noqa: E402
 from dbsa_core.methods import Method  # noqa: E402
@@ -45,7 +45,6 @@ from dbsa_core.tuning.settings_file import METHOD  # noqa: E402
 METHODS = ("dbsa", "dbsa_fresh", METHOD, "fixed_icl", "fixed_icl_fresh", "retrieval_icl", "retrieval_icl_file",
            "nearest", "zero_shot", "tfidf", "sentence_vectors")  # fmt: skip
 EXAMPLE = "example"
-COST, RECALL = 0.01, 0.8
 SMALL = {"sets": f"{EXAMPLE},trec,banking77,nlu", "seeds": "0", "rows": 40, "pool_tokens": 4000,
          "methods": f"dbsa,dbsa_fresh,{METHOD},nearest,tfidf"}  # fmt: skip
 
@@ -104,15 +103,12 @@ def at_other_thresholds(found: Evaluation, option: RejectOption) -> dict[str, di
 
 def decided(found: Evaluation, threshold: float) -> dict[str, float]:
     """What the same answers are by that threshold."""
-    label = found.out_of_scope
-    rows = [
-        (gold == label, (label if score is not None and score < threshold else nearest) == gold)
-        for gold, nearest, score in zip(found.gold, found.nearest, found.in_scope_scores, strict=True)
-    ]
-    shares = {"accuracy": [right for _, right in rows]}
-    shares["in_scope_accuracy"] = [right for outside, right in rows if not outside]
-    shares["oos_recall"] = [right for outside, right in rows if outside]
-    return {"threshold": threshold} | {name: sum(each) / len(each) for name, each in shares.items()}
+    predicted = tuple(
+        (found.out_of_scope or "") if score is not None and score < threshold else nearest
+        for nearest, score in zip(found.nearest, found.in_scope_scores, strict=True)
+    )
+    plain = replace(found, predicted=predicted).as_json()
+    return {"threshold": threshold} | {name: plain[name] for name in SCOPE}
 
 
 def freeze(path: Path, piece: Piece, budget: float) -> None:

@@ -1,9 +1,13 @@
-"""What `benchmarks/accuracy.py` and its tables agree on: which test rows are asked about, and what rows are called."""
+"""What `benchmarks/accuracy.py` and its tables agree on: which test rows are asked about, which thresholds answers are
+judged by, and what rows are called."""
 
 from __future__ import annotations
 
 import random
 
+SCOPE = ("accuracy", "in_scope_accuracy", "oos_recall")
+COST, RECALL = 0.01, 0.8
+"""Of other thresholds of a reject option: what one may cost, and what one has to refuse."""
 WITHOUT_OPTION = "-reject"
 """Behind the name of a method that is with a reject option otherwise."""
 

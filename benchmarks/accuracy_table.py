@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy_draws import WITHOUT_OPTION, drawn_rows
+from benchmarks.accuracy_draws import COST, RECALL, SCOPE, WITHOUT_OPTION, drawn_rows
 from benchmarks.markdown import ALL_SETS, NAMES, number, paragraph, versions
 from dbsa_core.evaluation.measures import Estimate
 from dbsa_core.evaluation.result import WITH_OPTION, WORD_COUNTS
@@ -19,7 +19,6 @@ OURS, SLOWEST = "dbsa_tuned", "retrieval_icl_file"
 IN_README = (OURS, "dbsa_fresh", "dbsa", WORD_COUNTS)
 RESAMPLES = 4_000
 NAMED = {**ALL_SETS, "example": "Bundled example"}
-SCOPE = ("accuracy", "in_scope_accuracy", "oos_recall")
 READS = {"encoded": "the pool", "all": "the whole file", "none": "no row"}
 OPTION = (
     "Where a label is out of scope (Clinic-150), each method stands there with a reject option too, which is fitted on "
@@ -47,6 +46,7 @@ class Table:
         self.seeds = sorted(set.intersection(*by_seed))
         """Those of which something was measured on all sets: it is measured in pieces."""
         self.rows = [row for row in self.rows if row["seed"] in self.seeds]
+        self._means: dict[tuple[str, bool], Estimate] = {}
 
     def of(self, method: str, name: str) -> list[Row]:
         """One a seed; without a reject option where there is none with one on that set."""
@@ -63,7 +63,10 @@ class Table:
     def mean(self, method: str, *, unseen: bool = False) -> Estimate:
         """Of the sets' accuracies, with its interval of 95 %; `unseen`: of rows alone whose text is not in the training
         file."""
-        return self._bootstrapped([self._hits(row, unseen) for row in self.of(method, name)] for name in self.sets)
+        if (method, unseen) not in self._means:
+            hits = ([self._hits(row, unseen) for row in self.of(method, name)] for name in self.sets)
+            self._means[method, unseen] = self._bootstrapped(hits)
+        return self._means[method, unseen]
 
     def difference(self, method: str, other: str, only: str | None = None) -> Estimate:
         """In the mean of the sets, or on one `only`, on the same rows."""
@@ -235,12 +238,13 @@ def _scope(table: Table, methods: Sequence[str]) -> list[str]:
                 f"{NAMED[name]}, of whose test rows some have the label out of scope: accuracy, that in scope, and",
                 "recall out of scope. *At a cost of a point*: by the greatest threshold that costs no more than a",
                 "point of the accuracy in scope on the rows that the option was fitted on",
-                "(`RejectOption.at_cost(0.01)`, `--reject-cost 0.01`); *at a recall of 0.8*: by the least that refuses",
-                "four in five of those that no label fits there (`at_recall(0.8)`, `--reject-recall 0.8`).",
+                f"(`RejectOption.at_cost({COST})`, `--reject-cost {COST}`); *at a recall of {RECALL}*: by the least",
+                f"that refuses so much of those that no label fits there (`at_recall({RECALL})`,",
+                f"`--reject-recall {RECALL}`).",
             ),
             "",
             "| method | accuracy | in scope | recall | "
-            "at a cost of a point | in scope | recall | at a recall of 0.8 | in scope | recall |",
+            f"at a cost of a point | in scope | recall | at a recall of {RECALL} | in scope | recall |",
             "|" + "---|" * 10,
         ]
         for each in sorted(mine, key=lambda each: -table.share(each, name)):

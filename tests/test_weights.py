@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bitsandbytes import functional
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from dbsa_core.data import Pool
@@ -173,6 +172,8 @@ def test_a_cpu_with_bfloat16_multiplies_in_the_models_dtype(saved: Path, monkeyp
 
 def test_weights_that_are_restored_wrongly_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As bitsandbytes does on some CPUs: the first width by which rows are found is not that of the scales."""
+    from bitsandbytes import functional
+
     narrow = saved_in(tmp_path / "narrow", hidden_size=32)
     restored = functional.dequantize_4bit
     monkeypatch.setattr(functional, "dequantize_4bit", lambda data, state: right_of(data, state, restored))

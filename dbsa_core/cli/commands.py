@@ -9,7 +9,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
 from functools import partial
@@ -37,7 +37,7 @@ from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.evaluation import RUN, Evaluation, EvaluationStopped, beaten_by_word_counts, evaluate, read_run
 from dbsa_core.methods import Method, OnRefused, Refusal, Setup, fit_methods
 from dbsa_core.prediction import NO_TEXT, Prediction
-from dbsa_core.reject import Rejecting, RejectOptions
+from dbsa_core.reject import Rejecting, RejectOption, RejectOptions
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage2.steps import steps_of
 from dbsa_core.validation import draw_validation
@@ -141,14 +141,14 @@ def _classify(args: argparse.Namespace, chosen: Choices, console: Console) -> No
     check_queries(args)
     data = read_data(args, console)
     queries = read_query_file(args, data, console)
-    asked = (args.reject_threshold, args.reject_cost, args.reject_recall)
-    reject = chosen.reject or any(each is not None for each in asked)
+    wanted = _threshold_asked_for(args)
+    reject = chosen.reject or wanted is not None
     out_of_scope = out_of_scope_of(args, chosen, data, console) if reject else None
     setup = set_up(args, chosen, data, console)
     methods = _fitted(chosen, setup, console)
     if reject:
         options = RejectOptions(methods[0].setup or setup, out_of_scope)
-        methods = [_rejecting(method, options, args, console) for method in methods]
+        methods = [_rejecting(method, options, wanted, console) for method in methods]
     columns = header(queries.columns, [method.name for method in methods])
     printed = not (args.json or args.query)
     table = CsvTable(columns, console, out=args.out, printed=printed, safe=args.spreadsheet_safe)
@@ -177,16 +177,26 @@ def _fitted(chosen: Choices, setup: Setup, console: Console) -> list[Method]:
     return [fitted.method for fitted in ready]
 
 
-def _rejecting(method: Method, options: RejectOptions, args: argparse.Namespace, console: Console) -> Method:
+Rethreshold = Callable[[RejectOption], RejectOption]
+"""The same option with another threshold."""
+
+
+def _threshold_asked_for(args: argparse.Namespace) -> Rethreshold | None:
+    """At most one of these options is given."""
+    if args.reject_threshold is not None:
+        return lambda option: option.with_threshold(args.reject_threshold)
+    if args.reject_cost is not None:
+        return lambda option: option.at_cost(args.reject_cost)
+    if args.reject_recall is not None:
+        return lambda option: option.at_recall(args.reject_recall)
+    return None
+
+
+def _rejecting(method: Method, options: RejectOptions, wanted: Rethreshold | None, console: Console) -> Method:
     """The method with a reject option fitted to it, with the threshold that was asked for."""
     told = partial(_validating, console, method.name)
     option = options.fit(method, on_progress=told, on_encoding=console.encoding)
-    if args.reject_threshold is not None:
-        option = option.with_threshold(args.reject_threshold)
-    elif args.reject_cost is not None:
-        option = option.at_cost(args.reject_cost)
-    elif args.reject_recall is not None:
-        option = option.at_recall(args.reject_recall)
+    option = option if wanted is None else wanted(option)
     console.say(f"{method.name}: {option.sentence}")
     return Rejecting(method, option)
 

@@ -73,14 +73,17 @@ class Evaluation:
     """With a reject option, the labels that were the answers if it refused nothing; else empty."""
     in_scope_scores: tuple[float | None, ...] = ()
     """From 0, no label fits, to 1; None where there is no answer."""
-    threshold: float | None = None
-    """Rows of a lower score are refused; None without a reject option."""
     option: RejectOption | None = None
-    """The reject option."""
+    """The reject option, where there is one."""
     among: tuple[int, ...] | None = None
     """Places of its rows among the test rows; None where they are the first ones."""
     no_option: str = ""
     """Why it is shown without a reject option, where one was asked for."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Rows of a lower score are refused; None without a reject option."""
+        return self.option.threshold if self.option is not None else None
 
     @property
     def n(self) -> int:

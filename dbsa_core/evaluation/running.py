@@ -323,7 +323,6 @@ def _decided(plain: Evaluation, taken: Taken, answers: Sequence[Answered]) -> Ev
         probabilities=tuple(answer.decided_probability for answer in answers),
         nearest=tuple(answer.nearest for answer in answers),
         in_scope_scores=tuple(answer.in_scope_score for answer in answers),
-        threshold=option.threshold,
         option=option,
     )
 
