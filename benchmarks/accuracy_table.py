@@ -240,7 +240,7 @@ def _scope(table: Table, methods: Sequence[str]) -> list[str]:
                 "point of the accuracy in scope on the rows that the option was fitted on",
                 f"(`RejectOption.at_cost({COST})`, `--reject-cost {COST}`); *at a recall of {RECALL}*: by the least",
                 f"that refuses so much of those that no label fits there (`at_recall({RECALL})`,",
-                f"`--reject-recall {RECALL}`).",
+                f"`--reject-recall {RECALL}`); where that is empty, it was not measured.",
             ),
             "",
             "| method | accuracy | in scope | recall | "
