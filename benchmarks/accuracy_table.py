@@ -206,7 +206,19 @@ def readme_accuracy(on_gpu: dict[str, Any], on_cpu: dict[str, Any]) -> str:
         f"{on_cpu['config']['rows']} test rows of each of {', '.join(NAMED[name] for name in small.sets)}:",
         f"{'; '.join(each)}. A query of the first takes {small.latency(OURS):.1f} s.",
     )
-    return "\n".join([*lines, "", about, "", beside])
+    refused = [_refused(table, name) for name in table.sets if all("at_recall" in row for row in table.of(OURS, name))]
+    return "\n\n".join(["\n".join(lines), about, *refused, beside])
+
+
+def _refused(table: Table, name: str) -> str:
+    """What ours makes of a set that has a label out of scope."""
+    right, recall = (table.share(OURS, name, key) for key in SCOPE[1:])
+    other, less = (table.share(OURS, name, key, "at_recall") for key in SCOPE[1:])
+    return paragraph(
+        f"{NAMED[name]} has texts that no label fits: tuned DBSA refuses {recall:.2f} of them and answers {right:.3f}",
+        f"of the others rightly; with a threshold for a recall of {RECALL} (`--reject-recall {RECALL}`) it refuses",
+        f"{less:.2f}, and {other:.3f} of the others are right.",
+    )
 
 
 def _beside_word_counts(table: Table, methods: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy_draws import drawn_rows
-from benchmarks.accuracy_table import Table, methods_section
+from benchmarks.accuracy_table import Table, methods_section, readme_accuracy
 
 SETS = ("trec", "banking77", "clinc150")
 ASKED = 400
@@ -134,3 +134,22 @@ def test_the_section_claims_no_more_than_the_intervals() -> None:
     assert "dbsa" not in said
     assert any("takes 0.10 of the time of `retrieval_icl_file`" in line for line in lines)
     assert any("97." in line and "of the best of Fixed" in line for line in lines)
+
+
+def test_the_readme_shows_each_method_at_its_better_and_what_is_refused_at_a_chosen_recall() -> None:
+    config = {"model": "a model", "pool_tokens": 1000, "rows": ASKED}
+    rows = [*rows_of("dbsa_tuned", 0.93), *rows_of("tfidf", 0.7, draw=1), *rows_of("tfidf+reject", 0.9, draw=2),
+            *rows_of("dbsa", 0.8, draw=3), *rows_of("dbsa_fresh", 0.85, draw=4)]  # fmt: skip
+    for each in rows:
+        if (each["dataset"], each["method"]) == ("clinc150", "dbsa_tuned"):
+            each |= {"oos_recall": 0.9, "in_scope_accuracy": 0.94}
+            each["at_recall"] = {"accuracy": 0.93, "oos_recall": 0.81, "in_scope_accuracy": 0.97}
+    found = {"device": "a GPU", "config": config, "rows": rows}
+    said = readme_accuracy(found, found)
+    (word_counts,) = [line for line in said.split("\n") if line.startswith("| TF-IDF")]
+    assert word_counts.startswith(
+        f"| TF-IDF + logistic regression, no language model | {table(rows).mean('tfidf+reject').value:.3f}"
+    )
+    told = said.replace("\n", " ")
+    assert "Clinic-150 has texts that no label fits: tuned DBSA refuses 0.90 of them and answers 0.940" in told
+    assert "it refuses 0.81, and 0.970 of the others are right" in told
