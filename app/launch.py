@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from app.ask.history import CSS as HISTORY_CSS
+from app.ask.linked import CSS as LINKED_CSS
 from app.ask.style import CSS as ASK_CSS
 from app.ask.what_if import CSS as WHAT_IF_CSS
 from app.evaluation.style import CSS as EVALUATION_CSS
@@ -90,8 +91,8 @@ def build(workspace: Workspace) -> gr.Blocks:
     return demo
 
 
-STYLES = (CSS, PAGE_CSS, ASK_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS, MODEL_CSS, ROWS_CSS,
-          TALLY_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
+STYLES = (CSS, PAGE_CSS, ASK_CSS, LINKED_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS, MODEL_CSS,
+          ROWS_CSS, TALLY_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
 """What stands later wins."""
 
 

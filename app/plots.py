@@ -263,7 +263,7 @@ def attention_figure(attention: ShownAttention, *, layer: int | None = None, hea
         f"Mean over {layers} layers" if layer is None else f"Layer {layer + 1} of {layers}",
         f"mean over {heads} heads" if head is None else f"head {head + 1} of {heads}",
     ]
-    names = attention.names
+    names = [f"{name} (nearest)" if name == "similar 1" else name for name in attention.names]
     widest = float(max(shares.max(), 0.01))
     figure = base_figure(
         "Where the query looked",

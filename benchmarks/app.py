@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from app.server.example import QUERIES  # noqa: E402  # the script runs without an installation
 from benchmarks.cpu import Sample, machine, row  # noqa: E402
+from benchmarks.many_blocks import many_blocks  # noqa: E402
 
 TURNS = 3
 CLICKS = 3
@@ -218,8 +219,9 @@ def main() -> None:
                 open_details(page)
                 unfolded += click_seconds(page, details=True)
                 drops.append(drop_seconds(browser, url, options.data))
+        blocks = many_blocks(browser)
         browser.close()
-    rows = rows_of(turns, clicks, unfolded, drops)
+    rows = rows_of(turns, clicks, unfolded, drops) + blocks
     config = {"model": "SmolLM2-135M-Instruct", "data": "TREC", "turns": TURNS, "clicks": CLICKS}
     options.out.write_text(json.dumps({**machine(), "config": config, "rows": rows}, indent=1) + "\n", "utf-8")
     print(f"written: {options.out.name}")

@@ -38,6 +38,11 @@ def prepare(page: Page, tab: str) -> None:
     if tab == "ask":
         expect(page.locator("#notice")).to_contain_text("Recorded example", timeout=READY)
         expect(page.locator("#comparison")).to_contain_text("times as fast", timeout=READY)
+        bar = page.locator('.dbsa-columns [data-part="block-12"] button')
+        if bar.is_visible():  # a narrow page has it folded
+            bar.click()
+            expect(page.locator("#blocks .dbsa-chosen")).to_be_visible()
+            page.evaluate("scrollTo(0, 0)")
     if tab == "evaluate":
         for held_out in ("40", "30"):
             evaluate(page, held_out)

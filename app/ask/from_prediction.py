@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dbsa_core.setup import Setup
 
 TOP = 5
+FREQUENT, FREQUENT_ROWS = 1 / 8, 10
+"""A word tells nothing, and is not marked, that stands in a greater share of the file's rows and in more of them."""
 Weights = Mapping[str, float]
 """Folded words that the query and a text share, and the score that each brings."""
 
@@ -38,7 +40,7 @@ def shown_answer(
     """Everything about one answer; `name` is that of the data, `compared` what other methods answered, and `stamp`
     what the answer used, in words."""
     selection, attention = prediction.selection, _attention(prediction.attention)
-    shares = dict(zip(attention.names, attention.mass.mean(axis=(0, 1)), strict=True)) if attention else {}
+    shares = attention.shares if attention is not None else {}
     parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, settings, shares)]
     if attention is not None:
         parts.sort(key=lambda part: -(part.share or 0))
@@ -156,12 +158,13 @@ def _blocks(
     strongest = _strongest(weights.values())
     pattern, parts = setup.plan.pattern, []
     for block in selection.block_ids:
-        note = f"score {_score_words(selection.scores.get(block, 0.0))}"
+        score = selection.scores.get(block, 0.0)
+        note = f"score {_score_words(score)}"
         if block < pattern.required_blocks:
             note = "shared first block" if block < pattern.sink_blocks else "first block, always read"
         rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strongest, near[block])
-        name = f"block {block + 1}"
-        parts.append(ShownPart(name.capitalize(), note, _share(shares, name), rows))
+        key = f"block {block + 1}"
+        parts.append(ShownPart(key, key.capitalize(), note, score, shares.get(key), rows))
     return parts
 
 
@@ -181,8 +184,8 @@ def _similar(
         note = _place_words(number, "bm25" if plain else settings.row_retriever)
         if row in encoded and prediction.selection is not None:
             note += ", its block was not read"
-        shown = _rows(setup, prediction, [row], weights[row], strongest, near[row])
-        parts.append(ShownPart("Similar row", note, _share(shares, _similar_name(number)), shown))
+        shown, key = _rows(setup, prediction, [row], weights[row], strongest, near[row]), _similar_key(number)
+        parts.append(ShownPart(key, "Similar row", note, None, shares.get(key), shown))
     return parts
 
 
@@ -199,12 +202,8 @@ def _place_words(number: int, retriever: str) -> str:
     return "nearest" if number == 1 else f"{ordinal(number)} nearest"
 
 
-def _share(shares: Mapping[str, float], name: str) -> float | None:
-    return float(shares[name]) if name in shares else None
-
-
-def _similar_name(number: int) -> str:
-    return f"similar {number}{' (nearest)' if number == 1 else ''}"
+def _similar_key(number: int) -> str:
+    return f"similar {number}"
 
 
 def _attention(attention: QueryAttention | None) -> ShownAttention | None:
@@ -217,7 +216,7 @@ def _attention(attention: QueryAttention | None) -> ShownAttention | None:
         if found := re.fullmatch(r"block (\d+)", span):
             return f"block {int(found[1]) + 1}"
         if found := re.fullmatch(r"similar example (\d+)", span):
-            return _similar_name(similar + 1 - int(found[1]))
+            return _similar_key(similar + 1 - int(found[1]))
         return span
 
     return ShownAttention(tuple(map(shown, attention.spans)), attention.mass.astype(np.float32))
@@ -242,10 +241,12 @@ def _rows(
     strongest: float,
     near: Mapping[int, float],
 ) -> tuple[ShownRow, ...]:
-    """The rows, the nearest or best match first; a word is marked 1, 2 or 3 by which third of the strongest its weight
-    lies in."""
+    """The rows, the nearest or best match first. A word is marked 1, 2 or 3 by which third of the strongest its weight
+    lies in, unless it is so frequent that it tells nothing."""
     demonstrations, equal = setup.task.pool.demonstrations, set(prediction.equal_rows)
-    strengths = {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in weights.items() if weight > 0}
+    index, most = setup.task.row_index, max(FREQUENT_ROWS, FREQUENT * len(demonstrations))
+    telling = {word: weight for word, weight in weights.items() if weight > 0 and index.holders(word) <= most}
+    strengths = {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in telling.items()}
     match = {row: _match(demonstrations[row], weights) for row in rows}
     return tuple(
         ShownRow(

@@ -5,22 +5,25 @@ Pure functions of what is shown; every piece of user text goes through `html.esc
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from app.ask.cards import muted_class
-from app.ask.pictures import attention_bars, attention_sentence, heads_picture
+from app.ask.linked import about, part_of, said_line
+from app.ask.pictures import attention_bars, attention_sentence, bar_sentence, heads_picture
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
 from app.views import muted
 from app.words import count, percent
 from dbsa_core.data import TAUGHT
 
-ROWS_OPEN = 1
-"""Of a block, the rows that stand there unfolded."""
+LISTED = 100
+"""Parts that have an entry of their own, those with most attention first."""
 
 
 def below_view(answer: ShownAnswer, outdated: str = "") -> str:
-    """Both halves side by side."""
-    return f'<div class="dbsa dbsa-below{muted_class(outdated)}">{_parts(answer)}{_looked(answer)}</div>'
+    """Both halves side by side, under what is said of the part that is chosen."""
+    halves = f"{said_line()}{_parts(answer)}{_looked(answer)}"
+    return f'<div class="dbsa dbsa-below{muted_class(outdated)}" data-answer="{about(answer)}">{halves}</div>'
 
 
 def _parts(answer: ShownAnswer) -> str:
@@ -28,16 +31,55 @@ def _parts(answer: ShownAnswer) -> str:
     similar = len(answer.parts) - blocks
     named = [count(blocks, "block")] if blocks else []
     named += [count(similar, "similar row")] if similar else []
-    hints = ["sorted by attention"] if answer.attention is not None else []
-    if any(strength for part in answer.parts for row in part.rows for _, strength in (*row.text, *row.label)):
+    listed, places = answer.parts[:LISTED], _places(answer.parts[:LISTED])
+    hints = []
+    if any(strength for part in listed for row in part.rows for _, strength in (*row.text, *row.label)):
         hints.append("matching words marked")
-    if any(row.near is not None for part in answer.parts for row in part.rows[1:]):
+    if any(row.near is not None for part in listed for row in part.rows[1:]):
         hints.append("nearest by meaning first")
-    items = "".join(map(_part, answer.parts))
-    body = (
-        f'<div id="blocks" class="dbsa-list" tabindex="0" role="group" aria-label="Rows that were read">{items}</div>'
+    items = "".join(
+        _part(answer, part, {name: place[at] for name, place in places.items()}) for at, part in enumerate(listed)
     )
-    return _folded(", ".join(named) or "Nothing was read", " · ".join(hints), body)
+    body = f'<div id="blocks" class="dbsa-list dbsa-roving" role="group" aria-label="Rows that were read">{items}</div>'
+    head = (
+        f'<div class="dbsa-sort">{_sorted_by(places)}<span>{escape(" · ".join(hints))}</span></div>' if listed else ""
+    )
+    return _folded(", ".join(named) or "Nothing was read", "", head + body + _unlisted(answer))
+
+
+# By what a list can be sorted, and what is said of it.
+_ORDERS: Mapping[str, tuple[str, Callable[[ShownPart], object]]] = {
+    "attention": ("attention", lambda part: -(part.share or 0.0)),
+    "score": ("score", lambda part: (part.score is not None, -(part.score or 0.0))),
+    "pool": ("order in the pool", lambda part: (part.key.split()[0], int(part.key.split()[1]))),
+}
+
+
+def _places(parts: Sequence[ShownPart]) -> dict[str, list[int]]:
+    """By what these can be sorted, and each one's place then."""
+    found = {}
+    for name, (_, key) in _ORDERS.items():
+        if name == "attention" and not any(part.share is not None for part in parts):
+            continue
+        ranked = sorted(range(len(parts)), key=lambda at: key(parts[at]))  # type: ignore[arg-type,return-value]
+        found[name] = [ranked.index(at) for at in range(len(parts))]
+    return found
+
+
+def _sorted_by(places: Mapping[str, Sequence[int]]) -> str:
+    """The first one is how they come."""
+    options = "".join(f'<option value="{name}">{_ORDERS[name][0]}</option>' for name in places)
+    return f"<label>Sorted by <select data-sort>{options}</select></label>"
+
+
+def _unlisted(answer: ShownAnswer) -> str:
+    """What is not told of one by one."""
+    left = answer.parts[LISTED:]
+    if not left:
+        return ""
+    shares = [part.share for part in left if part.share is not None]
+    got = f" They got {percent(sum(shares))} of the attention together." if shares else ""
+    return muted(f"{count(len(left), 'more part', 'more parts')} of the context stand in the pictures alone.{got}")
 
 
 def _folded(title: str, hint: str, body: str) -> str:
@@ -45,27 +87,38 @@ def _folded(title: str, hint: str, body: str) -> str:
     return f"<details data-wide open>{summary}{body}</details>"
 
 
-def _part(part: ShownPart) -> str:
-    share = f'<span class="dbsa-share">{percent(part.share)} of attention</span>' if part.share is not None else ""
-    head = f'<div class="dbsa-parthead"><b>{escape(part.name)}</b><span>{escape(part.note)}</span>{share}</div>'
-    first = "".join(map(_row, part.rows[:ROWS_OPEN]))
-    rest = part.rows[ROWS_OPEN:]
-    more = (
-        f"<details><summary>{count(len(rest), 'more row')}</summary>{''.join(map(_row, rest))}</details>"
-        if rest
-        else ""
+def _part(answer: ShownAnswer, part: ShownPart, places: Mapping[str, int]) -> str:
+    share = f'<span class="dbsa-share">{percent(part.share)}</span>' if part.share is not None else ""
+    name = f"<b>{escape(part.name)}</b><span>{escape(part.note)}</span>{share}"
+    rest = len(part.rows) - 1
+    more = f"+{count(rest, 'row')}" if rest else "more"
+    head = (
+        f'<button type="button" data-link aria-pressed="false">{name}</button><button type="button" tabindex="-1" '
+        f'data-expand="{more}" aria-expanded="false" aria-label="{more} of {escape(part.name)}">{more}</button>'
     )
-    return f'<article class="dbsa-part">{head}{first}{more}</article>'
+    order = "".join(f' data-by-{name}="{place}"' for name, place in places.items())
+    rows = "".join(_row(row, at) for at, row in enumerate(part.rows))
+    return (
+        f'<article class="dbsa-entry" data-part="{part_of(part.key)}" data-said="{escape(_said(answer, part))}"{order}>'
+        f"<header>{head}</header>{rows}</article>"
+    )
 
 
-def _row(row: ShownRow) -> str:
+def _said(answer: ShownAnswer, part: ShownPart) -> str:
+    attention = answer.attention
+    if attention is not None and part.key in attention.shares:
+        return bar_sentence(attention, [part.key], part.note)
+    return f"{part.name} ({part.note})."
+
+
+def _row(row: ShownRow, at: int) -> str:
     place = "taught by you" if row.number == TAUGHT else f"row {row.number:,}"
-    place += f" · cosine {row.near:.2f}" if row.near is not None else ""
+    near = f" · cosine {row.near:.2f}" if row.near is not None else ""
     same = '<span class="dbsa-tag dbsa-out">same text as the query</span>' if row.same else ""
     return (
-        f'<div class="dbsa-demo"><span class="dbsa-text">{_marked(row.text)}</span> '
-        f'<span class="dbsa-chip">{_marked(row.label)}</span> <span class="dbsa-muted">{place}</span>'
-        f"{same}</div>"
+        f'<div class="dbsa-demo" data-row="{at}"><span class="dbsa-text">{_marked(row.text)}</span> '
+        f'<span class="dbsa-chip">{_marked(row.label)}</span> <span class="dbsa-muted dbsa-place">'
+        f'<button type="button" data-link aria-pressed="false" tabindex="-1">{place}</button>{near}</span>{same}</div>'
     )
 
 

@@ -1,6 +1,7 @@
 """The Ask page's pictures as SVG and HTML in its own colours: which block saw which, and where a query looked.
 
-Knows nothing about text: what is drawn is numbers and block ids.
+Knows nothing about text: what is drawn is numbers and block ids. What stands for a part of the context names it
+(`data-part`), so that all views show what is selected in one: see `app.ask.linked`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from html import escape
 
 import numpy as np
 
+from app.ask.linked import part_of
 from app.ask.shown import ShownAttention, ShownPool
-from app.words import percent
+from app.words import count, percent
 
 SIZE = 228
 """Pixels of the mask's picture at a side."""
@@ -30,7 +32,7 @@ MOST_CELLS = 6_000
 def mask_picture(pool: ShownPool, read: Sequence[int]) -> str:
     """Which block sees which while it is encoded, the first block on top; those that were read are outlined.
 
-    Blocks that are planned and not encoded yet are pale.
+    Blocks that are planned and not encoded yet are pale. The slider around it chooses a block by keys.
     """
     total = max(1, pool.planned)
     cell = SIZE / total
@@ -42,16 +44,21 @@ def mask_picture(pool: ShownPool, read: Sequence[int]) -> str:
         rest = SIZE - pool.blocks * cell
         shapes += f'<rect class="dbsa-pale" x="0" y="{pool.blocks * cell:.1f}" width="{SIZE}" height="{rest:.1f}"/>'
     side = max(cell, 5.0)
-    for block in read:
-        at = (block + 0.5) * cell - side / 2
-        shapes += (
-            f'<rect class="dbsa-read" x="{at:.1f}" y="{at:.1f}" width="{side:.1f}" height="{side:.1f}">'
-            f"<title>Block {block + 1} was read</title></rect>"
-        )
+    outlines = "".join(_square((block + 0.5) * cell - side / 2, side) for block in read)
+    shapes += (
+        f'<path class="dbsa-read" d="{outlines}"/><path class="dbsa-cross"/><path class="dbsa-cross dbsa-pointed"/>'
+    )
     words = f"Which of {total:,} blocks saw which while they were encoded; {len(read):,} read blocks are outlined"
-    return (
+    svg = (
         f'<svg class="dbsa-mask" viewBox="-3 -3 {SIZE + 6} {SIZE + 6}" role="img" aria-label="{escape(words)}">'
         f"{shapes}</svg>"
+    )
+    drawn = {"size": SIZE, "total": total, "encoded": pool.blocks, "sinks": pool.sinks, "window": pool.window}
+    data = "".join(f' data-{name}="{value}"' for name, value in drawn.items())
+    return (
+        f'<div class="dbsa-cells" role="slider" tabindex="0" aria-label="Block, of {total:,}" aria-valuemin="1" '
+        f'aria-valuemax="{total}" aria-valuenow="1" aria-valuetext="No block is chosen"{data} '
+        f'data-read="{" ".join(str(block + 1) for block in read)}">{svg}</div>'
     )
 
 
@@ -67,6 +74,11 @@ def _exact_bands(pool: ShownPool, total: int) -> list[tuple[str, str]]:
             bands["sink"].append(_box(0, row, sinks, cell))
         bands["self"].append(_box(row, row, 1, cell))
     return [(name, "".join(boxes)) for name, boxes in bands.items()]
+
+
+def _square(at: float, side: float) -> str:
+    """On the diagonal."""
+    return f"M{at:.1f} {at:.1f}h{side:.1f}v{side:.1f}h{-side:.1f}z"
 
 
 def _box(column: float, row: float, width: float, cell: float) -> str:
@@ -96,8 +108,7 @@ def _grid(total: int) -> str:
 
 def attention_bars(attention: ShownAttention, sinks: int) -> str:
     """The share of each part of the context, as the mean of all heads; similar rows together, and small blocks too."""
-    mean = attention.mass.mean(axis=(0, 1))
-    shares = dict(zip(attention.names, map(float, mean), strict=True))
+    shares = attention.shares
     first = [name for name in shares if name.startswith("block ") and int(name.split()[1]) <= sinks]
     blocks = [name for name in shares if name.startswith("block ") and name not in first]
     kept = blocks
@@ -105,38 +116,57 @@ def attention_bars(attention: ShownAttention, sinks: int) -> str:
         best = set(sorted(blocks, key=lambda name: -shares[name])[:BARS])
         kept = [name for name in blocks if name in best]
     similar = [name for name in shares if name.startswith("similar ")]
-    bars = [("first" if len(first) == 1 else "first ones", sum(shares[n] for n in first), "other")] if first else []
-    bars += [(name.removeprefix("block "), shares[name], "block") for name in kept]
+    bars = [("first" if len(first) == 1 else "first ones", first, "other")] if first else []
+    bars += [(name.removeprefix("block "), [name], "block") for name in kept]
     if rest := [name for name in blocks if name not in kept]:
-        bars.append((f"{len(rest)} more", sum(shares[name] for name in rest), "other"))
-    bars += [("similar", sum(shares[name] for name in similar), "other")] if similar else []
-    bars += [(name, share, "other") for name, share in shares.items() if not name.startswith(("block ", "similar "))]
-    widest = max(share for _, share, _ in bars) or 1.0
-    return f'<ul class="dbsa-columns">{"".join(_column(*bar, widest) for bar in bars)}</ul>'
+        bars.append((f"{len(rest):,} more", rest, "other"))
+    bars += [("similar", similar, "other")] if similar else []
+    bars += [(name, [name], "other") for name in shares if not name.startswith(("block ", "similar "))]
+    widest = max(sum(shares[part] for part in parts) for _, parts, _ in bars) or 1.0
+    columns = "".join(_column(attention, *bar, widest) for bar in bars)
+    return f'<ul class="dbsa-columns dbsa-roving">{columns}</ul>'
 
 
-def _column(name: str, share: float, kind: str, widest: float) -> str:
+def _column(attention: ShownAttention, name: str, parts: Sequence[str], kind: str, widest: float) -> str:
+    share = sum(attention.shares[part] for part in parts)
     height = 72 * share / widest  # the rest is for the words
     return (
-        f'<li><span class="dbsa-over">{100 * share:.1f}</span>'
+        f'<li data-part="{part_of(*parts)}" data-said="{escape(bar_sentence(attention, parts))}">'
+        f'<button type="button" data-link aria-pressed="false"><span class="dbsa-over">{100 * share:.1f}</span>'
         f'<span class="dbsa-stem dbsa-of-{kind}" style="height:{height:.1f}%"></span>'
-        f'<span class="dbsa-under">{escape(name)}</span></li>'
+        f'<span class="dbsa-under">{escape(name)}</span></button></li>'
     )
+
+
+def bar_sentence(attention: ShownAttention, parts: Sequence[str], note: str = "") -> str:
+    """What these parts got; of a single one, of which `note` is said, also which head looked at it most."""
+    share = percent(sum(attention.shares[part] for part in parts))
+    if len(parts) == 1:
+        name = f"{_called(parts[0])} ({note})" if note else _called(parts[0])
+        return f"{name} got {share} of the attention; {_most(attention, parts[0])}."
+    many = count(len(parts), "block" if parts[0].startswith("block ") else "similar row")
+    return f"{many} got {share} of the attention together."
+
+
+def _called(part: str) -> str:
+    """ "Block 12", "Similar row 2", "The query"."""
+    return {"query": "The query"}.get(part, part.replace("similar ", "similar row ").capitalize())
+
+
+def _most(attention: ShownAttention, part: str) -> str:
+    mass = attention.mass[:, :, attention.names.index(part)]
+    layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
+    most = percent(float(mass[layer, head]))
+    return f"the head that looked at it most, head {head + 1} of layer {layer + 1}, gave it {most}"
 
 
 def attention_sentence(attention: ShownAttention, sinks: int) -> str:
     """Which retrieved block got most, and where; the numbers are those of the bars."""
-    mean = attention.mass.mean(axis=(0, 1))
     retrieved = _retrieved(attention, sinks)
     if not retrieved:
         return "Apart from what every query reads, there is no block."
-    best = max(retrieved, key=lambda index: mean[index])
-    layer, head = np.unravel_index(int(attention.mass[:, :, best].argmax()), attention.mass.shape[:2])
-    most = percent(float(attention.mass[layer, head, best]))
-    return (
-        f"{attention.names[best].capitalize()} got {percent(float(mean[best]))} of the attention; the head that looked "
-        f"at it most, head {head + 1} of layer {layer + 1}, gave it {most}."
-    )
+    best = max((attention.names[index] for index in retrieved), key=attention.shares.__getitem__)
+    return bar_sentence(attention, [best])
 
 
 def _retrieved(attention: ShownAttention, sinks: int) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +42,14 @@ class ShownRow:
 class ShownPart:
     """A block, or a similar row, that was read."""
 
+    key: str
+    """As the attention names it: "block 12", "similar 1"."""
     name: str
     """ "Block 12", or "Similar row"."""
     note: str
     """Why it was read: "shared first block", "score 4.8", "nearest"."""
+    score: float | None
+    """Of a block: what the retriever gave it."""
     share: float | None
     """Of the attention of the query's last token, as the mean of all heads."""
     rows: tuple[ShownRow, ...]
@@ -149,9 +154,14 @@ class ShownAttention:
     """Where the query's last token looked."""
 
     names: tuple[str, ...]
-    """Of the parts of the context: "block 3" (from 1), "similar 1 (nearest)", "query"."""
+    """Of the parts of the context: "block 3" (from 1), "similar 1" (the nearest), "query"."""
     mass: np.ndarray
     """float32 [layers, heads, parts]; sums to 1 over the parts."""
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Of each part, as the mean of all heads."""
+        return dict(zip(self.names, map(float, self.mass.mean(axis=(0, 1))), strict=True))
 
 
 @dataclass(frozen=True)

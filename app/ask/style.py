@@ -116,16 +116,6 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-below { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0.8rem; align-items: start; }
 .dbsa-below > details > summary { font-size: 1rem; padding: 0.3rem 0; }
 .dbsa .dbsa-hint { font-size: 0.82rem; font-weight: 400; color: var(--dbsa-muted); margin-left: 0.8rem; }
-.dbsa-list { max-height: 35rem; overflow: auto; border: 1px solid var(--border-color-primary); border-radius: 8px;
-  background: var(--block-background-fill); }
-.dbsa-part { padding: 0.5rem 0.9rem; border-bottom: 1px solid var(--border-color-primary); }
-.dbsa-part:last-child { border-bottom: 0; }
-.dbsa-parthead { display: flex; gap: 0.8rem; font-size: 0.82rem; color: var(--dbsa-muted); }
-.dbsa-parthead b { color: var(--body-text-color); }
-.dbsa-parthead .dbsa-share { margin-left: auto; white-space: nowrap; }
-.dbsa-demo { padding: 0.15rem 0; }
-.dbsa-demo .dbsa-text { display: inline; max-height: none; }
-.dbsa .dbsa-part summary { font-weight: 400; color: var(--dbsa-muted); padding: 0.1rem 0; }
 .dbsa-below .dbsa-panel { margin-bottom: 0.7rem; }
 
 .dbsa .dbsa-columns { display: flex; gap: 0.35rem; align-items: stretch; height: 9.5rem; margin-bottom: 0.4rem; }

@@ -19,6 +19,8 @@ from app.server.stamps import stamp
 from dbsa_core.prediction import Prediction
 
 BUDGET_BYTES = 64 << 20
+READ_BYTES = 4 << 20
+"""Of those that are kept as they are shown too, and need not be read again."""
 
 
 class Runs:
@@ -27,6 +29,7 @@ class Runs:
     def __init__(self, budget_bytes: int = BUDGET_BYTES):
         self._budget_bytes = budget_bytes
         self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._read: OrderedDict[str, tuple[bytes, ShownAnswer]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -37,28 +40,37 @@ class Runs:
             if found is None:
                 return None
             self._kept.move_to_end(run)
-        return from_json(json.loads(zlib.decompress(found)))
+            if run in self._read and self._read[run][0] is found:
+                self._read.move_to_end(run)
+                return self._read[run][1]
+        shown = from_json(json.loads(zlib.decompress(found)))
+        with self._lock:
+            self._read[run] = found, shown
+            self._read.move_to_end(run)
+            while sum(len(written) for written, _ in self._read.values()) > READ_BYTES and len(self._read) > 1:
+                self._read.popitem(last=False)
+        return shown
 
     def of(self, answer: Answer) -> ShownAnswer:
         """A session's answer as it is shown; it is a run from then on."""
         found = self.get(answer.id)
         if found is None:
             found = shown_answer(answer.prediction, answer.setup, answer.settings, answer.name, stamp=stamp(answer))
-            self._keep(answer.id, found)
+            self.keep(answer.id, found)
         return found
 
     def compare(self, answer: Answer, other: Prediction, fit_seconds: float) -> None:
         """Add what another method answered, and the seconds before its first answer."""
         shown, made = self.of(answer), shown_method(other, answer.setup, answer.settings, fit_seconds)
         others = [found for found in shown.compared if found.method != made.method]
-        self._keep(answer.id, replace(shown, compared=(*others, made)))
+        self.keep(answer.id, replace(shown, compared=(*others, made)))
 
     def judged(self, answer: Answer) -> None:
         """The answer is the same, and whether any label fits is judged anew."""
         shown = self.of(answer)
         made = shown_method(answer.prediction, answer.setup, answer.settings)
         made = replace(made, measured=shown.method.measured, fit_seconds=shown.method.fit_seconds)
-        self._keep(answer.id, replace(shown, method=made, stamp=stamp(answer)))
+        self.keep(answer.id, replace(shown, method=made, stamp=stamp(answer)))
 
     def measured(self, answer: Answer, seconds: Mapping[str, Sequence[float]]) -> None:
         """Add what further runs of some of its methods took, by name."""
@@ -69,9 +81,10 @@ class Runs:
 
         shown = self.of(answer)
         made = replace(shown, method=timed(shown.method), compared=tuple(map(timed, shown.compared)))
-        self._keep(answer.id, made)
+        self.keep(answer.id, made)
 
-    def _keep(self, run: str, shown: ShownAnswer) -> None:
+    def keep(self, run: str, shown: ShownAnswer) -> None:
+        """The answer is a run of that id, in place of what the id stood for."""
         written = zlib.compress(json.dumps(as_json(shown)).encode())
         with self._lock:
             self._bytes += len(written) - len(self._kept.pop(run, b""))

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.ask.linked import LOAD
 from app.plots import attention_figure
 from app.server.asking import ask_again, classify_text, stop_query
 from app.server.comparing import choose, compare_with, give_up, measure
@@ -70,9 +71,9 @@ def create_ask_tab(page: Page) -> None:
     with gr.Row(elem_classes="dbsa-chips") as offered:
         chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
         own = gr.Button(OWN, size="sm", min_width=60)
-    shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR)
+    shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR + LOAD)
     trying = Trying(workspace)
-    below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR)
+    below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR + LOAD)
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
         with gr.Row():

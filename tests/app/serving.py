@@ -11,6 +11,10 @@ import pytest
 from app.launch import build, launch_options
 from app.server.workspace import Workspace
 
+SOON = 20_000
+"""Milliseconds."""
+NEVER_COMES = "nobody/never-comes"
+"""A model whose loading does not end, as of a hub that does not answer."""
 GRADIO_ON_PANDAS_3 = [
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),

@@ -5,88 +5,27 @@ from __future__ import annotations
 import csv
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlparse
 
 import openpyxl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from app.server.example import Example
-from app.server.models import load_model
 from app.server.workspace import Workspace
-from dbsa_core import LanguageModel
 from dbsa_core.cli.files import EXAMPLE
-from dbsa_core.errors import ModelError
 from dbsa_core.files.tables import read_table
 from dbsa_core.methods import METHODS
-from tests.app.serving import GRADIO_ON_PANDAS_3, served
+from tests.app.serving import GRADIO_ON_PANDAS_3, NEVER_COMES, SOON, served
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]
-SOON = 20_000
 ENCODED = 240_000
 """Milliseconds; a busy machine encodes 50 tokens a second."""
-NEVER_COMES = "nobody/never-comes"
-"""A model whose loading does not end, as of a hub that does not answer."""
 INJECTED = "<img src=x onerror=\"document.title='pwned'\">"
-
-
-@pytest.fixture(scope="module")
-def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pools are saved."""
-    return tmp_path_factory.mktemp("pools")
-
-
-@pytest.fixture(scope="module")
-def url(pools: Path) -> Iterator[str]:
-    over = threading.Event()
-
-    def load(source: str) -> LanguageModel:
-        if source == NEVER_COMES:
-            over.wait()
-            raise ModelError("It did not come.")
-        return load_model(source)
-
-    workspace = Workspace(load=load, pools=pools)
-    workspace.example = Example(workspace)
-    workspace.example.start()
-    with served(workspace) as url:
-        yield url
-    over.set()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """A page of a browser of its own; at its end nothing may have left the computer, and no script may have failed."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(SOON)
-    asked: list[str] = []
-    failed: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: failed.append(str(error)))
-    page.goto(url)
-    expect(page.locator("#header")).to_contain_text("Support desk, 600 rows", timeout=SOON)
-    yield page
-    context.close()
-    outside = {url for url in asked if urlparse(url).hostname not in ("127.0.0.1", None)}
-    assert outside == set()
-    assert failed == []
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -152,7 +91,7 @@ def test_a_finished_answer_is_there_at_first_sight(page: Page) -> None:
     expect(page.locator("#dbsa-answer .dbsa-label")).to_have_text("wifi_connection")
     expect(page.locator("#comparison")).to_contain_text("times as fast")
     expect(page.locator("#mask svg")).to_be_visible()
-    expect(page.locator("#blocks .dbsa-part").first).to_contain_text("shared first block")
+    expect(page.locator("#blocks .dbsa-entry").first).to_contain_text("shared first block")
     expect(page.locator("#blocks mark").first).to_be_visible()
     expect(page.locator("#attention .dbsa-columns li").first).to_contain_text("first")
     expect(page.locator("#details")).to_be_hidden()

@@ -29,7 +29,7 @@ def check_serialises(figure: go.Figure) -> None:
 
 
 def attention() -> ShownAttention:
-    names = ("block 1", "block 8", "similar 2", "similar 1 (nearest)", "query")
+    names = ("block 1", "block 8", "similar 2", "similar 1", "query")
     mass = np.arange(1, 31, dtype=np.float32).reshape(2, 3, 5)
     return ShownAttention(names, mass / mass.sum(-1, keepdims=True))
 

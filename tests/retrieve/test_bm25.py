@@ -323,3 +323,11 @@ class TestLikeness:
     def test_unknown_words_make_a_query_less_like_a_document(self) -> None:
         index = BM25Retriever(BLOCKS)
         assert index.likeness("card payment zebra").max() < index.likeness("card payment").max()
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_it_knows_how_many_documents_contain_a_word(stem: bool) -> None:
+    documents = ["Cards are lost", "a card, a card", "nothing"]
+    found = BM25Retriever(documents, stem=stem)
+    assert (found.holders("a"), found.holders("LOST"), found.holders("unknown"), found.holders("")) == (1, 1, 0, 0)
+    assert found.holders("card") == (2 if stem else 1)

@@ -86,6 +86,9 @@ def test_what_was_read_comes_by_attention_the_best_rows_first(setup: Setup, pred
     shares = [part.share for part in made.parts]
     assert shares == sorted(shares, reverse=True)  # type: ignore[type-var]
     assert made.attention is not None
+    assert {part.key for part in made.parts} == {*made.attention.names} - {"query"}
+    scores = {part.key: part.score for part in made.parts if part.score is not None}
+    assert scores == {f"block {block + 1}": prediction.selection.scores[block] for block in made.read}
     named = dict(zip(made.attention.names, made.attention.mass.mean(axis=(0, 1)), strict=True))
     blocks = {part.name: part for part in made.parts if part.name.startswith("Block ")}
     retriever = setup.block_retriever(QuerySettings())
@@ -130,6 +133,19 @@ def test_marked_words_are_the_querys_and_the_text_stays_whole(setup: Setup, show
         "x",
     )
     assert {strength for part in unmarked.parts for row in part.rows for _, strength in row.text} == {0}
+
+
+def test_words_that_stand_in_many_rows_tell_nothing(
+    setup: Setup, prediction: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def marked() -> set[str]:
+        made = shown_answer(prediction, setup, SETTINGS, "x")
+        return {text for part in made.parts for row in part.rows for text, strength in row.text if strength}
+
+    assert {"card", "my", "lost", "is"} <= marked()
+    monkeypatch.setattr("app.ask.from_prediction.FREQUENT_ROWS", 3)
+    assert {"my", "lost", "is"} <= marked()
+    assert "card" not in marked(), "in six of ten rows"
 
 
 def test_the_querys_own_row_is_flagged(prediction: Prediction, shown: ShownAnswer) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from app.ask.cards import OFFERED_LABELS, answer_view, notice_view
 from app.ask.comparison import Choice, Comparing, Waiting, break_even
-from app.ask.lists import below_view
+from app.ask.linked import CSS as LINKED
+from app.ask.linked import HINT, about
+from app.ask.lists import LISTED, below_view
 from app.ask.phases import phases_view
-from app.ask.pictures import SIZE, attention_bars, attention_sentence, heads_picture, mask_picture
-from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPool
-from app.ask.style import CSS
+from app.ask.pictures import SIZE, attention_bars, attention_sentence, bar_sentence, heads_picture, mask_picture
+from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
+from app.ask.style import CSS as STYLE
 from app.theme import CSS as THEME
 from dbsa_core.data import TAUGHT
 from dbsa_core.prediction import AS_TAUGHT, NEED_A_LOOK, NO_LABEL, UNSURE
@@ -277,15 +279,57 @@ def test_details_have_phases_definition_and_break_even() -> None:
 def test_the_list_counts_and_folds(shown: ShownAnswer) -> None:
     page = below_view(shown)
     text = text_of(page)
-    assert text.startswith(f"{len(shown.read)} blocks, 3 similar rows sorted by attention · matching words marked")
-    assert page.count("<summary>1 more row</summary>") == sum(len(part.rows) == 2 for part in shown.parts)
-    assert page.count("% of attention</span>") == len(shown.parts)
+    counted = f"{len(shown.read)} blocks, 3 similar rows"
+    orders = "Sorted by attention score order in the pool"
+    assert text.startswith(f"{HINT} Let go {counted} {orders} matching words marked")
+    assert page.count(">+1 row</button>") == sum(len(part.rows) == 2 for part in shown.parts)
+    assert page.count('class="dbsa-share"') == len(shown.parts)
     assert "Where the query looked" in text
     alone = replace(shown, read=(), attention=None, parts=shown.parts[-2:])
     assert "Where the query looked" not in below_view(alone)
     assert "same text as the query" in below_view(
         replace(shown, parts=(replace(shown.parts[0], rows=(replace(shown.parts[0].rows[0], same=True),)),))
     )
+
+
+def entries(page: str) -> list[dict[str, str]]:
+    """What the entries of the list say about themselves."""
+    heads = re.findall(r'<article class="dbsa-entry" ([^>]*)>', page)
+    return [dict(re.findall(r'data-([\w-]+)="([^"]*)"', head)) for head in heads]
+
+
+def part(key: str, score: float | None = None, share: float | None = None) -> ShownPart:
+    return ShownPart(key, key.capitalize(), "why", score, share, (ShownRow((("text", 0),), (("label", 0),), 7, False),))
+
+
+def test_entries_know_their_places_in_each_order() -> None:
+    parts = (part("block 30", 2.0, 0.3), part("similar 2", None, 0.2), part("block 4", 5.0, 0.15), part("block 1", 0.0))
+    found = {each["part"]: each for each in entries(below_view(answer(parts=parts)))}
+    assert [found[name]["by-attention"] for name in ("block-30", "similar-2", "block-4", "block-1")] == list("0123")
+    assert sorted(found, key=lambda name: int(found[name]["by-score"])) == [
+        "similar-2", "block-4", "block-30", "block-1"
+    ]  # fmt: skip
+    assert sorted(found, key=lambda name: int(found[name]["by-pool"])) == [
+        "block-1", "block-4", "block-30", "similar-2"
+    ]  # fmt: skip
+    page = below_view(answer(parts=tuple(replace(each, share=None) for each in parts)))
+    assert re.findall(r'<option value="(\w+)"', page) == ["score", "pool"]
+    assert "by-attention" not in entries(page)[0]
+
+
+def test_only_so_many_have_entries_and_the_others_share_is_told() -> None:
+    parts = tuple(part(f"block {number}", 1.0, 0.0004) for number in range(1, 2001))
+    page = below_view(answer(parts=parts, read=tuple(range(2000))))
+    assert len(entries(page)) == LISTED
+    assert len(page) < 120_000
+    assert "1,900 more parts of the context stand in the pictures alone. They got 76.0 % of the" in text_of(page)
+
+
+def test_what_is_chosen_stays_for_one_query_over_one_pool() -> None:
+    made = about(answer())
+    assert about(answer(method=method("dbsa"), read=(0, 3))) == made
+    assert about(answer(query="another")) != made
+    assert about(answer(pool=replace(POOL, name="other.csv"))) != made
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -311,14 +355,18 @@ def test_the_mask_paints_what_the_pattern_sees(blocks: int, sinks: int, window: 
     expected = [[pool.pattern.sees(row, column) for column in range(blocks)] for row in range(blocks)]
     assert (seen == np.array(expected)).all()
     assert (painted(paths["none"], blocks) == np.tri(blocks, dtype=bool)).all()
-    assert page.count('class="dbsa-read"') == 2
-    assert f"<title>Block {blocks} was read</title>" in page
+    (outlined,) = re.findall(r'class="dbsa-read" d="([^"]*)"', page)
+    assert outlined.count("z") == 2
+    assert f'data-read="1 {blocks}"' in page
+    drawn = (f'data-total="{blocks}"', f'data-encoded="{blocks}"', f'data-sinks="{sinks}"', f'data-window="{window}"')
+    assert all(each in page for each in drawn)
     assert "dbsa-pale" not in page
 
 
 def test_a_mask_of_many_blocks_stays_small_and_one_in_the_making_is_pale() -> None:
     many = replace(POOL, blocks=20_000, planned=20_000)
     assert len(mask_picture(many, tuple(range(0, 20_000, 1000)))) < 6_000
+    assert len(mask_picture(many, tuple(range(0, 20_000, 10)))) < 100_000
     half = mask_picture(replace(POOL, blocks=12), ())
     top = float(re.findall(r'dbsa-pale" x="0" y="([\d.]+)"', half)[0])
     assert top == pytest.approx(SIZE * 12 / 29, abs=0.06)
@@ -336,6 +384,8 @@ def test_bars_have_all_of_the_attention(blocks: int) -> None:
     values = [float(value) for value in re.findall(r'dbsa-over">([\d.]+)', page)]
     assert sum(values) == pytest.approx(100, abs=0.06 * len(values))
     names = re.findall(r'dbsa-under">([^<]+)', page)
+    parts = " ".join(re.findall(r'data-part="([^"]+)"', page)).split()
+    assert sorted(parts) == sorted(name.replace(" ", "-") for name in attention(blocks).names)
     assert names[0] == "first"
     assert names[-2:] == ["similar", "query"]
     assert len(names) <= 16
@@ -353,6 +403,12 @@ def test_the_sentence_names_the_retrieved_block_with_most() -> None:
         f"head {head + 1} of layer {layer + 1}, gave it {100 * made.mass[layer, head, best]:.1f} %."
     )
     assert "there is no block" in attention_sentence(attention(1), 1)
+    of_note = bar_sentence(made, ["similar 2"], "2nd nearest")
+    assert of_note.startswith("Similar row 2 (2nd nearest) got ")
+    both = 100 * float(mean[[made.names.index("similar 1"), made.names.index("similar 2")]].sum())
+    assert (
+        bar_sentence(made, ["similar 1", "similar 2"]) == f"2 similar rows got {both:.1f} % of the attention together."
+    )
 
 
 def test_the_grid_has_a_cell_for_every_head() -> None:
@@ -365,7 +421,7 @@ def test_the_grid_has_a_cell_for_every_head() -> None:
 
 
 def test_the_style_uses_colours_that_there_are() -> None:
-    names = set(re.findall(r"(--dbsa-[\w-]+):", THEME))
+    names, CSS = set(re.findall(r"(--dbsa-[\w-]+):", THEME)), STYLE + LINKED
     assert set(re.findall(r"var\((--dbsa-[\w-]+)\)", CSS)) <= names
     assert CSS.count("{") == CSS.count("}")
     assert "url(" not in CSS

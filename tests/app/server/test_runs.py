@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
+
+import pytest
 
 from app.ask.shown import as_json
 from app.server.asking import classify_text
@@ -158,3 +161,24 @@ def test_a_duplicated_page_goes_on_as_a_copy(workspace: Workspace, session: Sess
     assert session.answer.prediction.query == QUERY
     assert workspace.copy_session("another-page-of-it", session.id) is copy, "a page is copied once"
     assert workspace.copy_session("of-a-page-unknown", "never-seen-here").answer is None
+
+
+def test_a_run_is_read_once_and_anew_where_it_is_another(workspace: Workspace, session: Session) -> None:
+    run = asked(workspace, encoded(workspace, session))
+    runs = workspace.runs
+    found = runs.get(run)
+    assert found is not None
+    assert runs.get(run) is found
+    runs.keep(run, replace(found, query="another"))
+    again = runs.get(run)
+    assert again is not None
+    assert again.query == "another"
+    small = Runs()
+    for number in range(3):
+        small.keep(str(number), found)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.server.runs.READ_BYTES", 1)
+        first = small.get("0")
+        assert small.get("0") is first, "the last one stays, whatever its size"
+        small.get("1")
+        assert small.get("0") is not first

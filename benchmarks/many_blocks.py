@@ -1,0 +1,155 @@
+"""How long does the page take to show an answer over many blocks, and to show what was clicked? A part of `app.py`.
+
+The answers are made up: 5 demonstrations a block, 30 % of the blocks read, 8 similar rows, 30 layers of 9 heads. The
+page is the app's own, over such runs; it goes from one to the next as a link to a run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser, Page
+
+from app.ask.linked import about
+from app.ask.shown import (
+    ShownAnswer,
+    ShownAttention,
+    ShownLabel,
+    ShownMethod,
+    ShownPart,
+    ShownPool,
+    ShownRow,
+)
+from app.launch import build, launch_options
+from app.server.runs import Runs
+from app.server.workspace import Workspace
+from benchmarks.cpu import Sample, row
+from dbsa_core.blocks import BlockPattern, mask_density
+
+BLOCKS = (200, 2_000, 20_000)
+LAYERS, HEADS, SIZE, SIMILAR, RATIO = 30, 9, 5, 8, 0.3
+TURNS = 5
+
+SHOW = """
+([run, answer]) => new Promise(done => {
+  const read = document.querySelector('#read'), begun = performance.now();
+  performance.clearResourceTimings();
+  new MutationObserver((_, watcher) => {
+    if (read.querySelector('[data-answer]')?.dataset.answer !== answer) return;
+    watcher.disconnect();
+    requestAnimationFrame(() => setTimeout(() => {
+      const sent = performance.getEntriesByType('resource').reduce((sum, one) => sum + one.transferSize, 0);
+      done([performance.now() - begun, sent]);
+    }));
+  }).observe(read, {childList: true, subtree: true, attributes: true});
+  const link = document.createElement('a');
+  link.dataset.runLink = run;
+  document.body.append(link);
+  link.click();
+  link.remove();
+})
+"""
+"""Follows the link to a run: milliseconds until it is painted, and the bytes that came."""
+
+CLICK = """
+at => new Promise(done => {
+  const bars = [...document.querySelectorAll('.dbsa-columns button')], begun = performance.now();
+  bars[at % bars.length].click();
+  requestAnimationFrame(() => setTimeout(() => {
+    const shown = document.querySelectorAll('.dbsa-columns .dbsa-chosen').length;
+    done(shown ? performance.now() - begun : NaN);
+  }));
+})
+"""
+"""Clicks a bar: milliseconds until all views with what it stands for are painted."""
+
+
+def made_up(blocks: int) -> ShownAnswer:
+    draw = np.random.default_rng(blocks)
+    read = (0, *sorted(draw.choice(np.arange(1, blocks), int(RATIO * blocks) - 1, replace=False).tolist()))
+    keys = (*(f"block {block + 1}" for block in read), *(f"similar {place}" for place in range(SIMILAR, 0, -1)))
+    mass = draw.gamma(0.3, size=(LAYERS, HEADS, len(keys) + 1)).astype(np.float32)
+    attention = ShownAttention((*keys, "query"), mass / mass.sum(-1, keepdims=True))
+
+    def rows(count: int) -> tuple[ShownRow, ...]:
+        text = (("How do I connect my ", 0), ("robot", 2), (" to the new network of the house?", 0))
+        return tuple(ShownRow(text, (("wifi_connection", 0),), 17, False) for _ in range(count))
+
+    parts = [
+        ShownPart(key, key.capitalize(), "score 4.8", float(place), attention.shares[key],
+                  rows(SIZE if key.startswith("block") else 1))
+        for place, key in enumerate(keys)
+    ]  # fmt: skip
+    parts.sort(key=lambda part: -(part.share or 0))
+    best = tuple(ShownLabel(f"label {place}", 0.2, 0.2, 0.2) for place in range(5))
+    method = ShownMethod(
+        method="dbsa_fresh",
+        title="DBSA + similar rows",
+        may_read="all",
+        label="label 0",
+        labels=77,
+        best=best,
+        check="",
+        equal_rows=(),
+        meaning="",
+        notes=(),
+        seconds={"total": 1.0},
+        fit_seconds=0.0,
+        context_tokens=20 * SIZE * len(read),
+        rows_anew=SIMILAR,
+        cold=False,
+    )
+    density = mask_density([SIZE] * blocks, BlockPattern(SIZE, 1, 2))
+    pool = ShownPool("made up", SIZE * blocks, SIZE * blocks, blocks, blocks, SIZE, 1, 2, density, 1.0)
+    stamp = (("Asked", "2026-01-01 00:00:00"), ("Data", "made up"), ("Model", "none"))
+    return ShownAnswer(f"Over {blocks} blocks", pool, method, read, tuple(parts), attention, (), stamp)
+
+
+@contextmanager
+def page_over(browser: Browser, runs: Runs, first: str) -> Iterator[Page]:
+    """The app's page at one of the runs."""
+    workspace = Workspace()
+    workspace.runs = runs
+    demo = build(workspace)
+    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(f"{url}?run={first}")
+    page.wait_for_selector("#blocks .dbsa-entry")
+    try:
+        yield page
+    finally:
+        workspace.jobs.close()
+        demo.close(verbose=False)
+
+
+def many_blocks(browser: Browser) -> list[dict[str, Any]]:
+    """Rows for `benchmarks/results/app.json`."""
+    answers = {f"made-up-{blocks}": made_up(blocks) for blocks in BLOCKS}
+    shown: dict[str, list[float]] = {run: [] for run in answers}
+    clicked: dict[str, list[float]] = {run: [] for run in answers}
+    sent: dict[str, float] = {}
+    runs, (first, *others) = Runs(), answers
+    runs.keep(first, answers[first])
+    with page_over(browser, runs, first) as page:
+        for turn in range(TURNS + 1):  # the first is the warm-up
+            for run in (*others, first):
+                runs.keep(run, answers[run])  # as if it had just been answered
+                milliseconds, sent[run] = page.evaluate(SHOW, [run, about(answers[run])])
+                page.wait_for_timeout(100)  # what links the views is told of new ones in a moment of its own
+                clicks = [page.evaluate(CLICK, place) for place in (3, 6)]
+                if turn:
+                    shown[run].append(milliseconds / 1000)
+                    clicked[run] += [click / 1000 for click in clicks]
+    rows = []
+    for run, answer in answers.items():
+        name = f"{answer.pool.blocks:,} blocks: "
+        due = 0.5 if answer.pool.blocks <= 2000 else None
+        rows += [
+            row(f"{name}a run to its pictures on the screen", Sample.of(shown[run]), "s", due),
+            row(f"{name}sent for it", Sample(sent[run] / 1e6), "MB"),
+            row(f"{name}click to all views", Sample.of(clicked[run]), "s", 0.1),
+        ]
+    return rows
