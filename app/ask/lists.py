@@ -17,7 +17,7 @@ from app.words import count, percent
 from dbsa_core.data import TAUGHT
 
 LISTED = 100
-"""Parts that have an entry of their own, those with most attention first."""
+"""Parts that have an entry of their own."""
 
 
 def below_view(answer: ShownAnswer, outdated: str = "") -> str:
@@ -31,8 +31,8 @@ def _parts(answer: ShownAnswer) -> str:
     similar = len(answer.parts) - blocks
     named = [count(blocks, "block")] if blocks else []
     named += [count(similar, "similar row")] if similar else []
-    listed, places = answer.parts[:LISTED], _places(answer.parts[:LISTED])
-    hints = []
+    listed, left = _listed(answer)
+    places, hints = _places(listed), []
     if any(strength for part in listed for row in part.rows for _, strength in (*row.text, *row.label)):
         hints.append("matching words marked")
     if any(row.near is not None for part in listed for row in part.rows[1:]):
@@ -44,7 +44,17 @@ def _parts(answer: ShownAnswer) -> str:
     head = (
         f'<div class="dbsa-sort">{_sorted_by(places)}<span>{escape(" · ".join(hints))}</span></div>' if listed else ""
     )
-    return _folded(", ".join(named) or "Nothing was read", "", head + body + _unlisted(answer))
+    return _folded(", ".join(named) or "Nothing was read", "", head + body + _unlisted(left))
+
+
+def _listed(answer: ShownAnswer) -> tuple[list[ShownPart], list[ShownPart]]:
+    """The parts that have an entry, and the others: those with least attention, or by score where none is known."""
+    order = [*range(len(answer.parts))]
+    if answer.attention is None:
+        order.sort(key=lambda at: _ORDERS["score"][1](answer.parts[at]))  # type: ignore[arg-type,return-value]
+    kept = {*order[:LISTED]}
+    parts = [*enumerate(answer.parts)]
+    return [part for at, part in parts if at in kept], [part for at, part in parts if at not in kept]
 
 
 # By what a list can be sorted, and what is said of it.
@@ -72,9 +82,8 @@ def _sorted_by(places: Mapping[str, Sequence[int]]) -> str:
     return f"<label>Sorted by <select data-sort>{options}</select></label>"
 
 
-def _unlisted(answer: ShownAnswer) -> str:
+def _unlisted(left: Sequence[ShownPart]) -> str:
     """What is not told of one by one."""
-    left = answer.parts[LISTED:]
     if not left:
         return ""
     shares = [part.share for part in left if part.share is not None]

@@ -319,10 +319,18 @@ def test_entries_know_their_places_in_each_order() -> None:
 
 def test_only_so_many_have_entries_and_the_others_share_is_told() -> None:
     parts = tuple(part(f"block {number}", 1.0, 0.0004) for number in range(1, 2001))
-    page = below_view(answer(parts=parts, read=tuple(range(2000))))
+    page = below_view(answer(parts=parts, read=tuple(range(2000)), attention=attention(3)))
     assert len(entries(page)) == LISTED
     assert len(page) < 120_000
     assert "1,900 more parts of the context stand in the pictures alone. They got 76.0 % of the" in text_of(page)
+
+
+def test_similar_rows_and_the_best_blocks_have_entries_where_no_attention_is_known() -> None:
+    blocks = [part(f"block {number}", float(number)) for number in range(1, 151)]
+    similar = [part(f"similar {number}") for number in range(3, 0, -1)]
+    found = entries(below_view(answer(parts=(*blocks, *similar), read=tuple(range(150)))))
+    assert [each["part"] for each in found[:-3]] == [f"block-{number}" for number in range(54, 151)]
+    assert [each["part"] for each in found[-3:]] == ["similar-3", "similar-2", "similar-1"]
 
 
 def test_what_is_chosen_stays_for_one_query_over_one_pool() -> None:
