@@ -23,7 +23,7 @@ window.dbsaLinked ??= (() => {
     }
     const named = target?.closest('[data-part]');
     if (!named || target.closest('[data-expand], [data-event], a, select')) return null;
-    return {parts: partsOf(named), row: target.closest('[data-row]')?.dataset.row ?? '', from: named};
+    return {parts: partsOf(named), row: target.closest('.dbsa-open [data-row]')?.dataset.row ?? '', from: named};
   };
   const isSame = (one, other) => one?.parts.join(' ') === other?.parts.join(' ') && one?.row === other?.row;
 

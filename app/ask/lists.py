@@ -69,7 +69,8 @@ def _places(parts: Sequence[ShownPart]) -> dict[str, list[int]]:
     """By what these can be sorted, and each one's place then."""
     found = {}
     for name, (_, key) in _ORDERS.items():
-        if name == "attention" and not any(part.share is not None for part in parts):
+        known = {"attention": [part.share for part in parts], "score": [part.score for part in parts]}.get(name)
+        if known is not None and not any(value is not None for value in known):
             continue
         ranked = sorted(range(len(parts)), key=lambda at: key(parts[at]))  # type: ignore[arg-type,return-value]
         found[name] = [ranked.index(at) for at in range(len(parts))]
@@ -77,7 +78,9 @@ def _places(parts: Sequence[ShownPart]) -> dict[str, list[int]]:
 
 
 def _sorted_by(places: Mapping[str, Sequence[int]]) -> str:
-    """The first one is how they come."""
+    """The first one is how they come; "" where there is one alone."""
+    if len(places) < 2:
+        return ""
     options = "".join(f'<option value="{name}">{_ORDERS[name][0]}</option>' for name in places)
     return f"<label>Sorted by <select data-sort>{options}</select></label>"
 

@@ -122,7 +122,8 @@ def test_similar_rows_have_one_bar_and_each_an_entry(page: Page) -> None:
     expect(page.locator("#blocks .dbsa-chosen")).to_have_count(8)
     expect(said(page)).to_contain_text(re.compile(r"^8 similar rows got [\d.]+ % of the attention together\."))
     assert cross(page) == []
-    entry(page, "similar-3").locator("header b").click()
+    entry(page, "similar-3").locator(".dbsa-text").click()
+    expect(page.locator("#blocks .dbsa-demo.dbsa-chosen")).to_have_count(0)  # what is closed is chosen as a whole
     expect(page.locator("#blocks .dbsa-chosen")).to_have_count(1)
     expect(bar(page, "similar")).to_have_class(CHOSEN)
     expect(said(page)).to_contain_text("Similar row 3 (3rd nearest) got")

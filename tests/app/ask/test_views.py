@@ -315,6 +315,7 @@ def test_entries_know_their_places_in_each_order() -> None:
     page = below_view(answer(parts=tuple(replace(each, share=None) for each in parts)))
     assert re.findall(r'<option value="(\w+)"', page) == ["score", "pool"]
     assert "by-attention" not in entries(page)[0]
+    assert "Sorted by" not in below_view(answer(parts=(part("similar 2"), part("similar 1")), read=()))
 
 
 def test_only_so_many_have_entries_and_the_others_share_is_told() -> None:
