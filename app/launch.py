@@ -7,7 +7,8 @@ import ipaddress
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,19 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": MAX_UPLOAD,
         "footer_links": [],
     }
+
+
+@contextmanager
+def served(workspace: Workspace, demo: gr.Blocks) -> Iterator[str]:
+    """The address of `build(workspace)` on this computer, for as long as it is needed: for scripts and tests."""
+    _, url, _ = demo.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, inbrowser=False, **launch_options()
+    )
+    try:
+        yield url
+    finally:
+        workspace.jobs.close()
+        demo.close(verbose=False)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -23,7 +23,7 @@ from app.ask.shown import (
     ShownPool,
     ShownRow,
 )
-from app.launch import build, launch_options
+from app.launch import build, served
 from app.server.runs import Runs
 from app.server.workspace import Workspace
 from benchmarks.cpu import Sample, row
@@ -113,16 +113,11 @@ def page_over(browser: Browser, runs: Runs, first: str) -> Iterator[Page]:
     """The app's page at one of the runs."""
     workspace = Workspace()
     workspace.runs = runs
-    demo = build(workspace)
-    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.goto(f"{url}?run={first}")
-    page.wait_for_selector("#blocks .dbsa-entry")
-    try:
+    with served(workspace, build(workspace)) as url:
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page.goto(f"{url}?run={first}")
+        page.wait_for_selector("#blocks .dbsa-entry")
         yield page
-    finally:
-        workspace.jobs.close()
-        demo.close(verbose=False)
 
 
 def many_blocks(browser: Browser) -> list[dict[str, Any]]:

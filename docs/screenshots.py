@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app.launch import build, launch_options
+from app.launch import build, served
 from app.server.example import Example
 from app.server.workspace import Workspace
 
@@ -88,9 +88,7 @@ def main() -> None:
     workspace = Workspace()
     workspace.example = Example(workspace)
     workspace.example.start()
-    demo = build(workspace)
-    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
-    with sync_playwright() as playwright:
+    with served(workspace, build(workspace)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=options.chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
@@ -99,8 +97,6 @@ def main() -> None:
                 for width in WIDTHS:
                     print(shoot(browser, url, tab, scheme, width).relative_to(FOLDER.parent.parent), flush=True)
         browser.close()
-    workspace.jobs.close()
-    demo.close(verbose=False)
 
 
 if __name__ == "__main__":

@@ -403,8 +403,8 @@ FAULTS = (
     Fault(
         "words are marked that stand in every other row",
         "app/ask/from_prediction.py",
-        "if weight > 0 and index.holders(word) <= most",
-        "if weight > 0",
+        "if setup.task.row_index.holders(word) <= most",
+        "if True",
         "app/ask/from_prediction",
     ),
     Fault(

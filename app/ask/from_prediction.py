@@ -6,7 +6,7 @@ Knows nothing about HTML. Words are marked by what the retriever says of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,14 +155,14 @@ def _blocks(
     retriever = setup.block_retriever(settings)
     weights = {block: _weights(retriever, prediction.query, block) for block in selection.block_ids}
     near = {block: retriever.near_rows(prediction.query, block) for block in selection.block_ids}
-    strongest = _strongest(weights.values())
+    strengths = _strengths(setup, weights)
     pattern, parts = setup.plan.pattern, []
     for block in selection.block_ids:
         score = selection.scores.get(block, 0.0)
         note = f"score {_score_words(score)}"
         if block < pattern.required_blocks:
             note = "shared first block" if block < pattern.sink_blocks else "first block, always read"
-        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strongest, near[block])
+        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strengths[block], near[block])
         key = f"block {block + 1}"
         parts.append(ShownPart(key, key.capitalize(), note, score, shares.get(key), rows))
     return parts
@@ -178,13 +178,14 @@ def _similar(
     retriever = setup.task.row_index if plain else setup.task.row_retriever(settings)
     weights = {row: _weights(retriever, prediction.query, row) for row in rows}
     near = {row: retriever.near_rows(prediction.query, row) for row in rows}
-    strongest, encoded = _strongest(weights.values()), set(setup.rows) if setup.encoded is not None else set()
+    strengths, encoded = _strengths(setup, weights), set(setup.rows) if setup.encoded is not None else set()
     parts = []
     for number, row in enumerate(rows, start=1):
         note = _place_words(number, "bm25" if plain else settings.row_retriever)
         if row in encoded and prediction.selection is not None:
             note += ", its block was not read"
-        shown, key = _rows(setup, prediction, [row], weights[row], strongest, near[row]), _similar_key(number)
+        shown = _rows(setup, prediction, [row], weights[row], strengths[row], near[row])
+        key = _similar_key(number)
         parts.append(ShownPart(key, "Similar row", note, None, shares.get(key), shown))
     return parts
 
@@ -229,8 +230,19 @@ def _weights(retriever: Retriever, query: str, document: int) -> Weights:
     return {fold(word): weight for word, weight in retriever.matched_words(query, document).items()}
 
 
-def _strongest(weights: Iterable[Weights]) -> float:
-    return max((weight for found in weights for weight in found.values()), default=0.0)
+def _strengths(setup: Setup, weights: Mapping[int, Weights]) -> dict[int, dict[str, int]]:
+    """How strongly a document's words are marked: 1, 2 or 3 by which third of the strongest of all a weight lies in. A
+    word is left out that is so frequent that it tells nothing."""
+    strongest = max((weight for found in weights.values() for weight in found.values()), default=0.0)
+    most = max(FREQUENT_ROWS, FREQUENT * len(setup.task.pool))
+    words = {word for found in weights.values() for word in found}
+    telling = {word for word in words if setup.task.row_index.holders(word) <= most}
+
+    def strengths(found: Weights) -> dict[str, int]:
+        kept = ((word, weight) for word, weight in found.items() if weight > 0 and word in telling)
+        return {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in kept}
+
+    return {document: strengths(found) for document, found in weights.items()}
 
 
 def _rows(
@@ -238,15 +250,11 @@ def _rows(
     prediction: Prediction,
     rows: Sequence[int],
     weights: Weights,
-    strongest: float,
+    strengths: Mapping[str, int],
     near: Mapping[int, float],
 ) -> tuple[ShownRow, ...]:
-    """The rows, the nearest or best match first. A word is marked 1, 2 or 3 by which third of the strongest its weight
-    lies in, unless it is so frequent that it tells nothing."""
+    """The rows, the nearest or best match first, with words marked by their strengths."""
     demonstrations, equal = setup.task.pool.demonstrations, set(prediction.equal_rows)
-    index, most = setup.task.row_index, max(FREQUENT_ROWS, FREQUENT * len(demonstrations))
-    telling = {word: weight for word, weight in weights.items() if weight > 0 and index.holders(word) <= most}
-    strengths = {word: min(3, 1 + int(3 * weight / strongest)) for word, weight in telling.items()}
     match = {row: _match(demonstrations[row], weights) for row in rows}
     return tuple(
         ShownRow(

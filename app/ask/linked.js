@@ -2,6 +2,7 @@
 window.dbsaLinked ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const partsOf = element => (element?.dataset.part ?? '').split(' ').filter(Boolean);
+  const patternOf = ({dataset: {sinks, window}}) => ({sinks: Number(sinks), window: Number(window)});
   const numbersOf = parts => parts.filter(part => part.startsWith('block-')).map(part => Number(part.slice(6)));
   // What is chosen and what is pointed at: {parts, row, cell, from}; opened: the entries that were opened by hand.
   let chosen = null, pointed = null, order = null, answer = null, opened = new Set();
@@ -50,26 +51,23 @@ window.dbsaLinked ??= (() => {
     return `Block ${row} does not see block ${column}.`;
   };
   const blockWords = (mask, block) => {
-    const {encoded, read} = mask.dataset, sinks = Number(mask.dataset.sinks), window = Number(mask.dataset.window);
+    const {encoded, read} = mask.dataset;
     if (Number(encoded) && block > Number(encoded)) return `Block ${block} is not encoded yet.`;
-    const saw = `${Number(encoded) ? 'While it was encoded it saw' : 'It will see'} ${sawOf({sinks, window}, block)}.`;
+    const saw = `${Number(encoded) ? 'While it was encoded it saw' : 'It will see'} ${sawOf(patternOf(mask), block)}.`;
     const others = read.split(' ');
     if (!read || all(`[data-part="block-${block}"]`).length) return saw;
     const why = others.includes(`${block}`) ? 'was read, and is not among those listed' : 'was not read for this query';
     return `Block ${block} ${why}. ${saw}`;
   };
   const wordsOf = choice => {
-    const name = choice.parts.join(' '), said = [];
-    const found = all('[data-said]').filter(one => one.dataset.part === name);
-    const mask = document.querySelector('.dbsa-cells');
+    const name = choice.parts.join(' '), said = [], mask = document.querySelector('.dbsa-cells');
     if (mask && choice.cell && choice === pointed) {
-      const pattern = {sinks: Number(mask.dataset.sinks), window: Number(mask.dataset.window)};
-      said.push(cellWords(pattern, choice.cell));
+      said.push(cellWords(patternOf(mask), choice.cell));
       if (!isSame(choice, chosen)) return said[0];
     }
-    const longest = found.map(one => one.dataset.said).sort((one, other) => other.length - one.length)[0];
-    if (longest) said.push(longest);
-    if (longest && choice === pointed && !choice.cell) return longest;
+    const got = all('[data-said]').find(one => one.dataset.part === name)?.dataset.said;  // of an entry before a bar
+    if (got) said.push(got);
+    if (got && choice === pointed && !choice.cell) return got;
     const [block] = numbersOf(choice.parts);
     if (mask && block && choice.parts.length === 1) said.push(blockWords(mask, block));
     return said.join(' ');
@@ -101,7 +99,8 @@ window.dbsaLinked ??= (() => {
     line.querySelector('[data-free]').hidden = !chosen;
     line.classList.toggle('dbsa-kept', Boolean(chosen));
   };
-  const isOpen = card => opened.has(card.dataset.part) || chosen?.parts.length === 1 && chosen.parts[0] === card.dataset.part;
+  const isChosenAlone = card => chosen?.parts.join(' ') === card.dataset.part;
+  const isOpen = card => opened.has(card.dataset.part) || isChosenAlone(card);
   const show = () => {
     const on = new Set(chosen?.parts), over = new Set(pointed?.parts);
     for (const one of all('[data-part]')) {
@@ -177,7 +176,7 @@ window.dbsaLinked ??= (() => {
       if (!isOpen(card)) opened.add(part);
       else {
         opened.delete(part);
-        if (chosen?.parts.length === 1 && chosen.parts[0] === part) chosen = null;
+        if (isChosenAlone(card)) chosen = null;
       }
       return show();
     }

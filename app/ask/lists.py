@@ -6,7 +6,9 @@ Pure functions of what is shown; every piece of user text goes through `html.esc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from app.ask.cards import muted_class
 from app.ask.linked import about, part_of, said_line
@@ -51,29 +53,39 @@ def _listed(answer: ShownAnswer) -> tuple[list[ShownPart], list[ShownPart]]:
     """The parts that have an entry, and the others: those with least attention, or by score where none is known."""
     order = [*range(len(answer.parts))]
     if answer.attention is None:
-        order.sort(key=lambda at: _ORDERS["score"][1](answer.parts[at]))  # type: ignore[arg-type,return-value]
+        order.sort(key=lambda at: _ORDERS["score"].key(answer.parts[at]))
     kept = {*order[:LISTED]}
     parts = [*enumerate(answer.parts)]
     return [part for at, part in parts if at in kept], [part for at, part in parts if at not in kept]
 
 
-# By what a list can be sorted, and what is said of it.
-_ORDERS: Mapping[str, tuple[str, Callable[[ShownPart], object]]] = {
-    "attention": ("attention", lambda part: -(part.share or 0.0)),
-    "score": ("score", lambda part: (part.score is not None, -(part.score or 0.0))),
-    "pool": ("order in the pool", lambda part: (part.key.split()[0], int(part.key.split()[1]))),
+@dataclass(frozen=True)
+class _Order:
+    """What a list can be sorted by."""
+
+    words: str
+    key: Callable[[ShownPart], Any]
+    known: Callable[[ShownPart], bool] = lambda part: True
+    """Whether it is known of a part."""
+
+
+_ORDERS = {
+    "attention": _Order("attention", lambda part: -(part.share or 0.0), lambda part: part.share is not None),
+    "score": _Order(
+        "score", lambda part: (part.score is not None, -(part.score or 0.0)), lambda part: part.score is not None
+    ),
+    "pool": _Order("order in the pool", lambda part: (part.key.split()[0], int(part.key.split()[1]))),
 }
 
 
 def _places(parts: Sequence[ShownPart]) -> dict[str, list[int]]:
     """By what these can be sorted, and each one's place then."""
     found = {}
-    for name, (_, key) in _ORDERS.items():
-        known = {"attention": [part.share for part in parts], "score": [part.score for part in parts]}.get(name)
-        if known is not None and not any(value is not None for value in known):
-            continue
-        ranked = sorted(range(len(parts)), key=lambda at: key(parts[at]))  # type: ignore[arg-type,return-value]
-        found[name] = [ranked.index(at) for at in range(len(parts))]
+    for name, order in _ORDERS.items():
+        if any(map(order.known, parts)):
+            keys = [*map(order.key, parts)]
+            ranked = sorted(range(len(parts)), key=keys.__getitem__)
+            found[name] = [ranked.index(at) for at in range(len(parts))]
     return found
 
 
@@ -81,7 +93,7 @@ def _sorted_by(places: Mapping[str, Sequence[int]]) -> str:
     """The first one is how they come; "" where there is one alone."""
     if len(places) < 2:
         return ""
-    options = "".join(f'<option value="{name}">{_ORDERS[name][0]}</option>' for name in places)
+    options = "".join(f'<option value="{name}">{_ORDERS[name].words}</option>' for name in places)
     return f"<label>Sorted by <select data-sort>{options}</select></label>"
 
 

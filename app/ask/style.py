@@ -102,7 +102,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-picture ul { position: absolute; right: 0; top: 0; font-size: 0.74rem; color: var(--dbsa-muted); }
 .dbsa-picture li { line-height: 1.5; color: inherit; }
 .dbsa-key { display: inline-block; width: 0.62rem; height: 0.62rem; margin-right: 0.35rem; border-radius: 1px; }
-.dbsa-mask { display: block; width: 100%; max-width: 13.2rem; height: auto; }
+.dbsa-mask { display: block; width: 100%; height: auto; }
 .dbsa-mask .dbsa-none { fill: var(--dbsa-track); } .dbsa-key.dbsa-none { background: var(--dbsa-track); }
 .dbsa-mask .dbsa-previous { fill: var(--dbsa-soft-blue); }
 .dbsa-key.dbsa-previous { background: var(--dbsa-soft-blue); }
@@ -119,8 +119,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-below .dbsa-panel { margin-bottom: 0.7rem; }
 
 .dbsa .dbsa-columns { display: flex; gap: 0.35rem; align-items: stretch; height: 9.5rem; margin-bottom: 0.4rem; }
-.dbsa .dbsa-columns li { margin: 0; flex: 1 1 0; min-width: 0; display: flex; flex-direction: column;
-  justify-content: flex-end; align-items: center; font-size: 0.72rem; color: var(--dbsa-muted);
+.dbsa .dbsa-columns li { margin: 0; flex: 1 1 0; min-width: 0; font-size: 0.72rem; color: var(--dbsa-muted);
   font-variant-numeric: tabular-nums; }
 .dbsa-columns .dbsa-stem { width: 100%; max-width: 2.4rem; border-radius: 2px 2px 0 0; min-height: 1px;
   background: var(--dbsa-soft-blue); flex-shrink: 1; }

@@ -117,13 +117,14 @@ class LuceneBM25(BM25Okapi):  # type: ignore[misc]  # rank_bm25 has no type info
         lengths = np.sqrt(found.multiply(found).sum(axis=1))
         return csr_array(diags_array(1.0 / np.maximum(lengths, 1e-12)) @ found)
 
-    def entries_of(self, word: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-        """The documents that contain it, in rising order, and what it brings to each."""
-        return self._postings.of(word)
+    def holders(self, word: str) -> int:
+        """How many documents contain it."""
+        entries = self._postings.of(word)
+        return 0 if entries is None else len(entries[0])
 
     def gain(self, word: str, document: int) -> float:
         """What one occurrence of `word` in a query adds to the score of `document`."""
-        entries = self.entries_of(word)
+        entries = self._postings.of(word)
         if entries is None:
             return 0.0
         documents, gains = entries
@@ -171,8 +172,7 @@ class BM25Retriever:
 
     def holders(self, word: str) -> int:
         """How many documents contain it."""
-        entries = self._index.entries_of(next(iter(self._terms(word)), ""))
-        return len(entries[0]) if entries is not None else 0
+        return self._index.holders(next(iter(self._terms(word)), ""))
 
     def near_rows(self, query: str, document: int) -> dict[int, float]:
         return {}

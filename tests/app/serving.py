@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from app.launch import build, launch_options
+from app import launch
 from app.server.workspace import Workspace
 
 SOON = 20_000
@@ -25,15 +25,10 @@ GRADIO_ON_PANDAS_3 = [
 @contextmanager
 def served(workspace: Workspace) -> Iterator[str]:
     """The address of the page over `workspace`."""
-    demo = build(workspace)
-    with warnings.catch_warnings():
-        # Gradio's own server thread, not ours.
-        warnings.simplefilter("ignore")
-        _, url, _ = demo.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, inbrowser=False, **launch_options()
-        )
-    try:
+    demo = launch.build(workspace)
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            # Gradio's own server thread, not ours.
+            warnings.simplefilter("ignore")
+            url = stack.enter_context(launch.served(workspace, demo))
         yield url
-    finally:
-        workspace.jobs.close()
-        demo.close(verbose=False)

@@ -430,7 +430,7 @@ def test_the_grid_has_a_cell_for_every_head() -> None:
 
 
 def test_the_style_uses_colours_that_there_are() -> None:
-    names, CSS = set(re.findall(r"(--dbsa-[\w-]+):", THEME)), STYLE + LINKED
-    assert set(re.findall(r"var\((--dbsa-[\w-]+)\)", CSS)) <= names
-    assert CSS.count("{") == CSS.count("}")
-    assert "url(" not in CSS
+    names, css = set(re.findall(r"(--dbsa-[\w-]+):", THEME)), STYLE + LINKED
+    assert set(re.findall(r"var\((--dbsa-[\w-]+)\)", css)) <= names
+    assert css.count("{") == css.count("}")
+    assert "url(" not in css
