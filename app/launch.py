@@ -19,6 +19,7 @@ from app.ask.linked import CSS as LINKED_CSS
 from app.ask.style import CSS as ASK_CSS
 from app.ask.what_if import CSS as WHAT_IF_CSS
 from app.evaluation.style import CSS as EVALUATION_CSS
+from app.explore.style import CSS as EXPLORE_CSS
 from app.rows.summary import CSS as TALLY_CSS
 from app.rows.table import CSS as ROWS_CSS
 from app.server.example import Example
@@ -93,7 +94,7 @@ def build(workspace: Workspace) -> gr.Blocks:
 
 
 STYLES = (CSS, PAGE_CSS, ASK_CSS, LINKED_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS, MODEL_CSS,
-          ROWS_CSS, TALLY_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
+          ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
 """What stands later wins."""
 
 

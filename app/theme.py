@@ -160,13 +160,6 @@ _VIEWS = """
 .dbsa .dbsa-value { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .dbsa .dbsa-best { font-weight: 600; }
 .dbsa .dbsa-best .dbsa-fill { background: var(--dbsa-fill-best); }
-.dbsa .dbsa-balance { columns: 2 22rem; column-gap: 2rem; }
-.dbsa .dbsa-balance .dbsa-row { break-inside: avoid; }
-
-.dbsa-problems li { display: flex; gap: 0.6rem; align-items: baseline; padding: 0.35rem 0;
-  border-bottom: 1px solid var(--border-color-primary); }
-.dbsa-problems li:last-child { border-bottom: 0; }
-.dbsa-problems .dbsa-tag { min-width: 4.4rem; text-align: center; flex: none; }
 
 .dbsa-message { display: flex; gap: 0.7rem; padding: 0.6rem 0.8rem; border-left: 4px solid; border-radius: 3px;
   white-space: pre-line; user-select: text; }

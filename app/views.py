@@ -1,4 +1,4 @@
-"""What the app shows as HTML: data, plan, progress and messages.
+"""What the app shows as HTML: plan, progress and messages, and the pieces that views are made of.
 
 Pure functions of core values; knows nothing about Gradio. Every piece of user text goes through `html.escape`.
 """
@@ -6,26 +6,18 @@ Pure functions of core values; knows nothing about Gradio. Every piece of user t
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from app.words import count, duration, percent
 from dbsa_core.blocks import BlockPattern, chosen_blocks
-from dbsa_core.data import Pool, Problem
 from dbsa_core.errors import SettingsError
-from dbsa_core.files.tables import Table
 from dbsa_core.stage1.progress import Progress
 
 if TYPE_CHECKING:
     from dbsa_core.planning import EncodingPlan
 
-LABEL_BARS = 20
-"""Labels of the class balance that get a bar of their own; the others are summed up."""
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
 _MESSAGES = {"error": ("Error", "alert"), "warning": ("Warning", "status"), "info": ("Note", "status")}
 
 
@@ -116,7 +108,8 @@ def live_paragraph(text: str) -> str:
     return f'<p class="dbsa" aria-live="polite">{escape(text)}</p>'
 
 
-def _notes(notes: Iterable[str]) -> str:
+def notes_list(notes: Iterable[str]) -> str:
+    """Sentences of plain text, one a line; "" for none."""
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="dbsa-notes">{items}</ul>' if items else ""
 
@@ -128,52 +121,6 @@ def message_view(text: str, kind: str = "error") -> str:
     word, role = _MESSAGES[kind]
     body = f"<strong>{word}</strong><span>{escape(text)}</span>"
     return f'<div class="dbsa dbsa-message dbsa-{kind}" role="{role}">{body}</div>'
-
-
-# --- data -------------------------------------------------------------------------------------------------------------
-
-
-def problems_view(pool: Pool) -> str:
-    """The quality problems of a pool, those that cost rows first."""
-    if not pool.problems:
-        return view("problems", muted(f"No problems found in {count(len(pool), 'row')}."))
-    ordered = sorted(pool.problems, key=lambda problem: not problem.excluded)
-    return view("problems", f"<ul>{''.join(map(_problem, ordered))}</ul>")
-
-
-def _problem(problem: Problem) -> str:
-    kind, word = ("out", "left out") if problem.excluded else ("kept", "kept" if problem.rows else "note")
-    return f'<li><span class="dbsa-tag dbsa-{kind}">{word}</span> <span>{escape(problem.message)}</span></li>'
-
-
-def pool_summary(pool: Pool, table: Table) -> str:
-    """What was read, how it is spread over the labels, and how long the texts are."""
-    rows = count(len(pool), "row")
-    left_out = len(table.row_numbers) + len(table.ragged_rows) - len(pool)
-    named = [("File", table.source), ("Format", table.format)]
-    if table.delimiter is not None:
-        named.append(("Delimiter", _DELIMITERS.get(table.delimiter, repr(table.delimiter))))
-    if table.encoding is not None:
-        named.append(("Encoding", table.encoding))
-    named += [("Rows", f"{rows}, {left_out:,} left out" if left_out > 0 else rows), ("Labels", f"{len(pool.labels):,}")]
-    if lengths := [len(text) for text in pool.texts]:
-        median, high = np.percentile(lengths, [50, 95])
-        named.append(("Text length", f"median {median:,.0f}, 95 % up to {high:,.0f} characters"))
-    return view("pool", facts(named), _balance(pool), _notes(table.notes))
-
-
-def _balance(pool: Pool) -> str:
-    counts = Counter(dict.fromkeys(pool.labels, 0))
-    counts.update(demonstration.label for demonstration in pool.demonstrations)
-    ordered = counts.most_common()
-    largest = max(1, ordered[0][1]) if ordered else 1
-    bars = "".join(bar(label, count / largest, f"{count:,}") for label, count in ordered[:LABEL_BARS])
-    rest = [count for _, count in ordered[LABEL_BARS:]]
-    tail = ""
-    if rest:
-        each = f"{rest[0]:,}" if rest[0] == rest[-1] else f"{rest[-1]:,} to {rest[0]:,}"
-        tail = muted(f"{count(len(rest), 'more label')}: {count(sum(rest), 'row')} together, {each} each.")
-    return f'<h3 class="dbsa-sub">Rows per label</h3><div class="dbsa-bars dbsa-balance">{bars}</div>{tail}'
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------
@@ -195,7 +142,7 @@ def plan_view(plan: EncodingPlan) -> str:
         ("Memory while encoding", f"up to {size_words(plan.peak_bytes)}, those included"),
         ("Limited by", plan.limited_by),
     ]
-    return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), _notes(plan.notes))
+    return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), notes_list(plan.notes))
 
 
 def progress_view(progress: Progress | None, state: str, note: str = "") -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from app.server.data import Data
 from app.server.encoding import make_room, put_in_force
 from app.server.jobs import Job
-from app.server.session import Data, Encoded, Session
+from app.server.session import Encoded, Session
 from app.server.workspace import Workspace
 from dbsa_core.data import Demonstration, choose_columns, match_labels
 from dbsa_core.errors import Cancelled, CapacityError, DataError
@@ -65,7 +66,7 @@ def joined(data: Data, table: Table) -> tuple[Data, list[Demonstration]]:
         workbook=None,
         header_row=0,
     )
-    whole_data = replace(Data.of(made, *own, names=data.label_names), name=name)
+    whole_data = replace(Data.of(made, *own, names=data.label_names, excluded=data.excluded), name=name)
     rows, count = whole_data.pool.demonstrations, len(data.pool)
     if rows[:count] != data.pool.demonstrations:
         raise DataError(

@@ -161,7 +161,7 @@ def _recipe(workspace: Workspace, session: Session, base: Setup, found: Drawn) -
     assert data is not None
     return Recipe(
         data,
-        workspace.example is not None and data is workspace.example.data,
+        workspace.example is not None and data.table is workspace.example.data.table,
         session.model_source,
         base.task.template,
         replace(base.plan.settings, pool_tokens=base.plan.tokens),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
 from app.ask import recorded
+from app.server.data import Data
 from app.server.jobs import Job
-from app.server.session import Data, Encoded
+from app.server.session import Encoded
 from app.server.workspace import LANES, Workspace
 from dbsa_core.data import build_pool
 from dbsa_core.errors import Cancelled, DataError

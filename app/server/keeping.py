@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from app.server.data import Data
 from app.server.encoding import make_room, put_in_force
+from app.server.exploring import Filter
 from app.server.jobs import Job
-from app.server.session import Data, Encoded, Session
+from app.server.session import Encoded, Session
 from app.server.workspace import Workspace
 from dbsa_core.data import Demonstration
 from dbsa_core.errors import CapacityError, DataError, DBSAError, SettingsError
@@ -185,6 +187,7 @@ def _about(
             "text_column": data.text_column,
             "label_column": data.label_column,
             "label_names": dict(data.label_names),
+            "excluded": list(data.excluded),
             "rows": len(data.pool),
         },
         "encoded": len(found.pool.rows),
@@ -243,9 +246,10 @@ def _table(place: Path) -> Table:
 def _restored(about: Mapping[str, Any], setup: Setup, table: Table) -> Encoded:
     data = about["data"]
     columns = (data["text_column"], data["label_column"])
-    made = Data(table, *columns, setup.task.pool, data["name"], data["label_names"])
+    names, excluded = data["label_names"], tuple(data.get("excluded", ()))
+    made = Data(table, *columns, setup.task.pool, data["name"], names, excluded)
     try:  # problems are found in the file, and are not part of a pool's identity
-        problems = Data.of(table, *columns, names=data["label_names"]).pool.problems
+        problems = Data.of(table, *columns, names=names, excluded=excluded).pool.problems
         made = replace(made, pool=replace(made.pool, problems=problems))
     except DataError as error:
         log.warning("The problems of %s are not shown: %s", data["name"], error)
@@ -255,7 +259,7 @@ def _restored(about: Mapping[str, Any], setup: Setup, table: Table) -> Encoded:
 def _take(session: Session, about: Mapping[str, Any], found: Encoded) -> None:
     """Have the session be as it was when it was saved."""
     session.model_source = about["model_source"]
-    session.data, session.table = found.data, found.data.table
+    session.data, session.table, session.filter = found.data, found.data.table, Filter()
     session.settings, session.template = found.settings, found.template
     session.query_settings = QuerySettings(**about["query_settings"])
     session._task = (found.setup.task.model, found.data.pool, found.template), found.setup.task

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from app.server.data import Data
 from app.server.evaluated import Wanted
 from app.server.models import AS_SAVED, EMBEDDED, parted
-from app.server.session import Data
 from dbsa_core.data import Demonstration
 from dbsa_core.files.tables import Table
 from dbsa_core.prompt import PromptTemplate
@@ -59,8 +59,9 @@ class Recipe:
     """How that was read."""
 
     @property
-    def renamed(self) -> bool:
-        return any(own != name for own, name in self.data.label_names.items())
+    def curated(self) -> bool:
+        """Whether the data are not simply those of a file: labels have names, or rows were left out."""
+        return self.data.renamed or bool(self.data.excluded)
 
     @property
     def appended(self) -> bool:
@@ -78,7 +79,7 @@ def programs_of(recipe: Recipe) -> dict[str, str]:
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """What `evaluate --run` of the command line takes, called where the files are; nothing where that cannot say what
     the data are."""
-    if recipe.renamed or recipe.appended or recipe.taught:
+    if recipe.curated or recipe.appended or recipe.taught:
         return {}
     place, weights = parted(recipe.model)
     label, what = recipe.out_of_scope, recipe.wanted
@@ -123,8 +124,9 @@ def _python(recipe: Recipe) -> Iterator[str]:
         yield "# Rows of a second file were appended here; join the files first."
     file = 'example_file("train.csv")' if recipe.is_example else _written(data.table.source)
     columns = f"{_written(data.text_column)}, {_written(data.label_column)}"
-    names = f", label_names={dict(data.label_names)!r}" if recipe.renamed else ""
-    yield f"pool = dbsa.build_pool({_read(data.table, file)}, {columns}{names})"
+    names = f", label_names={dict(data.label_names)!r}" if data.renamed else ""
+    without = f", exclude_rows={list(data.excluded)!r}" if data.excluded else ""
+    yield f"pool = dbsa.build_pool({_read(data.table, file)}, {columns}{names}{without})"
     place, weights = parted(recipe.model)
     yield f"model = dbsa.LanguageModel.load({_written(place)}{'' if weights == AS_SAVED else f', weights={weights!r}'})"
     words = "" if recipe.template == PromptTemplate() else f", {_call('PromptTemplate', recipe.template)}"
@@ -170,8 +172,10 @@ def _not_by_curl(recipe: Recipe) -> Iterator[str]:
     usual, query, encode, ours = QuerySettings(), recipe.query, recipe.encode, EncodeSettings()
     if recipe.model != EMBEDDED:
         yield "another model"
-    if recipe.renamed:
+    if recipe.data.renamed:
         yield "names of labels"
+    if recipe.data.excluded:
+        yield "rows to leave out"
     if recipe.appended or recipe.taught:
         yield "further rows"
     if _how(recipe.data.table) or (recipe.test is not None and _how(recipe.test)):

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.server.data import Data
 from app.server.evaluated import Wanted
-from dbsa_core.data import Demonstration, Pool, build_pool, choose_columns
+from app.server.exploring import Filter
+from dbsa_core.data import Demonstration, Pool
 from dbsa_core.files.tables import Table
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import PromptTemplate
@@ -35,43 +37,6 @@ if TYPE_CHECKING:
 
 NEAREST = "nearest"
 """The method that answers while there is no pool."""
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A file, its columns and the pool that they make."""
-
-    table: Table
-    text_column: str
-    label_column: str
-    pool: Pool
-    name: str
-    label_names: Mapping[str, str] = field(default_factory=dict)
-    """Every label as it stands in the file, and as it is called."""
-
-    @classmethod
-    def of(cls, table: Table, text: str | None = None, label: str | None = None, *, names: Mapping[str, str]) -> Data:
-        """The table's pool; columns are guessed where they are None, labels without a name keep theirs."""
-        text, label = choose_columns(table, text, label)
-        pool = build_pool(table, text, label)
-        called = {own: names.get(own, own) for own in pool.labels}
-        if any(own != name for own, name in called.items()):
-            pool = build_pool(table, text, label, label_names=called)
-        return cls(table, text, label, pool, table.source, called)
-
-    def same_columns(self, other: Data) -> bool:
-        """Whether it is of the same columns of the same file, though labels may be called otherwise."""
-        columns = (self.text_column, self.label_column)
-        return self.table is other.table and columns == (other.text_column, other.label_column)
-
-    def in_file(self, label: str) -> str:
-        """A label as it stands in the file; one that does not, as it is."""
-        return next((own for own, name in self.label_names.items() if name == label), label)
-
-    def named_as(self, before: Data, lessons: Sequence[Demonstration]) -> list[Demonstration]:
-        """What was taught beside `before`, of the same columns, with labels as they are called here."""
-        own = [before.in_file(lesson.label) for lesson in lessons]
-        return [replace(row, label=self.label_names.get(name, name)) for row, name in zip(lessons, own, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +136,8 @@ class Session:
     data: Data | None = None
     table: Table | None = None
     """The file that was uploaded last, which becomes `data` once its columns are known."""
+    filter: Filter = field(default_factory=Filter)
+    """Which rows of its data its page shows."""
     settings: EncodeSettings = field(default_factory=EncodeSettings)
     query_settings: QuerySettings = field(default_factory=QuerySettings)
     template: PromptTemplate = field(default_factory=PromptTemplate)
@@ -267,6 +234,7 @@ class Session:
                 self.model_source,
                 data=self.data,
                 table=self.table,
+                filter=self.filter,
                 settings=self.settings,
                 query_settings=self.query_settings,
                 template=self.template,

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import dbsa_core as dbsa
+from app.server.data import Data
+from app.server.exploring import Filter
 from app.server.jobs import WORK, Job, JobRegistry, Lane, Turnstile
 from app.server.models import EMBEDDED, load_model, parted, source_of
 from app.server.runs import Runs
-from app.server.session import Data, Encoded, Session
+from app.server.session import Encoded, Session
 from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError
 from dbsa_core.files.tables import Table, read_table
 from dbsa_core.interrupt import stop_if_cancelled
@@ -186,16 +188,31 @@ class Workspace:
 
     # --- data, task and plan ---
 
-    def set_data(self, session: Session, table: Table, *columns: str | None, names: Mapping[str, str] = {}) -> Data:
+    def set_data(
+        self,
+        session: Session,
+        table: Table,
+        *columns: str | None,
+        names: Mapping[str, str] = {},
+        excluded: Collection[int] = (),
+    ) -> Data:
         """Make the table the session's data; what was encoded stays usable, and stale, until it is encoded anew.
 
-        `columns`: of the texts and of the labels, guessed where None. `names`: of some or all labels.
+        `columns`: of the texts and of the labels, guessed where None. `names`: of some or all labels. `excluded`: rows
+        to leave out, by their numbers in the file.
         """
-        data = Data.of(table, *columns, names=names)
+        return self.put_data(session, Data.of(table, *columns, names=names, excluded=excluded))
+
+    def put_data(self, session: Session, data: Data) -> Data:
+        """Make these the session's data; where they come to what the bundled example is, that itself."""
+        own, table = self.example.data if self.example is not None else None, data.table
+        if own is not None and data.same_columns(own) and data.pool.fingerprint == own.pool.fingerprint:
+            data = own
         with session.lock:
             before, taught = session.data, session.taught
             if before is None or before.table is not table:
                 session.settings = replace(session.settings, pool_tokens=None, block_size=None)
+                session.filter = Filter()
             session.data = data
             if before is not None and before.same_columns(data):
                 session.set_taught(data.named_as(before, taught))
@@ -217,6 +234,7 @@ class Workspace:
         with session.lock:
             session.data, session.settings = self.example.data, self.example.settings
             session.table, session.template, session.kept_as = None, PromptTemplate(), ""
+            session.filter = Filter()
             session.look_at("")
 
     def task(self, session: Session) -> Task:

@@ -69,6 +69,14 @@ watch('value', () => {
   again.focus({preventScroll: true});
   if (again.type === 'text') again.setSelectionRange(focused[1], focused[2]);
 });
+// Where a list was scrolled to (`data-scroll`, its name) it stays.
+const scrolled = new Map();
+element.addEventListener('scroll', event => {
+  if (event.target.dataset.scroll) scrolled.set(event.target.dataset.scroll, event.target.scrollTop);
+}, true);
+watch('value', () => element.querySelectorAll('[data-scroll]').forEach(one => {
+  one.scrollTop = scrolled.get(one.dataset.scroll) ?? 0;
+}));
 const fold = () => element.querySelectorAll('details[data-wide]').forEach(one => { one.open = innerWidth > 760; });
 fold();
 watch('value', fold);

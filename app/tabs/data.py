@@ -1,4 +1,4 @@
-"""The Data tab: a file or the bundled example, which columns hold texts and labels, a preview, and its problems.
+"""The Data tab: a file or the bundled example, which columns hold texts and labels, and what was read.
 
 Knows nothing about models; one button takes what was chosen to where it is asked.
 """
@@ -6,30 +6,26 @@ Knows nothing about models; one button takes what was chosen to where it is aske
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
-from app.server.session import Data, Session
+from app.explore.summary import summary_view
+from app.server.curating import use_columns, use_names
+from app.server.data import Data
+from app.server.exploring import rows_of
+from app.server.session import Session
 from app.server.troubles import FILE, SETTINGS
 from app.tabs.address import opens
+from app.tabs.explore import create_explorer, create_problems
 from app.tabs.label_issues import create_label_issues
 from app.tabs.offer import use_button, use_data
 from app.tabs.page import Page
 from app.tabs.reading import create_reading, options, sheet_choices
 from app.tabs.taught import create_taught
-from app.views import pool_summary, problems_view
 from dbsa_core.data import clean_text
-from dbsa_core.errors import DataError
 from dbsa_core.files.tables import Table, shortened
 
-PREVIEW_ROWS = 8
-PREVIEW_COLUMNS = 12
-CELL_LENGTH = 240
-NAMED_LABELS = 300
-"""Of more labels than this the names are not offered for change: they come with the file."""
 ACCEPTED = "CSV, TSV, JSON, Parquet, .xlsx"
 
 
@@ -42,29 +38,16 @@ def create_data_tab(page: Page) -> None:
             label = gr.Dropdown(label="Column with the labels", elem_id="label-column")
             use = gr.Button(variant="primary", visible=False, elem_id="use-data")
             reading = create_reading("data", detects_first_line=False)
-            with gr.Accordion("Names of the labels", open=False, elem_id="label-names-panel"):
-                gr.Markdown("What the model reads. Give codes a name; the same name for two labels joins them.")
-                names = gr.Dataframe(
-                    headers=["In the file", "Name"],
-                    datatype="str",
-                    static_columns=[0],
-                    type="array",
-                    interactive=True,
-                    show_label=False,
-                    max_height=320,
-                    elem_id="label-names",
-                )
-                rename = gr.Button("Use these names", elem_id="use-label-names")
+            names, rename = _create_names()
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("## What was read")
             summary = gr.HTML(elem_id="data-summary")
             gr.Markdown("## Problems")
-            problems = gr.HTML(elem_id="data-problems")
+            problems = create_problems()
+    create_explorer(page, problems)
     create_label_issues(page)
     create_taught(page)
-    gr.Markdown("## First rows of the file")
-    preview = gr.HTML(elem_id="data-preview")
-    shown = [text, label, summary, problems, preview, names, reading.sheet]
+    shown = [text, label, summary, names, reading.sheet]
     page.restore(shown, lambda session: [*render_data(session), sheet_choices(session.table)])
     page.restore([use], lambda session: [use_button(page.workspace, session)])
     page.watch(lambda session: [use_button(page.workspace, session)], [], [use])
@@ -75,19 +58,13 @@ def create_data_tab(page: Page) -> None:
             page.workspace.read_file(session, path, **options(*how))
         return []
 
-    def use_names(session: Session, names: Sequence[Sequence[str]]) -> list[Any]:
-        data = session.data
-        if data is None:
-            raise DataError("There are no data yet; upload a file first.")
-        given = {str(label): str(name) for label, name in names if str(name).strip() and str(label) != str(name)}
-        page.workspace.set_data(session, data.table, data.text_column, data.label_column, names=given)
+    def call(session: Session, names: Sequence[Sequence[str]]) -> list[Any]:
+        use_names(page.workspace, session, {str(label): str(name) for label, name in names})
         return []
 
     def columns(session: Session, text: str | None, label: str | None) -> list[Any]:
-        if session.table is None:
-            raise DataError("There is no file yet; upload one, or use the bundled example.")
         if text and label:
-            page.workspace.set_data(session, session.table, text, label)
+            use_columns(page.workspace, session, text, label)
         return []
 
     def use_example(session: Session) -> list[Any]:
@@ -103,36 +80,49 @@ def create_data_tab(page: Page) -> None:
     page.on(use.click, use_rows, [], [use], show_progress="hidden", cause=SETTINGS)
     page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], everywhere=True, cause=FILE)
     page.on(reading.changes, read, [upload, *reading.inputs], everywhere=True, trigger_mode="always_last", cause=FILE)
-    page.on(rename.click, use_names, [names], everywhere=True, cause=FILE)
+    page.on(rename.click, call, [names], everywhere=True, cause=FILE)
     page.on([text.input, label.input], columns, [text, label], everywhere=True, cause=FILE)
     page.on(example.click, use_example, [], [upload], everywhere=True, cause=FILE)
 
 
-def render_data(session: Session) -> Sequence[Any]:
-    """The session's data; of a file whose columns are not known yet, the columns to choose from."""
+def _create_names() -> tuple[gr.Dataframe, gr.Button]:
+    """All names of labels at once, as a table to type into or to paste a column into."""
+    with gr.Accordion("Names of the labels", open=False, elem_id="label-names-panel"):
+        gr.Markdown("What the model reads. Give codes a name; the same name for two labels joins them.")
+        names = gr.Dataframe(
+            headers=["In the file", "Name"],
+            datatype="str",
+            static_columns=[0],
+            type="array",
+            interactive=True,
+            show_label=False,
+            max_height=320,
+            elem_id="label-names",
+        )
+        return names, gr.Button("Use these names", elem_id="use-label-names")
+
+
+def render_data(session: Session) -> list[Any]:
+    """The columns, what was read, and the names of the labels; of a file whose columns are not known yet, the columns
+    to choose from."""
     with session.lock:
         data, table = session.data, session.table
-    if table is None or (data is not None and table is data.table):
-        if data is None:
-            return [gr.Dropdown(choices=[], value=None)] * 2 + ["", "", "", []]
+    if data is not None and (table is None or table is data.table):
         return [
             gr.Dropdown(choices=column_choices(data.table), value=data.text_column),
             gr.Dropdown(choices=column_choices(data.table), value=data.label_column),
-            pool_summary(data.pool, data.table),
-            problems_view(data.pool),
-            table_view(preview_frame(data.table, (data.text_column, data.label_column))),
+            summary_view(data, rows_of(data)),
             label_rows(data),
         ]
-    choices = column_choices(table)
-    waiting = "<p>Choose the column with the texts and the column with the labels.</p>"
-    unset = gr.Dropdown(choices=choices, value=None)
-    return [unset, unset, waiting, "", table_view(preview_frame(table)), []]
+    choices = column_choices(table) if table is not None else []
+    waiting = "<p>Choose the column with the texts and the column with the labels.</p>" if table is not None else ""
+    return [*[gr.Dropdown(choices=choices, value=None)] * 2, waiting, []]
 
 
 def label_rows(data: Data) -> list[list[str]]:
     """Each label as it stands in the file, and its name."""
     called = data.label_names or {label: label for label in data.pool.labels}
-    return [list(pair) for pair in called.items()] if len(called) <= NAMED_LABELS else []
+    return [list(pair) for pair in called.items()]
 
 
 def column_choices(table: Table) -> list[tuple[str, str]]:
@@ -144,21 +134,3 @@ def column_choices(table: Table) -> list[tuple[str, str]]:
         shown = ", ".join(f"“{shortened(sample, 16)}”" for sample in samples) or "no values"
         choices.append((f"{shortened(name)}: {shown}", name))
     return choices
-
-
-def preview_frame(table: Table, first: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The first rows with their numbers in the file; the columns in use stand first."""
-    names = [*first, *(name for name in table.frame.columns if name not in first)][:PREVIEW_COLUMNS]
-    frame = table.frame[names].head(PREVIEW_ROWS)
-    return frame.set_axis(list(table.row_numbers[: len(frame)]))
-
-
-def table_view(frame: pd.DataFrame) -> str:
-    """A frame as an HTML table, its index as the rows' numbers."""
-    head = "".join(f'<th scope="col">{escape(shortened(str(name)))}</th>' for name in ("Row", *frame.columns))
-    rows = []
-    for number, *cells in frame.itertuples(name=None):
-        shown = ("" if cell is None or cell != cell else shortened(str(cell), CELL_LENGTH) for cell in cells)
-        rows.append(f'<tr><th scope="row">{number}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in shown)}</tr>')
-    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="dbsa dbsa-scroll"><table class="dbsa-table dbsa-rows">{body}</table></div>'

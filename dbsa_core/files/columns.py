@@ -62,6 +62,22 @@ class ColumnGuess:
 
 
 @dataclass(frozen=True)
+class ColumnUse:
+    """A column of a table, and what it is to a pool."""
+
+    name: str
+    use: str
+    """ "texts", "labels", or "" for one that is not used."""
+    filled: int
+    """Rows that have a value there."""
+    distinct: int
+    mean_length: float
+    """Characters per cell, over a sample."""
+    why: str = ""
+    """Of one that is not used: why it can hardly be the labels', in a few words; "" where it could."""
+
+
+@dataclass(frozen=True)
 class _ColumnStatistics:
     name: str
     filled: int
@@ -134,6 +150,19 @@ def guess_columns(table: Table) -> ColumnGuess:
         f'{" and a name that says so" if _LABEL_NAMES & label.words() else ""}, and "{text.name}" for the texts, '
         f"with {text.mean_length:.0f} characters per row.",
     )
+
+
+def explain_columns(table: Table, text: str, label: str) -> tuple[ColumnUse, ...]:
+    """The columns of the labels and of the texts, and behind them all others as they stand in the table."""
+    statistics, uses = {column.name: column for column in _statistics(table)}, {label: "labels", text: "texts"}
+    found = []
+    for name in dict.fromkeys([label, text, *map(str, table.frame.columns)]):
+        if (column := statistics.get(name)) is None:
+            found.append(ColumnUse(name, "", 0, 0, 0.0, table.unusable_columns[name].split(":")[0]))
+            continue
+        why = "" if name in uses else _why_no_label(column) or ""
+        found.append(ColumnUse(name, uses.get(name, ""), column.filled, column.distinct, column.mean_length, why))
+    return tuple(found)
 
 
 def _refuse_unusable_labels(table: Table, label: _ColumnStatistics | None) -> None:

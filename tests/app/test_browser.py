@@ -482,8 +482,8 @@ def test_what_users_write_stays_text(page: Page, tmp_path: Path) -> None:
     file.write_text(f"{INJECTED.replace(',', '')},label\n{rows}", encoding="utf-8")
     open_tab(page, "Data")
     upload(page, "#data-file", file)
-    expect(page.locator("#data-preview")).to_contain_text("<img src=x onerror", timeout=SOON)
-    expect(page.locator("#data-summary")).to_contain_text("<b>bold</b>")
+    expect(page.locator("#data-rows")).to_contain_text("<img src=x onerror", timeout=SOON)
+    expect(page.locator("#data-labels")).to_contain_text("<b>bold</b>")
     open_tab(page, "Encode")
     expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
     page.locator("#encode").click()
@@ -521,7 +521,7 @@ def test_a_workbook_without_names_is_read_as_the_user_says(page: Page, tmp_path:
     page.keyboard.type("damaged")
     page.keyboard.press("Enter")
     page.locator("#use-label-names").click()
-    expect(page.locator("#data-summary")).to_contain_text("damaged", timeout=SOON)
+    expect(page.locator("#data-labels")).to_contain_text("damaged", timeout=SOON)
 
 
 def test_a_file_is_classified_and_handed_back(page: Page, tmp_path: Path) -> None:

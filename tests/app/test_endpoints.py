@@ -18,10 +18,10 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from app.server.data import Data
 from app.server.evaluated import Wanted
 from app.server.example import Example
 from app.server.reproducing import HERE, Recipe, programs_of
-from app.server.session import Data
 from app.server.workspace import Workspace
 from app.tabs.programs import ENDPOINTS
 from dbsa_core import EncodeSettings, PromptTemplate, QuerySettings

@@ -6,7 +6,6 @@ import math
 import re
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 
 from app import views
@@ -15,8 +14,6 @@ from app.tabs.header import header_view
 from app.theme import CSS, make_theme
 from app.words import duration, measured, ordinal, percent, whole_percent
 from dbsa_core.blocks import BlockPattern
-from dbsa_core.data import Pool, Problem
-from dbsa_core.files.tables import Table
 from dbsa_core.methods import Setup
 from dbsa_core.stage1.progress import Progress
 from dbsa_core.stage2.step import Size
@@ -24,24 +21,7 @@ from dbsa_core.stage2.steps import WarmUp, steps_of
 from tests.app.pages import IMAGE, SCRIPT, check_harmless, text_of
 from tests.tiny import tiny_model
 
-
-def table(**changes: object) -> Table:
-    plain = Table(pd.DataFrame({"text": ["a"] * 9}), tuple(range(1, 10)), "csv", ",", "utf-8", (), "rows.csv")
-    return replace(plain, **changes)
-
-
 # --- no user text is HTML ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("evil", [SCRIPT, IMAGE, '"><svg onload=alert(1)>'])
-def test_data_views_escape(evil: str) -> None:
-    problems = (Problem("kind", f"message {evil}", (1,), True),)
-    pool = Pool.of([(evil, "a"), ("b", evil)], problems=problems)
-    evil_table = table(source=evil, notes=(evil,), delimiter=evil, encoding=evil, format=evil)
-    for page in (views.problems_view(pool), views.pool_summary(pool, evil_table)):
-        check_harmless(page)
-        assert evil not in page
-        assert "&lt;" in page
 
 
 @pytest.mark.parametrize("kind", ["error", "warning", "info"])
@@ -121,32 +101,6 @@ def test_density_counts_what_the_pattern_sees(sinks: int, previous: int, blocks:
 
 
 # --- data and encoding ------------------------------------------------------------------------------------------------
-
-
-def test_problems() -> None:
-    pool = Pool.of([("a", "x"), ("b", "y")])
-    assert text_of(views.problems_view(pool)) == "No problems found in 2 rows."
-    problems = (Problem("k", "Kept these.", (3,), False), Problem("d", "Left out these.", (4,), True))
-    page = text_of(views.problems_view(replace(pool, problems=problems)))
-    assert page == "left out Left out these. kept Kept these."
-
-
-def test_pool_summary() -> None:
-    labels = [f"label {index:02d}" for index in range(23)]
-    pool = Pool.of([("four", label) for label in labels] + [("four", "label 05")] * 4)
-    page = text_of(views.pool_summary(pool, table(row_numbers=tuple(range(1, 31)), delimiter=";", notes=("A note.",))))
-    for part in (
-        "rows.csv",
-        "semicolon",
-        "utf-8",
-        "27 rows, 3 left out",
-        "Labels 23",
-        "median 4, 95 % up to 4",
-        "A note.",
-    ):
-        assert part in page
-    assert page.index("label 05 5") < page.index("label 00 1")
-    assert "3 more labels: 3 rows together, 1 each." in page
 
 
 def test_plan_view(setup: Setup) -> None:
