@@ -81,9 +81,31 @@ element.addEventListener('submit', event => {
   [document.body.dataset.typed, document.body.dataset.about] = [field.value, JSON.stringify([...picked])];
   picked.clear();
   field.value = '';
+  stand();
   trigger('submit');
 });
-watch('value', stand);
+// Arrow keys go up and down the list, of which each column is one stop of the Tab key.
+const columns = ['[data-pick]', '.dbsa-of'];
+let reached = [0, 0];
+const rove = () => columns.forEach((column, place) => {
+  const all = [...element.querySelectorAll(column)], at = Math.min(reached[place], all.length - 1);
+  all.forEach((one, row) => { one.tabIndex = row === at ? 0 : -1; });
+});
+const where = one => columns.findIndex(column => one.matches?.(column));
+element.addEventListener('focusin', event => {
+  const place = where(event.target);
+  if (place < 0) return;
+  reached[place] = [...element.querySelectorAll(columns[place])].indexOf(event.target);
+  rove();
+});
+element.addEventListener('keydown', event => {
+  const place = where(event.target), step = {ArrowUp: -1, ArrowDown: 1}[event.key];
+  if (place < 0 || !step) return;
+  event.preventDefault();
+  element.querySelectorAll(columns[place])[reached[place] + step]?.focus();
+});
+watch('value', () => { stand(); rove(); });
+rove();
 """
 """For `js_on_load`: what is ticked stays so until it has its name, and is what `TYPED` is about."""
 

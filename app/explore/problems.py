@@ -39,6 +39,8 @@ _WORDS = {
     "single_example_label": "only one of its label",
     "label_without_text": "label without a text",
 }
+ALONE = {"show": "all", "label": "", "length": -1, "words": ""}
+"""No other condition than the problem."""
 UNREAD = "ragged_rows"
 """Rows that have no cells to show."""
 
@@ -86,6 +88,6 @@ def _them(rows: Sequence[int]) -> str:
 
 def _show(kind: str, rows: Sequence[int], filter: Filter) -> str:
     pressed = str(filter.problem == kind).lower()
-    look = f'data-look="{escape(Press({"problem": kind, "show": "all"}).written)}" data-event="select"'
+    look = f'data-look="{escape(Press({**ALONE, "problem": kind}).written)}" data-event="select"'
     name = f"Show {'it' if len(rows) == 1 else 'them'}"
     return f'<button type="button" class="dbsa-look" {look} aria-pressed="{pressed}">{name}</button>'

@@ -40,12 +40,29 @@ CSS = """
 .dbsa-explorer .dbsa-turn { margin-left: auto; display: flex; gap: 0.4rem; align-items: center; }
 .dbsa-explorer .dbsa-lead { margin: 0.2rem 0 0.3rem; }
 @media (max-width: 760px) {
-  .dbsa table.dbsa-explored .dbsa-other { display: none; }
+  .dbsa table.dbsa-explored :is(.dbsa-other, .dbsa-number) { display: none; }
   .dbsa table.dbsa-rows.dbsa-explored td.dbsa-text { min-width: 9rem; }
   .dbsa table.dbsa-rows.dbsa-explored td.dbsa-called { min-width: 5rem; }
+  .dbsa table.dbsa-rows.dbsa-explored td:last-child { white-space: normal; }
   .dbsa table.dbsa-rows.dbsa-explored :is(td, th) { padding: 0.3rem 0.4rem; }
 }
 """
+
+STAYING = """
+let left = -1;
+const ways = () => [...element.querySelectorAll('tbody td:last-child')].map(one => one.querySelector('button'));
+element.addEventListener('click', event => {
+  const way = event.target.closest('tbody button[data-event]');
+  left = way ? ways().indexOf(way) : -1;
+});
+watch('value', () => {
+  if (left < 0 || document.activeElement !== document.body) return;
+  const there = ways();
+  (there[left] ?? there.at(-1))?.focus({preventScroll: true});
+  left = -1;
+});
+"""
+"""For `js_on_load`: where a row's button was pressed, the focus stays on that line."""
 
 
 def table_view(data: Data, rows: Rows, chosen: Chosen) -> str:
@@ -89,7 +106,7 @@ def _bar(rows: Rows, chosen: Chosen) -> str:
     orders = (("File's order", "file"), ("Longest first", "longest"))
     buttons += [look_button(name, Press({"order": order}), pressed=filter.order == order) for name, order in orders]
     if filter.narrows:
-        buttons.append('<button type="button" data-event="clear">Show all rows</button>')
+        buttons.append('<button type="button" data-event="clear">Clear the filter</button>')
         buttons += _with_all(rows.state[places])
     turn = f'<span class="dbsa-turn">{"".join(turning(filter, len(places)))}</span>'
     return f'<div class="dbsa-rowbar">{"".join(buttons)}{turn}</div>'
@@ -98,10 +115,9 @@ def _bar(rows: Rows, chosen: Chosen) -> str:
 def _with_all(state: np.ndarray) -> Iterator[str]:
     used, by_hand = int((state == USED).sum()), int((state == EXCLUDED).sum())
     if used:
-        yield f'<button type="button" data-event="delete" value="{WHICH}">Leave these {count(used, "row")} out</button>'
+        yield f'<button type="button" data-event="delete" value="{WHICH}">Leave {count(used, "row")} out</button>'
     if by_hand:
-        them = f"these {count(by_hand, 'row')}"
-        yield f'<button type="button" data-event="retry" value="{WHICH}">Take {them} back</button>'
+        yield f'<button type="button" data-event="retry" value="{WHICH}">Take {count(by_hand, "row")} back</button>'
 
 
 def _table(data: Data, rows: Rows, shown: list[int]) -> str:

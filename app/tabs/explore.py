@@ -17,7 +17,7 @@ import pandas as pd
 from app.explore.labels import PICKING, labels_view
 from app.explore.lengths import lengths_view
 from app.explore.problems import problems_view
-from app.explore.table import table_view
+from app.explore.table import STAYING, table_view
 from app.server.curating import leave_out, name_labels, take_back, unname, write_rows
 from app.server.exploring import rows_of
 from app.server.session import Session
@@ -47,14 +47,14 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
     with gr.Row(elem_id="explorer"):
         gr.Markdown("## Rows of the file")
     with gr.Row():
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(scale=3, min_width=320):
             search = gr.Textbox(
                 label="Search the texts", placeholder="Words in a text", max_lines=1, elem_id="search-rows"
             )
             lengths = gr.HTML(elem_id="data-lengths", js_on_load=LOOKED + BEHAVIOUR)
             labels = gr.HTML(elem_id="data-labels", js_on_load=LOOKED + BEHAVIOUR + PICKING)
-        with gr.Column(scale=3, min_width=320):
-            table = gr.HTML(elem_id="data-rows", js_on_load=LOOKED + BEHAVIOUR)
+        with gr.Column(scale=5, min_width=320):
+            table = gr.HTML(elem_id="data-rows", js_on_load=LOOKED + BEHAVIOUR + STAYING)
             with gr.Row():
                 make = gr.Button("These rows as CSV", size="sm", scale=0, min_width=160, elem_id="make-rows")
                 made = gr.File(label="The rows", visible=False, interactive=False, elem_id="rows-file")
@@ -62,17 +62,23 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
     views = [problems, lengths, labels, table, make, made]
     page.restore([search, *views], lambda session: [session.filter.words, *render_explorer(session)])
 
+    # What is pressed or typed at once is done one after another, and what is shown last has all of it.
     def turn(session: Session, look: str) -> Sequence[Any]:
-        session.filter = session.filter.pressed(look)
-        return render_explorer(session)
+        with session.lock:
+            session.filter = session.filter.pressed(look)
+            return render_explorer(session)
 
     def find(session: Session, words: str) -> Sequence[Any]:
-        session.filter = replace(session.filter, words=words, page=0)
-        return render_explorer(session)
+        with session.lock:
+            if words == session.filter.words:  # what the page was given, not what was typed
+                return [gr.skip() for _ in views]
+            session.filter = replace(session.filter, words=words, page=0)
+            return render_explorer(session)
 
     def clear(session: Session) -> Sequence[Any]:
-        session.filter = session.filter.wide
-        return ["", *render_explorer(session)]
+        with session.lock:
+            session.filter = session.filter.wide
+            return ["", *render_explorer(session)]
 
     def leave(session: Session, which: str) -> Sequence[Any]:
         leave_out(workspace, session, which)
@@ -93,8 +99,13 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
     def write(session: Session) -> Sequence[Any]:
         return [gr.File(value=str(write_rows(workspace, session)), visible=True)]
 
-    page.on([one.select for one in (problems, lengths, labels, table)], turn, [given], views, js=LOOK, **LOOKING)
-    page.on(search.input, find, [search], views, **LOOKING)
+    def show(session: Session, look: str) -> Sequence[Any]:
+        shown = turn(session, look)
+        return [session.filter.words, *shown]
+
+    page.on([lengths.select, labels.select, table.select], turn, [given], views, js=LOOK, **LOOKING)
+    page.on(problems.select, show, [given], [search, *views], js=LOOK, **LOOKING)
+    page.on(search.change, find, [search], views, **LOOKING)
     page.on(table.clear, clear, [], [search, *views], **LOOKING)
     page.on([problems.delete, table.delete], leave, [given], everywhere=True, js=PRESSED, cause=FILE)
     page.on([problems.retry, table.retry], take, [given], everywhere=True, js=PRESSED, cause=FILE)

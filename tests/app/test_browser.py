@@ -57,7 +57,7 @@ def use_trec(page: Page, shared_data: Path, tokens: int) -> None:
     """TREC as the data, and a budget of so many tokens."""
     open_tab(page, "Data")
     upload(page, "#data-file", shared_data / "trec" / "train.csv")
-    expect(page.locator("#data-summary")).to_contain_text("ENTY", timeout=SOON)
+    expect(page.locator("#data-labels")).to_contain_text("ENTY", timeout=SOON)
     open_tab(page, "Encode")
     expect(page.locator("#plan")).to_contain_text("rows will be encoded", timeout=ENCODED)
     enter(page, "#pool-tokens", str(tokens))

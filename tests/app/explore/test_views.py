@@ -155,10 +155,10 @@ def test_a_page_of_rows_says_what_became_of_each() -> None:
     assert page.startswith("62 rows of the file In use 59 Left out 3 Whole file 62 File&#x27;s order Longest first")
     assert "1 to 25 of 62 Next" in page
     assert "2 word 1 word 1 l01 left out by you" in page
-    assert "Leave these" not in page
+    assert "Clear the filter" not in page
     out = text_of(pages(data, Filter("out", page=9))["table"])
     assert "61 word 0 l00 repeat 6" in out
     assert "62 l01 no text 0" in out
     narrowed = text_of(pages(data, Filter("all", label="l01"))["table"])
-    assert "Show all rows Leave these 1 row out Take these 1 row back" in narrowed
+    assert "Clear the filter Leave 1 row out Take 1 row back" in narrowed
     assert "No row fits all of that." in pages(data, Filter(words="zebra"))["table"]
