@@ -43,6 +43,9 @@ def prepare(page: Page, tab: str) -> None:
             bar.click()
             expect(page.locator("#blocks .dbsa-chosen")).to_be_visible()
             page.evaluate("scrollTo(0, 0)")
+    if tab == "data":
+        page.locator("#data-labels .dbsa-of").nth(3).click()
+        expect(page.locator("#explored")).to_contain_text("labelled")
     if tab == "evaluate":
         for held_out in ("40", "30"):
             evaluate(page, held_out)

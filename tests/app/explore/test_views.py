@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -162,3 +163,13 @@ def test_a_page_of_rows_says_what_became_of_each() -> None:
     narrowed = text_of(pages(data, Filter("all", label="l01"))["table"])
     assert "Clear the filter Leave 1 row out Take 1 row back" in narrowed
     assert "No row fits all of that." in pages(data, Filter(words="zebra"))["table"]
+
+
+def test_a_problem_shows_all_of_its_rows_whatever_was_shown_before() -> None:
+    data = data_of([*ROWS, ("word 0 ", "l00"), ("word 1 word 1", "l05")])
+    before = Filter(label="l01", length=10, words="zebra", order="longest")
+    for look in re.findall('data-look="([^"]+)"', problems_view(data.pool, (), before)):
+        after = before.pressed(unescape(look))
+        shown = rows_of(data).chosen(after).places
+        assert len(shown) == len(rows_of(data).rows_of(after.problem)) > 0
+        assert after.order == "longest"
