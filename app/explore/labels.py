@@ -34,6 +34,7 @@ CSS = """
 .dbsa-labels .dbsa-track { position: relative; }
 .dbsa-labels .dbsa-fill { position: absolute; inset: 0 auto 0 0; }
 .dbsa-labels .dbsa-fill.dbsa-all { background: var(--dbsa-soft-blue); }
+.dbsa-labels .dbsa-all + .dbsa-fill { background: var(--dbsa-fill-best); }
 .dbsa-labels li small { grid-column: 2; color: var(--dbsa-muted); padding-left: 0.3rem; font-size: 0.8rem; }
 .dbsa-labels .dbsa-labelhead { display: flex; flex-wrap: wrap; gap: 0.3rem 0.5rem; align-items: center;
   margin: 0.9rem 0 0.4rem; }

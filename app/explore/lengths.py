@@ -21,15 +21,15 @@ CSS = """
   box-shadow: inset 0 0 0 2px var(--dbsa-info-line); }
 .dbsa-lengths .dbsa-bin span { position: absolute; inset: auto 0 0 0; background: var(--dbsa-fill); min-height: 0; }
 .dbsa-lengths .dbsa-bin span.dbsa-all { background: var(--dbsa-soft-blue); }
-.dbsa-lengths .dbsa-bin span:not(.dbsa-all) { inset: auto 22% 0 22%; }
-.dbsa-lengths .dbsa-bins:not(.dbsa-some) span { inset: auto 0 0 0; }
+.dbsa-lengths .dbsa-bin span:not(.dbsa-all) { inset: auto 25% 0 25%; background: var(--dbsa-fill-best); }
+.dbsa-lengths .dbsa-bins:not(.dbsa-some) span:not(.dbsa-all) { inset: auto 0 0 0; background: var(--dbsa-fill); }
 .dbsa-lengths .dbsa-scale { display: flex; gap: 2px; font-size: 0.75rem; color: var(--dbsa-muted);
   font-variant-numeric: tabular-nums; }
 .dbsa-lengths .dbsa-scale span { flex: 1; min-width: 0; white-space: nowrap; overflow: visible; }
 """
 
 NAMED = 'role="group" aria-label="Rows by the length of their text"'
-SCALES = "Pale: all rows. Dark: those that are shown. Each to its own scale."
+SCALES = "Wide bars: all rows. Narrow bars: those that are shown. Each to its own scale."
 
 
 def lengths_view(rows: Rows, chosen: Chosen) -> str:
