@@ -5,7 +5,7 @@ Knows nothing about how it was computed; plain values, fit for JSON and for scre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,14 +88,55 @@ class Selection:
     """Blocks that the ratio meant but the model's positions did not hold, lowest-ranked first."""
 
 
+START = -1
+"""Stands for a row where the tokens are those that a tokenizer puts before any text, such as a BOS."""
+NOWHERE = "attention sink"
+"""The part of a context that is no token: what a model's sink scores take, as those of GPT-OSS do."""
+
+
+@dataclass(frozen=True)
+class ContextPart:
+    """A part of what a query reads: tokens from `start` on, in stretches of a row each."""
+
+    name: str
+    start: int
+    ends: tuple[int, ...]
+    """Of its stretches."""
+    rows: tuple[int, ...]
+    """Of its stretches: indices into the pool's demonstrations, or `START`; empty where it is one that has none."""
+
+    @property
+    def stretches(self) -> tuple[tuple[int, int], ...]:
+        """(start, end) of each."""
+        return tuple(zip((self.start, *self.ends[:-1]), self.ends, strict=True))
+
+
 @dataclass(frozen=True)
 class QueryAttention:
     """Where the query's last token looked."""
 
     spans: tuple[str, ...]
-    """Names of the parts of the context: "block 3", "similar example 1", "query"."""
+    """Names of the parts of the context: "block 3", "similar example 1", "query", and where the model has sink scores
+    `NOWHERE`."""
     mass: np.ndarray
     """float32 [layers, heads, spans]; sums to 1 over the spans."""
+    rows: tuple[tuple[int, ...], ...] = ()
+    """Of each span its rows in order: indices into the pool's demonstrations, or `START`."""
+    by_row: np.ndarray | None = None
+    """float32 [layers, heads, all of these rows]; those of a span sum to its mass."""
+
+    @classmethod
+    def of(cls, parts: Sequence[ContextPart], stretches: np.ndarray) -> QueryAttention:
+        """From the mass of each part's stretches, float32 [layers, heads, stretches], and behind them that of the sink
+        scores where the model has any."""
+        counts = [len(part.ends) for part in parts]
+        names, rows = [part.name for part in parts], [part.rows for part in parts]
+        if stretches.shape[-1] > sum(counts):
+            names, rows, counts = [*names, NOWHERE], [*rows, ()], [*counts, 1]
+        firsts = np.cumsum([0, *counts[:-1]])
+        of_rows = np.concatenate([np.full(count, bool(own)) for count, own in zip(counts, rows, strict=True)])
+        mass = np.add.reduceat(stretches, firsts, axis=-1)
+        return cls(tuple(names), mass, tuple(rows), stretches[..., of_rows])
 
 
 @dataclass(frozen=True)

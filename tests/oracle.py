@@ -48,6 +48,14 @@ def masked_logits(model: PreTrainedModel, token_ids: torch.Tensor, allowed: torc
         return model(input_ids=token_ids[None], attention_mask=mask, use_cache=False).logits[0]
 
 
+def masked_attentions(model: PreTrainedModel, token_ids: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """What stock eager attention gives: [layers, heads, tokens, tokens], under `allowed` [tokens, tokens]."""
+    mask = dense_arguments(model, len(token_ids), allowed)
+    with torch.no_grad():
+        found = model(input_ids=token_ids[None], attention_mask=mask, use_cache=False, output_attentions=True)
+    return torch.stack([layer[0] for layer in found.attentions])
+
+
 def pinned_logits(
     model: LanguageModel, token_ids: torch.Tensor, allowed: torch.Tensor, length: int | None
 ) -> torch.Tensor:

@@ -18,7 +18,7 @@ from dbsa_core.data import clean_text
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError, QueryError
 from dbsa_core.methods.base import Refusal, fitted, query_memory
-from dbsa_core.prediction import Prediction, QueryAttention, Selection
+from dbsa_core.prediction import ContextPart, Prediction, QueryAttention, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import QuerySettings
 from dbsa_core.setup import Setup
@@ -38,8 +38,8 @@ BATCH_SHARE = 0.25
 EMBEDDED_AHEAD = 256
 """Queries whose vectors are made in one go, where a retriever reads vectors and the queries are known."""
 
-Spans = Callable[[Prefix], tuple[Sequence[str], Sequence[tuple[int, int]]]]
-"""Names and (start, end) of the parts of a context."""
+Parts = Callable[[Prefix], Sequence[ContextPart]]
+"""Of a context."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +139,14 @@ class Answers:
         """Make a query ready. Raises `QueryError` for one that cannot be answered."""
         raise NotImplementedError
 
-    def spans(self, question: Question) -> Spans | None:
+    def parts(self, question: Question) -> Parts | None:
         """The parts of its context, where the method tells where the query looked."""
         return None
 
     def predict(self, query: str, *, attention: bool = False) -> Prediction:
         """See `Method.predict`."""
         question = self.question(query)
-        return answer_alone(question, self.spans(question) if attention else None)
+        return answer_alone(question, self.parts(question) if attention else None)
 
     def predict_many(self, queries: Iterable[str]) -> Iterator[Prediction | Refusal]:
         """See `Method.predict_many`."""
@@ -179,18 +179,19 @@ class _Ahead:
         return replace(question, retrieve_seconds=retrieve, seconds=question.seconds + more)
 
 
-def answer_alone(question: Question, spans: Spans | None = None) -> Prediction:
-    """The answer by forwards of its own; with `spans`, and where the query looked."""
+def answer_alone(question: Question, parts: Parts | None = None) -> Prediction:
+    """The answer by forwards of its own; with `parts`, and where the query looked."""
     task, watch = question.task, Stopwatch(question.task.model.device)
     with query_memory(task, question.context_tokens, question.advice):
         with watch.phase("assemble") if question.selection is not None else nullcontext():
             prefix = question.prefix()
-        names, ranges = spans(prefix) if spans is not None else ((), None)
+        read = parts(prefix) if parts is not None else None
+        ranges = None if read is None else [stretch for part in read for stretch in part.stretches]
         with watch.phase("forward"):
             scores = score_labels(
                 prefix, question.prompt, task.trie, decode=question.decode, spans=ranges, votes=question.votes
             )
-    looked = None if scores.mass is None else QueryAttention(tuple(names), scores.mass.numpy())
+    looked = None if read is None or scores.mass is None else QueryAttention.of(read, scores.mass.numpy())
     seconds = watch.finish() | {"retrieve": question.retrieve_seconds}
     seconds["total"] += question.seconds
     cold = task.model.first_of(question.kind) or scores.warming_up

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DataError
-from dbsa_core.methods.answering import Answers, Question, Spans
+from dbsa_core.methods.answering import Answers, Parts, Question
 from dbsa_core.methods.base import (
     CACHED_CONTEXT,
     Cost,
@@ -25,7 +26,7 @@ from dbsa_core.methods.base import (
     fitted,
     train_voters,
 )
-from dbsa_core.prediction import Selection
+from dbsa_core.prediction import START, ContextPart, Selection
 from dbsa_core.prompt import Ids
 from dbsa_core.retrieve import Ranking, nearest_of
 from dbsa_core.settings import QuerySettings
@@ -33,6 +34,8 @@ from dbsa_core.setup import Setup
 from dbsa_core.stage2.prefix import assemble, gathered_bytes
 from dbsa_core.timing import Stopwatch
 
+ROWS_APART = 4096
+"""Rows of the blocks that are read, up to which it is told where in them a query looked."""
 TAUGHT_AT_ONCE = QuerySettings().fresh_demonstrations
 """Rows that stand beside a query of the paper's method at most, of those that were taught and are in no block yet."""
 
@@ -120,10 +123,10 @@ class Dbsa(Answers):
             votes=votes,
         )
 
-    def spans(self, question: Question) -> Spans:
-        """Each block, each fresh demonstration, and the query."""
-        lengths = [len(fitted(self._setup, self.name).row_ids(row)) for row in question.rows]
-        return lambda prefix: _spans(prefix.block_spans, lengths, len(question.prompt) - question.example_tokens)
+    def parts(self, question: Question) -> Parts:
+        """Each block by its demonstrations, each fresh demonstration, and the query."""
+        setup = fitted(self._setup, self.name)
+        return lambda prefix: _parts(setup, prefix.block_spans, question)
 
     def _select(self, setup: Setup, text: str, query_ids: Ids) -> tuple[Selection, list[int], list[str]]:
         """Blocks and fresh rows that fit: the lowest-ranked blocks go first, then the farthest fresh rows."""
@@ -190,15 +193,25 @@ def _ordered(ranked: Sequence[int], required: int, order: str) -> list[int]:
     return sinks + (others if order == "most_to_least" else others[::-1])
 
 
-def _spans(
-    block_spans: Sequence[tuple[int, int, int]], fresh_lengths: Sequence[int], query_tokens: int
-) -> tuple[list[str], list[tuple[int, int]]]:
-    """Names and (start, end) of blocks, fresh demonstrations and the query."""
-    names = [f"block {block_id}" for block_id, _, _ in block_spans]
-    spans = [(start, end) for _, start, end in block_spans]
-    at = spans[-1][1] if spans else 0
-    for number, length in enumerate(fresh_lengths, start=1):
-        names.append(f"similar example {number}")
-        spans.append((at, at + length))
-        at += length
-    return [*names, "query"], [*spans, (at, at + query_tokens)]
+def _parts(setup: Setup, block_spans: Sequence[tuple[int, int, int]], question: Question) -> list[ContextPart]:
+    """Blocks, fresh demonstrations and the query; blocks whole where their rows are more than `ROWS_APART`."""
+    blocks = setup.encoded_pool().blocks
+    apart = sum(len(blocks[block].rows) for block, _, _ in block_spans) <= ROWS_APART
+    parts = [_block_part(setup, block, start, end, apart) for block, start, end in block_spans]
+    at = block_spans[-1][2] if block_spans else 0
+    for number, row in enumerate(question.rows, start=1):
+        end = at + len(setup.row_ids(row))
+        parts.append(ContextPart(f"similar example {number}", at, (end,), (row,)))
+        at = end
+    return [*parts, ContextPart("query", at, (at + len(question.prompt) - question.example_tokens,), ())]
+
+
+def _block_part(setup: Setup, block: int, start: int, end: int, apart: bool) -> ContextPart:
+    rows = setup.encoded_pool().blocks[block].rows
+    ends = list(accumulate((len(setup.row_ids(row)) for row in rows), initial=start))[1:]
+    before = end - ends[-1]  # the tokenizer's own tokens stand before the pool's first row
+    if not apart or before < 0:
+        return ContextPart(f"block {block}", start, (end,), ())
+    ends = [one + before for one in ends]
+    first, own = ((start + before,), (START,)) if before else ((), ())
+    return ContextPart(f"block {block}", start, (*first, *ends), (*own, *rows))

@@ -71,7 +71,8 @@ def score_labels(
     """Score every label behind `prefix` and `prompt`.
 
     `way` overrides the rule of `choose_way` (for tests and benchmarks). `spans`: also return the attention mass of the
-    prompt's last token on these (start, end) ranges of prefix and prompt. `votes` float64 [labels], finite, are added
+    prompt's last token on these (start, end) ranges of prefix and prompt, and where the model has sink scores, what
+    these took behind them. `votes` float64 [labels], finite, are added
     to the labels' log-probabilities when the best one is chosen (`LabelScores.votes`); greedy decoding has none.
     """
     chosen: Way = "greedy" if decode == "greedy" else (way or choose_way(len(trie)))

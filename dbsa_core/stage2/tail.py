@@ -40,10 +40,27 @@ class AttentionMass:
     spans: tuple[tuple[int, int], ...]
     by_layer: dict[int, torch.Tensor] = field(default_factory=dict)
     """layer -> float32 [heads, spans]."""
+    nowhere: dict[int, torch.Tensor] = field(default_factory=dict)
+    """layer with sink scores -> float32 [heads]: the share that these took, which is on no token."""
+    _edges: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    def take(self, layer: int, weights: torch.Tensor, first: int) -> None:
+        """Those of a layer: float32 [heads, keys], of the keys from `first` on; those before it have none."""
+        if first not in self._edges:
+            edges = torch.tensor(self.spans, dtype=torch.long).view(-1, 2) - first
+            self._edges[first] = edges.clamp(min=0).to(weights.device)
+        sums = torch.cat([weights.new_zeros(len(weights), 1), weights.cumsum(-1)], dim=-1)
+        starts, ends = self._edges[first].unbind(-1)
+        self.by_layer[layer] = (sums[:, ends] - sums[:, starts]).clamp(min=0)
 
     def stacked(self) -> torch.Tensor:
-        """float32 [layers, heads, spans] on the CPU."""
-        return torch.stack([self.by_layer[layer] for layer in sorted(self.by_layer)]).cpu()
+        """float32 [layers, heads, spans] on the CPU; one more share is `nowhere`, where any layer has it."""
+        found = [self.by_layer[layer] for layer in sorted(self.by_layer)]
+        if self.nowhere:
+            rest = [self.nowhere.get(layer, self.by_layer[layer].new_zeros(())) for layer in sorted(self.by_layer)]
+            columns = [more.expand(len(one)).unsqueeze(-1) for more, one in zip(rest, found, strict=True)]
+            found = [torch.cat([one, column], dim=-1) for one, column in zip(found, columns, strict=True)]
+        return torch.stack(found).cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +177,9 @@ class TailStage:
         window = options.sliding_window
         first = 0 if window is None else max(0, scores.shape[-1] - window)
         weights = probabilities_of(scores[..., first:], options)[0, :, 0].float()
-        spans = [(max(a - first, 0), max(b - first, 0)) for a, b in mass.spans]
-        mass.by_layer[layer] = torch.stack([weights[:, a:b].sum(-1) for a, b in spans], dim=-1)
+        mass.take(layer, weights, first)
+        if options.sinks is not None:
+            mass.nowhere[layer] = (1 - weights.sum(-1)).clamp(min=0)
 
 
 @dataclass(frozen=True)

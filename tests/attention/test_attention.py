@@ -204,13 +204,19 @@ def test_a_model_with_sink_scores_is_captured_with_them() -> None:
     assert float((stock - without).abs().max()) > 1e-2 * float(stock.abs().max())
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])
+GPT_OSS: Any = {"num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": None}
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gemma3", "qwen2", "gpt_oss"])
 def test_the_reported_attention_is_the_stock_models(family: str) -> None:
-    model = tiny_model(family)
+    model = tiny_model(family, **(GPT_OSS if family == "gpt_oss" else {}))
     ids, spans = [i * 7 % 250 for i in range(40)], ((0, 10), (10, 24), (24, 40))
     with torch.no_grad():
         stock = model.model(torch.tensor([ids]), output_attentions=True).attentions
     expected = torch.stack([torch.stack([part[0, :, -1, a:b].sum(-1) for a, b in spans], -1) for part in stock])
+    nowhere = 1 - expected.sum(-1, keepdim=True)
+    assert (float(nowhere.min()) > 1e-4) == (family == "gpt_oss")
+    expected = torch.cat([expected, nowhere], dim=-1) if family == "gpt_oss" else expected
     trie = LabelTrie.of_ids(["a", "b"], [(1, 2), (3,)], 10)
     whole = score_labels(Prefix.empty(model), tuple(ids), trie, spans=spans).mass
     prefix = prefill(Prefix.empty(model), ids[:24])
