@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.ask.heads import CSS as HEADS_CSS
 from app.ask.history import CSS as HISTORY_CSS
 from app.ask.linked import CSS as LINKED_CSS
 from app.ask.style import CSS as ASK_CSS
@@ -93,8 +94,8 @@ def build(workspace: Workspace) -> gr.Blocks:
     return demo
 
 
-STYLES = (CSS, PAGE_CSS, ASK_CSS, LINKED_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS, MODEL_CSS,
-          ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
+STYLES = (CSS, PAGE_CSS, ASK_CSS, LINKED_CSS, HEADS_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS, METHOD_CSS,
+          MODEL_CSS, ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS)  # fmt: skip
 """What stands later wins."""
 
 

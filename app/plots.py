@@ -1,4 +1,4 @@
-"""The app's larger figures: the mask of stage 1, with words beside it, and where a query looked, by layer.
+"""The app's larger figure: the mask of stage 1, with words beside it.
 
 Pure functions of core values; knows nothing about Gradio. Text colours are the style sheet's (`app.theme`), so that one
 figure serves light and dark screens; hence transparent backgrounds and colours that read on both.
@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.ask.shown import ShownAttention
 from app.views import density_words
-from app.words import percent
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
 
@@ -248,48 +246,3 @@ def _numbers(blocks: Sequence[int]) -> str:
         numbers = [block + 1 for _, block in run]
         parts += [f"{numbers[0]} to {numbers[-1]}"] if len(numbers) > 2 else map(str, numbers)
     return ", ".join(parts)
-
-
-# --- where a query looked ---------------------------------------------------------------------------------------------
-
-
-def attention_figure(attention: ShownAttention, *, layer: int | None = None, head: int | None = None) -> go.Figure:
-    """The attention of the query's last token by part of the context; `layer` and `head` from 0, None: the mean."""
-    layers, heads, _ = attention.mass.shape
-    mass = attention.mass[layer if layer is not None else slice(None)]
-    mass = mass.reshape(-1, *attention.mass.shape[1:])[:, head if head is not None else slice(None)]
-    shares = mass.reshape(-1, len(attention.names)).mean(axis=0).astype(np.float32)
-    which = [
-        f"Mean over {layers} layers" if layer is None else f"Layer {layer + 1} of {layers}",
-        f"mean over {heads} heads" if head is None else f"head {head + 1} of {heads}",
-    ]
-    names = [f"{name} (nearest)" if name == "similar 1" else name for name in attention.names]
-    widest = float(max(shares.max(), 0.01))
-    figure = base_figure(
-        "Where the query looked",
-        f"{', '.join(which)}. Attention is no explanation: it says where the model read, not why it answered.",
-        70 + 22 * len(names),
-        xaxis={"visible": False, "range": [0, 1.2 * widest], "fixedrange": True},
-        yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "fixedrange": True, "ticks": ""},
-        bargap=0.25,
-        showlegend=False,
-    )
-    figure.add_trace(
-        go.Bar(
-            x=shares,
-            y=names,
-            orientation="h",
-            text=[percent(float(share)) for share in shares],
-            textposition="outside",
-            cliponaxis=False,
-            marker={
-                "color": shares,
-                "colorscale": "Cividis",
-                "cmin": 0,
-                "cmax": widest,
-                "line": {"color": GREY, "width": 1},
-            },
-            hovertemplate="%{y}: %{text} of the attention<extra></extra>",
-        )
-    )
-    return figure

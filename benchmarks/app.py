@@ -90,7 +90,6 @@ def open_details(page: Page) -> None:
     if not page.locator("#latency").is_visible():
         turn_details(page)
     expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible()
-    expect(page.locator("#attention-plot .js-plotly-plot .bars path").first).to_be_visible()
 
 
 def turn_details(page: Page) -> None:

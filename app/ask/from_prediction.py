@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.ask.by_row import NOT_APART, ByRow, apart_by_row
 from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
 from app.words import between, count, ordinal
 from dbsa_core.data import Demonstration
@@ -39,9 +40,10 @@ def shown_answer(
 ) -> ShownAnswer:
     """Everything about one answer; `name` is that of the data, `compared` what other methods answered, and `stamp`
     what the answer used, in words."""
-    selection, attention = prediction.selection, _attention(prediction.attention)
+    apart = apart_by_row(prediction.attention)
+    selection, attention = prediction.selection, _attention(prediction.attention, apart)
     shares = attention.shares if attention is not None else {}
-    parts = [*_blocks(setup, prediction, settings, shares), *_similar(setup, prediction, settings, shares)]
+    parts = [*_blocks(setup, prediction, settings, shares, apart), *_similar(setup, prediction, settings, shares)]
     if attention is not None:
         parts.sort(key=lambda part: -(part.share or 0))
     return ShownAnswer(
@@ -146,7 +148,7 @@ def _meaning(prediction: Prediction) -> str:
 
 
 def _blocks(
-    setup: Setup, prediction: Prediction, settings: QuerySettings, shares: Mapping[str, float]
+    setup: Setup, prediction: Prediction, settings: QuerySettings, shares: Mapping[str, float], apart: ByRow
 ) -> list[ShownPart]:
     """The chosen blocks in the order of the context."""
     selection = prediction.selection
@@ -162,7 +164,8 @@ def _blocks(
         note = f"score {_score_words(score)}"
         if block < pattern.required_blocks:
             note = "shared first block" if block < pattern.sink_blocks else "first block, always read"
-        rows = _rows(setup, prediction, setup.blocks[block].rows, weights[block], strengths[block], near[block])
+        found = weights[block], strengths[block], near[block]
+        rows = _rows(setup, prediction, setup.blocks[block].rows, *found, apart)
         key = f"block {block + 1}"
         parts.append(ShownPart(key, key.capitalize(), note, score, shares.get(key), rows))
     return parts
@@ -207,7 +210,7 @@ def _similar_key(number: int) -> str:
     return f"similar {number}"
 
 
-def _attention(attention: QueryAttention | None) -> ShownAttention | None:
+def _attention(attention: QueryAttention | None, apart: ByRow) -> ShownAttention | None:
     """With names for people: blocks from 1, and the nearest similar example, which stands last, as the first."""
     if attention is None:
         return None
@@ -220,7 +223,8 @@ def _attention(attention: QueryAttention | None) -> ShownAttention | None:
             return _similar_key(similar + 1 - int(found[1]))
         return span
 
-    return ShownAttention(tuple(map(shown, attention.spans)), attention.mass.astype(np.float32))
+    names = tuple(map(shown, attention.spans))
+    return ShownAttention(names, attention.mass.astype(np.float32), apart.kept, apart.start)
 
 
 # --- marked words -----------------------------------------------------------------------------------------------------
@@ -252,6 +256,7 @@ def _rows(
     weights: Weights,
     strengths: Mapping[str, int],
     near: Mapping[int, float],
+    apart: ByRow = NOT_APART,
 ) -> tuple[ShownRow, ...]:
     """The rows, the nearest or best match first, with words marked by their strengths."""
     demonstrations, equal = setup.task.pool.demonstrations, set(prediction.equal_rows)
@@ -263,6 +268,8 @@ def _rows(
             number=demonstrations[row].row,
             same=row in equal,
             near=near.get(row),
+            share=apart.means.get(row),
+            stretch=apart.places.get(row),
         )
         for row in sorted(rows, key=lambda row: (-near.get(row, 0.0), -match[row]))
     )

@@ -221,5 +221,6 @@ window.dbsaLinked ??= (() => {
       if (order) sort();
       show();
     },
+    sort,
   };
 })();

@@ -15,9 +15,10 @@ from zlib import crc32
 
 from app.ask.shown import ShownAnswer
 
-SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-"""Makes `dbsaLinked`, once a page."""
-LOAD = SCRIPT + "dbsaLinked.refresh(); watch('value', () => dbsaLinked.refresh());\n"
+SCRIPT = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("linked.js", "heads.js"))
+"""Makes `dbsaLinked`, and `dbsaHeads` of `app.ask.heads`, once a page."""
+_SHOWN = "dbsaLinked.refresh(); dbsaHeads.refresh();"
+LOAD = f"{SCRIPT}{_SHOWN} watch('value', () => {{ {_SHOWN} }});\n"
 """For the `js_on_load` of a `gr.HTML` with such views."""
 HINT = "Point at a block in any of these views to see it in all of them. A click keeps it, Escape lets it go."
 
@@ -97,5 +98,12 @@ CSS = """
   font: inherit; color: inherit; cursor: pointer; display: flex; flex-direction: column; justify-content: flex-end;
   align-items: center; }
 .dbsa-columns li.dbsa-chosen .dbsa-stem { background: var(--dbsa-outline); }
+.dbsa-demo .dbsa-got { display: none; white-space: nowrap; margin-left: 0.5rem; font-size: 0.8rem;
+  color: var(--dbsa-muted); font-variant-numeric: tabular-nums; }
+.dbsa-open .dbsa-demo .dbsa-got { display: inline-flex; gap: 0.4rem; align-items: center; }
+.dbsa-got b { font-weight: 500; color: inherit; }
+.dbsa .dbsa-got .dbsa-track { width: 4rem; height: 0.5rem; }
+.dbsa-open .dbsa-start { cursor: auto; color: var(--dbsa-muted); font-size: 0.87rem; }
+.dbsa-entry:not(.dbsa-open) .dbsa-start { display: none; }
 .dbsa-columns li.dbsa-chosen .dbsa-under { font-weight: 700; color: var(--body-text-color); }
 """

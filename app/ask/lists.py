@@ -11,8 +11,9 @@ from html import escape
 from typing import Any
 
 from app.ask.cards import muted_class
+from app.ask.heads import Columns, heads_panel, number_one
 from app.ask.linked import about, part_of, said_line
-from app.ask.pictures import attention_bars, attention_sentence, bar_sentence, heads_picture
+from app.ask.pictures import attention_bars, attention_sentence, bar_sentence, of_head
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
 from app.views import muted
 from app.words import count, percent
@@ -24,11 +25,12 @@ LISTED = 100
 
 def below_view(answer: ShownAnswer, outdated: str = "") -> str:
     """Both halves side by side, under what is said of the part that is chosen."""
-    halves = f"{said_line()}{_parts(answer)}{_looked(answer)}"
+    columns = Columns(answer) if answer.attention is not None else None
+    halves = f"{said_line()}{_parts(answer, columns)}{_looked(answer, columns)}"
     return f'<div class="dbsa dbsa-below{muted_class(outdated)}" data-answer="{about(answer)}">{halves}</div>'
 
 
-def _parts(answer: ShownAnswer) -> str:
+def _parts(answer: ShownAnswer, columns: Columns | None) -> str:
     blocks = len(answer.read)
     similar = len(answer.parts) - blocks
     named = [count(blocks, "block")] if blocks else []
@@ -40,7 +42,8 @@ def _parts(answer: ShownAnswer) -> str:
     if any(row.near is not None for part in listed for row in part.rows[1:]):
         hints.append("nearest by meaning first")
     items = "".join(
-        _part(answer, part, {name: place[at] for name, place in places.items()}) for at, part in enumerate(listed)
+        _part(answer, columns, part, {name: place[at] for name, place in places.items()})
+        for at, part in enumerate(listed)
     )
     body = f'<div id="blocks" class="dbsa-list dbsa-roving" role="group" aria-label="Rows that were read">{items}</div>'
     head = (
@@ -111,7 +114,7 @@ def _folded(title: str, hint: str, body: str) -> str:
     return f"<details data-wide open>{summary}{body}</details>"
 
 
-def _part(answer: ShownAnswer, part: ShownPart, places: Mapping[str, int]) -> str:
+def _part(answer: ShownAnswer, columns: Columns | None, part: ShownPart, places: Mapping[str, int]) -> str:
     share = f'<span class="dbsa-share">{percent(part.share)}</span>' if part.share is not None else ""
     name = f"<b>{escape(part.name)}</b><span>{escape(part.note)}</span>{share}"
     rest = len(part.rows) - 1
@@ -121,7 +124,11 @@ def _part(answer: ShownAnswer, part: ShownPart, places: Mapping[str, int]) -> st
         f'data-expand="{more}" aria-expanded="false" aria-label="{more} of {escape(part.name)}">{more}</button>'
     )
     order = "".join(f' data-by-{name}="{place}"' for name, place in places.items())
-    rows = "".join(_row(row, at) for at, row in enumerate(part.rows))
+    most = max((row.share or 0.0 for row in part.rows), default=0.0)
+    rows = "".join(_row(row, at, most) for at, row in enumerate(part.rows))
+    if columns is not None and columns.has(part.key):
+        order += f" {of_head(columns, [part.key], part.note)}"
+        rows += _start(answer, part, most)
     return (
         f'<article class="dbsa-entry" data-part="{part_of(part.key)}" data-said="{escape(_said(answer, part))}"{order}>'
         f"<header>{head}</header>{rows}</article>"
@@ -131,18 +138,52 @@ def _part(answer: ShownAnswer, part: ShownPart, places: Mapping[str, int]) -> st
 def _said(answer: ShownAnswer, part: ShownPart) -> str:
     attention = answer.attention
     if attention is not None and part.key in attention.shares:
-        return bar_sentence(attention, [part.key], part.note)
+        return bar_sentence(attention, [part.key], part.note) + _most_of_rows(part)
     return f"{part.name} ({part.note})."
 
 
-def _row(row: ShownRow, at: int) -> str:
+def _most_of_rows(part: ShownPart) -> str:
+    """ " Of its rows, row 345 got most: 2.1 %."; "" of a single one, and where that is not known."""
+    known = [row for row in part.rows if row.share is not None]
+    if len(known) < 2:
+        return ""
+    most = max(known, key=lambda row: row.share or 0.0)
+    return f" Of its rows, {_place(most)} got most: {percent(most.share or 0.0)}."
+
+
+def _place(row: ShownRow) -> str:
+    return "one taught by you" if row.number == TAUGHT else f"row {row.number:,}"
+
+
+def _start(answer: ShownAnswer, part: ShownPart, most: float) -> str:
+    """What stands before the pool's first row, in the first block's entry."""
+    attention = answer.attention
+    if attention is None or attention.by_row is None or attention.start is None or not number_one(part.key):
+        return ""
+    share = float(attention.by_row[..., attention.start].mean())
+    got = _got(share, attention.start, max(share, most))
+    return f'<div class="dbsa-demo dbsa-start">Beginning of the text, before any row {got}</div>'
+
+
+def _got(share: float, stretch: int | None, most: float, number: str = "") -> str:
+    """The share of a row, with a bar to the scale of its block's largest."""
+    place = f' data-stretch="{stretch}"' if stretch is not None else ""
+    place += f' data-number="{number}"' if number else ""
+    width = 100 * share / most if most else 0.0
+    bar = f'<span class="dbsa-track"><span class="dbsa-fill" style="width:{width:.0f}%"></span></span>'
+    return f'<span class="dbsa-got"{place}>{bar}<b>{percent(share)}</b></span>'
+
+
+def _row(row: ShownRow, at: int, most: float) -> str:
     place = "taught by you" if row.number == TAUGHT else f"row {row.number:,}"
     near = f" · cosine {row.near:.2f}" if row.near is not None else ""
+    own = _got(row.share, row.stretch, most, _place(row)) if row.share is not None else ""
     same = '<span class="dbsa-tag dbsa-out">same text as the query</span>' if row.same else ""
     return (
         f'<div class="dbsa-demo" data-row="{at}"><span class="dbsa-text">{_marked(row.text)}</span> '
         f'<span class="dbsa-chip">{_marked(row.label)}</span> <span class="dbsa-muted dbsa-place">'
-        f'<button type="button" data-link aria-pressed="false" tabindex="-1">{place}</button>{near}</span>{same}</div>'
+        f'<button type="button" data-link aria-pressed="false" tabindex="-1">{place}</button>{near}</span>'
+        f"{own}{same}</div>"
     )
 
 
@@ -153,18 +194,17 @@ def _marked(pieces: Pieces) -> str:
     )
 
 
-def _looked(answer: ShownAnswer) -> str:
+def _looked(answer: ShownAnswer, columns: Columns | None) -> str:
     attention, sinks = answer.attention, max(1, answer.pool.sinks)
-    if attention is None:
+    if attention is None or columns is None:
         return ""
-    bars = (
-        f'<div class="dbsa-panel"><h3>Share of attention, per cent</h3>{attention_bars(attention, sinks)}'
-        f"{muted(attention_sentence(attention, sinks))}</div>"
+    whose = (
+        '<span class="dbsa-whose">mean of all heads</span><button type="button" data-mean hidden>Mean again</button>'
     )
-    if picture := heads_picture(attention, sinks):
-        bars += (
-            '<div class="dbsa-panel"><h3>Share on retrieved blocks, by layer (down) and head (across)</h3>'
-            f"{picture}</div>"
-        )
+    bars = (
+        f'<div class="dbsa-panel"><h3>Share of attention, per cent {whose}</h3>{attention_bars(answer, columns)}'
+        f'<p class="dbsa-muted dbsa-barsaid">{escape(attention_sentence(attention, sinks))}</p></div>'
+    )
+    bars += heads_panel(answer, columns)
     said = '<p class="dbsa-muted">It says where the model read, not why it answered.</p>'
-    return _folded("Where the query looked", "mean of all heads", f'<div id="attention">{bars}{said}</div>')
+    return _folded("Where the query looked", "", f'<div id="attention">{bars}{said}</div>')

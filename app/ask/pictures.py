@@ -11,9 +11,11 @@ from html import escape
 
 import numpy as np
 
+from app.ask.heads import Columns, called, groups_of
 from app.ask.linked import part_of
-from app.ask.shown import ShownAttention, ShownPool
+from app.ask.shown import ShownAnswer, ShownAttention, ShownPool
 from app.words import count, percent
+from dbsa_core.prediction import NOWHERE
 
 SIZE = 228
 """Pixels of the mask's picture at a side."""
@@ -22,8 +24,6 @@ EXACT_BLOCKS = 128
 GAPS_UP_TO = 48
 BARS = 12
 """Blocks that have a bar of their own; what others got is summed up."""
-SHADES = 10
-MOST_CELLS = 6_000
 
 
 # --- the mask of stage 1 ----------------------------------------------------------------------------------------------
@@ -106,8 +106,10 @@ def _grid(total: int) -> str:
 # --- where the query looked -------------------------------------------------------------------------------------------
 
 
-def attention_bars(attention: ShownAttention, sinks: int) -> str:
+def attention_bars(answer: ShownAnswer, columns: Columns) -> str:
     """The share of each part of the context, as the mean of all heads; similar rows together, and small blocks too."""
+    attention, sinks = answer.attention, max(1, answer.pool.sinks)
+    assert attention is not None
     shares = attention.shares
     first = [name for name in shares if name.startswith("block ") and int(name.split()[1]) <= sinks]
     blocks = [name for name in shares if name.startswith("block ") and name not in first]
@@ -121,17 +123,21 @@ def attention_bars(attention: ShownAttention, sinks: int) -> str:
     if rest := [name for name in blocks if name not in kept]:
         bars.append((f"{len(rest):,} more", rest, "other"))
     bars += [("similar", similar, "other")] if similar else []
-    bars += [(name, [name], "other") for name in shares if not name.startswith(("block ", "similar "))]
+    rest = [name for name in shares if not name.startswith(("block ", "similar "))]
+    bars += [("no token" if name == NOWHERE else name, [name], "other") for name in rest]
     widest = max(sum(shares[part] for part in parts) for _, parts, _ in bars) or 1.0
-    columns = "".join(_column(attention, *bar, widest) for bar in bars)
-    return f'<ul class="dbsa-columns dbsa-roving">{columns}</ul>'
+    items = "".join(_column(attention, columns, *bar, widest) for bar in bars)
+    return f'<ul class="dbsa-columns dbsa-roving">{items}</ul>'
 
 
-def _column(attention: ShownAttention, name: str, parts: Sequence[str], kind: str, widest: float) -> str:
+def _column(
+    attention: ShownAttention, columns: Columns, name: str, parts: Sequence[str], kind: str, widest: float
+) -> str:
     share = sum(attention.shares[part] for part in parts)
     height = 72 * share / widest  # the rest is for the words
     return (
-        f'<li data-part="{part_of(*parts)}" data-said="{escape(bar_sentence(attention, parts))}">'
+        f'<li data-part="{part_of(*parts)}" data-said="{escape(bar_sentence(attention, parts))}" '
+        f"{of_head(columns, parts)}>"
         f'<button type="button" data-link aria-pressed="false"><span class="dbsa-over">{100 * share:.1f}</span>'
         f'<span class="dbsa-stem dbsa-of-{kind}" style="height:{height:.1f}%"></span>'
         f'<span class="dbsa-under">{escape(name)}</span></button></li>'
@@ -142,15 +148,18 @@ def bar_sentence(attention: ShownAttention, parts: Sequence[str], note: str = ""
     """What these parts got; of a single one, of which `note` is said, also which head looked at it most."""
     share = percent(sum(attention.shares[part] for part in parts))
     if len(parts) == 1:
-        name = f"{_called(parts[0])} ({note})" if note else _called(parts[0])
-        return f"{name} got {share} of the attention; {_most(attention, parts[0])}."
-    many = count(len(parts), "block" if parts[0].startswith("block ") else "similar row")
-    return f"{many} got {share} of the attention together."
+        return f"{called(parts[0], note)} got {share} of the attention; {_most(attention, parts[0])}."
+    return f"{_many(parts)} got {share} of the attention together."
 
 
-def _called(part: str) -> str:
-    """ "Block 12", "Similar row 2", "The query"."""
-    return {"query": "The query"}.get(part, part.replace("similar ", "similar row ").capitalize())
+def of_head(columns: Columns, parts: Sequence[str], note: str = "") -> str:
+    """The attributes by which a head's own share of these parts is shown."""
+    name, together = (called(parts[0], note), "") if len(parts) == 1 else (_many(parts), ' data-together=" together"')
+    return f'data-columns="{columns.of(parts)}" data-called="{escape(name)}"{together}'
+
+
+def _many(parts: Sequence[str]) -> str:
+    return count(len(parts), "block" if parts[0].startswith("block ") else "similar row")
 
 
 def _most(attention: ShownAttention, part: str) -> str:
@@ -162,42 +171,7 @@ def _most(attention: ShownAttention, part: str) -> str:
 
 def attention_sentence(attention: ShownAttention, sinks: int) -> str:
     """Which retrieved block got most, and where; the numbers are those of the bars."""
-    retrieved = _retrieved(attention, sinks)
-    if not retrieved:
+    retrieved = groups_of(attention, sinks).get("retrieved")
+    if retrieved is None:
         return "Apart from what every query reads, there is no block."
-    best = max((attention.names[index] for index in retrieved), key=attention.shares.__getitem__)
-    return bar_sentence(attention, [best])
-
-
-def _retrieved(attention: ShownAttention, sinks: int) -> list[int]:
-    """Indices of the blocks that were retrieved, and not read because every query reads them."""
-    numbered = ((i, name.split()[1]) for i, name in enumerate(attention.names) if name.startswith("block "))
-    return [index for index, number in numbered if int(number) > max(1, sinks)]
-
-
-def heads_picture(attention: ShownAttention, sinks: int) -> str:
-    """The share of attention on retrieved blocks, by layer (down) and head (across); "" where none was retrieved."""
-    retrieved = _retrieved(attention, sinks)
-    if not retrieved or attention.mass[:, :, 0].size > MOST_CELLS:
-        return ""
-    share = attention.mass[:, :, retrieved].sum(axis=2)
-    layers, heads = share.shape
-    levels = np.ceil(SHADES * share / max(float(share.max()), 1e-6)).astype(int)
-    wide, high = 560 / heads, max(4.0, 200 / layers)
-    paths = []
-    for level in range(SHADES + 1):
-        cells = "".join(
-            f"M{head * wide:.1f} {layer * high:.1f}h{wide - 1:.1f}v{high - 1:.1f}h{1 - wide:.1f}z"
-            for layer, head in zip(*np.nonzero(levels == level), strict=True)
-        )
-        if cells:
-            paths.append(f'<path d="{cells}" fill-opacity="{0.06 + 0.94 * level / SHADES:.2f}"/>')
-    layer, head = np.unravel_index(int(share.argmax()), share.shape)
-    words = (
-        f"Share of attention on retrieved blocks, {layers} layers by {heads} heads; the most is "
-        f"{percent(float(share.max()))} in layer {layer + 1}, head {head + 1}"
-    )
-    return (
-        f'<svg class="dbsa-heads" viewBox="0 0 560 {layers * high:.0f}" role="img" aria-label="{words}" '
-        f'preserveAspectRatio="none">{"".join(paths)}</svg>'
-    )
+    return bar_sentence(attention, [max(retrieved.parts, key=attention.shares.__getitem__)])

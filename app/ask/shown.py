@@ -36,6 +36,10 @@ class ShownRow:
     """Whether its text is the query's."""
     near: float | None = None
     """Its cosine to the query, where vectors played a part."""
+    share: float | None = None
+    """In a block: of the attention of the query's last token, as the mean of all heads."""
+    stretch: int | None = None
+    """Its place in `ShownAttention.by_row`, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,13 @@ class ShownAttention:
     """Where the query's last token looked."""
 
     names: tuple[str, ...]
-    """Of the parts of the context: "block 3" (from 1), "similar 1" (the nearest), "query"."""
+    """Of the parts of the context: "block 3" (from 1), "similar 1" (the nearest), "query", "attention sink"."""
     mass: np.ndarray
     """float32 [layers, heads, parts]; sums to 1 over the parts."""
+    by_row: np.ndarray | None = None
+    """float32 [layers, heads, stretches]: of rows of blocks, those with the most attention. None where none is kept."""
+    start: int | None = None
+    """Which of the stretches is what stands before the first row, such as a BOS."""
 
     @cached_property
     def shares(self) -> dict[str, float]:
@@ -193,7 +201,12 @@ def as_json(answer: ShownAnswer) -> dict[str, Any]:
             "names": list(answer.attention.names),
             "shape": list(mass.shape),
             "float16": base64.b64encode(mass.tobytes()).decode(),
+            "start": answer.attention.start,
         }
+        if (by_row := answer.attention.by_row) is not None:
+            found = by_row.astype(np.float16)
+            plain["attention"]["rows"] = found.shape[-1]
+            plain["attention"]["by_row"] = base64.b64encode(found.tobytes()).decode()
     return plain
 
 
@@ -203,7 +216,11 @@ def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
     attention = None
     if found is not None:
         values = np.frombuffer(base64.b64decode(found["float16"]), np.float16).reshape(found["shape"])
-        attention = ShownAttention(tuple(found["names"]), values.astype(np.float32))
+        by_row = None
+        if "by_row" in found:
+            rows = np.frombuffer(base64.b64decode(found["by_row"]), np.float16)
+            by_row = rows.reshape(*found["shape"][:2], found["rows"]).astype(np.float32)
+        attention = ShownAttention(tuple(found["names"]), values.astype(np.float32), by_row, found["start"])
     pool, method = ShownPool(**plain["pool"]), _method(plain["method"])
     compared = tuple(map(_method, plain["compared"]))
     parts = tuple(_part(part) for part in plain["parts"])

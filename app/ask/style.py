@@ -124,9 +124,9 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-columns .dbsa-stem { width: 100%; max-width: 2.4rem; border-radius: 2px 2px 0 0; min-height: 1px;
   background: var(--dbsa-soft-blue); flex-shrink: 1; }
 .dbsa-columns .dbsa-stem.dbsa-of-block { background: var(--dbsa-fill-best); }
+.dbsa-columns .dbsa-over { white-space: nowrap; }
 .dbsa-columns .dbsa-under { border-top: 1px solid var(--border-color-primary); width: 100%; text-align: center;
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.dbsa-heads { display: block; width: 100%; height: 13rem; fill: var(--dbsa-fill-best); }
 
 @media (min-width: 761px) {
   .dbsa-three details[data-wide] > summary, .dbsa-below > details > summary { list-style: none; cursor: default;

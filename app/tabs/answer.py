@@ -17,7 +17,7 @@ from app.ask.lists import below_view
 from app.ask.phases import phases_view
 from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
-from app.plots import attention_figure, mask_figure
+from app.plots import mask_figure
 from app.server.comparing import (
     AT_MOST,
     Rounds,
@@ -41,8 +41,6 @@ from app.words import count, out_of
 
 if TYPE_CHECKING:
     from dbsa_core.methods import Method
-
-MEAN = 0
 
 
 def shown_now(workspace: Workspace, session: Session) -> ShownAnswer | None:
@@ -160,17 +158,11 @@ def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Met
 
 
 def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> list[Any]:
-    """The mask and the attention by layer in full, where they are looked at, and the layers to choose from."""
+    """The mask in full, where it is looked at."""
     answer = shown_now(workspace, session) if unfolded else None
     if answer is None:
-        return [None, None, gr.skip()]
-    pool, attention = answer.pool, answer.attention
-    mask = mask_figure(pool.pattern, pool.planned, answer.read)
-    if attention is None:
-        return [mask, None, gr.Dropdown(visible=False)]
-    layers = range(1, attention.mass.shape[0] + 1)
-    choices = [("Mean of all layers", MEAN), *((f"Layer {number}", number) for number in layers)]
-    return [mask, attention_figure(attention), gr.Dropdown(choices=choices, value=MEAN, visible=True)]
+        return [None]
+    return [mask_figure(answer.pool.pattern, answer.pool.planned, answer.read)]
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 
 from app.ask.linked import LOAD
-from app.plots import attention_figure
 from app.server.asking import ask_again, classify_text, stop_query
 from app.server.comparing import choose, compare_with, give_up, measure
 from app.server.encoding import drop_part, use_part
@@ -22,7 +21,7 @@ from app.server.teaching import teach
 from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
-from app.tabs.answer import MEAN, milestone, notice_of, render_pictures, render_views, shown_now
+from app.tabs.answer import milestone, notice_of, render_pictures, render_views, shown_now
 from app.tabs.behaviour import BEHAVIOUR, MOMENT, TYPED, stamped
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
@@ -76,17 +75,12 @@ def create_ask_tab(page: Page) -> None:
     below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR + LOAD)
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
-        with gr.Row():
-            with gr.Column(min_width=300):
-                mask = gr.Plot(show_label=False, elem_id="mask-plot")
-            with gr.Column(min_width=300):
-                layer = gr.Dropdown([("Mean of all layers", MEAN)], value=MEAN, label="Layer", elem_id="layer")
-                attention = gr.Plot(show_label=False, elem_id="attention-plot")
+        mask = gr.Plot(show_label=False, elem_id="mask-plot")
     trying.create_history()
     seen, unfolded = kept_by_page(), gr.State(False)
     moment, right, of = kept_by_page(), kept_by_page(), kept_by_page()
     views = [notice, shown, below, phases, details]
-    pictures = [mask, attention, layer]
+    pictures = [mask]
 
     def render(session: Session, unfolded: bool) -> list[Any]:
         now = milestone(workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
@@ -131,12 +125,6 @@ def create_ask_tab(page: Page) -> None:
         # What was shown before they were unfolded may not have reached them.
         _, _, _, table, _ = render_views(workspace, session)
         return [table, *render_pictures(workspace, session, True), True]
-
-    def choose_layer(session: Session, layer: int) -> Sequence[Any]:
-        found = shown_now(workspace, session)
-        if found is None or found.attention is None:
-            return [gr.skip()]
-        return [attention_figure(found.attention, layer=layer - 1 if layer else None)]
 
     def watch(session: Session, seen: str, unfolded: bool) -> Sequence[Any]:
         """What is under way; and the answer, whenever it or its comparison is another.
@@ -184,7 +172,6 @@ def create_ask_tab(page: Page) -> None:
     )
     page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
     details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
-    page.on(layer.input, choose_layer, [layer], [attention], show_progress="hidden")
     page.watch(watch, [seen, unfolded], answered)
     page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying))
 
@@ -214,7 +201,7 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
 def _restored(workspace: Workspace, session: Session, trying: Trying) -> list[Any]:
     example = workspace.example is not None and session.data is workspace.example.data
     now = milestone(workspace, session)
-    views, pictures = render_views(workspace, session), [gr.skip(), gr.skip(), gr.skip()]
+    views, pictures = render_views(workspace, session), [gr.skip()]
     more = trying.render(session, shown_now(workspace, session))
     return [gr.Row(visible=example), _query(workspace, session), *views, *pictures, *more, now]
 

@@ -321,10 +321,6 @@ def test_details_are_behind_one_button(page: Page) -> None:
     page.get_by_text("What is this number?").click()
     expect(page.locator(".dbsa-meaning")).to_contain_text("Softmax over the 12 candidate labels")
     expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=SOON)
-    expect(page.locator("#attention-plot .js-plotly-plot .bars path").first).to_be_visible(timeout=SOON)
-    page.locator("#layer input").click()
-    page.get_by_role("option", name="Layer 3", exact=True).click()
-    expect(page.locator("#attention-plot")).to_contain_text("Layer 3 of 30", timeout=SOON)
 
 
 def test_own_data_are_asked_after_one_press(page: Page, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures: the mask cell by cell against the pattern, where a query looked, and that a browser can have them."""
+"""Figures: the mask cell by cell against the pattern, and that a browser can have them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from app import plots
-from app.ask.shown import ShownAttention
-from app.plots import attention_figure, mask_figure, mask_words
+from app.plots import mask_figure, mask_words
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture
 
@@ -26,12 +25,6 @@ def named(figure: go.Figure, name: str) -> Any:
 
 def check_serialises(figure: go.Figure) -> None:
     assert json.loads(figure.to_json())["data"] is not None
-
-
-def attention() -> ShownAttention:
-    names = ("block 1", "block 8", "similar 2", "similar 1", "query")
-    mass = np.arange(1, 31, dtype=np.float32).reshape(2, 3, 5)
-    return ShownAttention(names, mass / mass.sum(-1, keepdims=True))
 
 
 @pytest.mark.parametrize("sinks", [0, 1, 2])
@@ -152,27 +145,3 @@ def test_downsampling_is_said() -> None:
 )
 def test_mask_words(pattern: BlockPattern, blocks: int, words: str) -> None:
     assert mask_words(pattern, blocks).startswith(words)
-
-
-def test_attention_means_and_names() -> None:
-    figure = attention_figure(attention())
-    (bars,) = figure.data
-    assert list(bars.y) == ["block 1", "block 8", "similar 2", "similar 1 (nearest)", "query"]
-    np.testing.assert_allclose(bars.x, attention().mass.mean(axis=(0, 1)), rtol=1e-6)
-    assert bars.x.dtype == np.float32
-    assert bars.text[0] == f"{100 * bars.x[0]:.1f} %"
-    assert "Attention is no explanation" in figure.layout.title.subtitle.text.replace("<br>", " ")
-    assert "Mean over 2 layers, mean over 3 heads" in figure.layout.title.subtitle.text.replace("<br>", " ")
-    check_serialises(figure)
-
-
-@pytest.mark.parametrize(("layer", "head"), [(0, None), (None, 0), (1, 2), (0, 0)])
-def test_attention_of_one_layer_or_head(layer: int | None, head: int | None) -> None:
-    mass = attention().mass
-    chosen = mass[[layer]] if layer is not None else mass
-    chosen = chosen[:, [head]] if head is not None else chosen
-    figure = attention_figure(attention(), layer=layer, head=head)
-    np.testing.assert_allclose(figure.data[0].x, chosen.mean(axis=(0, 1)), rtol=1e-6)
-    words = figure.layout.title.subtitle.text
-    assert ("Layer" in words) == (layer is not None)
-    assert ("head " in words) == (head is not None)

@@ -11,11 +11,13 @@ import pytest
 
 from app.ask.cards import OFFERED_LABELS, answer_view, notice_view
 from app.ask.comparison import Choice, Comparing, Waiting, break_even
+from app.ask.heads import CSS as HEADS
+from app.ask.heads import Columns
 from app.ask.linked import CSS as LINKED
 from app.ask.linked import HINT, about
 from app.ask.lists import LISTED, below_view
 from app.ask.phases import phases_view
-from app.ask.pictures import SIZE, attention_bars, attention_sentence, bar_sentence, heads_picture, mask_picture
+from app.ask.pictures import SIZE, attention_bars, attention_sentence, bar_sentence, mask_picture
 from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
 from app.ask.style import CSS as STYLE
 from app.theme import CSS as THEME
@@ -387,9 +389,14 @@ def attention(blocks: int = 3, similar: int = 2) -> ShownAttention:
     return ShownAttention(tuple(names), mass / mass.sum(-1, keepdims=True))
 
 
+def answer_of(found: ShownAttention) -> ShownAnswer:
+    return answer(attention=found)
+
+
 @pytest.mark.parametrize("blocks", [1, 3, 40])
 def test_bars_have_all_of_the_attention(blocks: int) -> None:
-    page = attention_bars(attention(blocks), 1)
+    answer = answer_of(attention(blocks))
+    page = attention_bars(answer, Columns(answer))
     values = [float(value) for value in re.findall(r'dbsa-over">([\d.]+)', page)]
     assert sum(values) == pytest.approx(100, abs=0.06 * len(values))
     names = re.findall(r'dbsa-under">([^<]+)', page)
@@ -420,17 +427,8 @@ def test_the_sentence_names_the_retrieved_block_with_most() -> None:
     )
 
 
-def test_the_grid_has_a_cell_for_every_head() -> None:
-    page = heads_picture(attention(), 1)
-    assert page.count("M") == 12
-    assert "4 layers by 3 heads" in page
-    assert heads_picture(attention(1), 1) == ""
-    huge = ShownAttention(("block 1", "block 2"), np.full((200, 64, 2), 0.5, np.float32))
-    assert heads_picture(huge, 1) == "", "too many to be told apart"
-
-
 def test_the_style_uses_colours_that_there_are() -> None:
-    names, css = set(re.findall(r"(--dbsa-[\w-]+):", THEME)), STYLE + LINKED
+    names, css = set(re.findall(r"(--dbsa-[\w-]+):", THEME)), STYLE + LINKED + HEADS
     assert set(re.findall(r"var\((--dbsa-[\w-]+)\)", css)) <= names
     assert css.count("{") == css.count("}")
     assert "url(" not in css
