@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Page
 
+from app.ask.by_row import MOST_NUMBERS
 from app.ask.linked import about
 from app.ask.shown import (
     ShownAnswer,
@@ -66,6 +68,19 @@ at => new Promise(done => {
 """
 """Clicks a bar: milliseconds until all views with what it stands for are painted."""
 
+HEAD = """
+at => new Promise(done => {
+  const grid = document.querySelector('.dbsa-grid svg'), box = grid.getBoundingClientRect(), begun = performance.now();
+  const [clientX, clientY] = [box.left + box.width * at, box.top + box.height * at];
+  grid.dispatchEvent(new MouseEvent('click', {bubbles: true, clientX, clientY}));
+  requestAnimationFrame(() => setTimeout(() => {
+    const shown = document.querySelector('.dbsa-whose').textContent.startsWith('head');
+    done(shown ? performance.now() - begun : NaN);
+  }));
+})
+"""
+"""Clicks a head: milliseconds until all views are painted with where it looked."""
+
 
 def made_up(blocks: int) -> ShownAnswer:
     draw = np.random.default_rng(blocks)
@@ -74,24 +89,38 @@ def made_up(blocks: int) -> ShownAnswer:
     mass = draw.gamma(0.3, size=(LAYERS, HEADS, len(keys) + 1)).astype(np.float32)
     attention = ShownAttention((*keys, "query"), mass / mass.sum(-1, keepdims=True))
 
-    def rows(count: int) -> tuple[ShownRow, ...]:
+    # Of the blocks with most, as many as an answer keeps, what every head gave to each row.
+    best = sorted(keys, key=lambda key: -attention.shares[key])
+    kept = [key for key in best if key.startswith("block")][: MOST_NUMBERS // (LAYERS * HEADS * SIZE)]
+    apart = draw.dirichlet(np.full(SIZE, 0.5), size=(LAYERS, HEADS, len(kept))).astype(np.float32)
+    whole = attention.mass[..., [keys.index(key) for key in kept]]
+    by_row = (apart * whole[..., None]).reshape(LAYERS, HEADS, -1)
+    attention = replace(attention, by_row=by_row)
+    means = by_row.mean(axis=(0, 1))
+
+    def rows(key: str) -> tuple[ShownRow, ...]:
         text = (("How do I connect my ", 0), ("robot", 2), (" to the new network of the house?", 0))
-        return tuple(ShownRow(text, (("wifi_connection", 0),), 17, False) for _ in range(count))
+        first = SIZE * kept.index(key) if key in kept else None
+        places = [None if first is None else first + at for at in range(SIZE if key.startswith("block") else 1)]
+        shares = [None if place is None else float(means[place]) for place in places]
+        return tuple(
+            ShownRow(text, (("wifi_connection", 0),), 17, False, share=share, stretch=place)
+            for share, place in zip(shares, places, strict=True)
+        )
 
     parts = [
-        ShownPart(key, key.capitalize(), "score 4.8", float(place), attention.shares[key],
-                  rows(SIZE if key.startswith("block") else 1))
+        ShownPart(key, key.capitalize(), "score 4.8", float(place), attention.shares[key], rows(key))
         for place, key in enumerate(keys)
-    ]  # fmt: skip
+    ]
     parts.sort(key=lambda part: -(part.share or 0))
-    best = tuple(ShownLabel(f"label {place}", 0.2, 0.2, 0.2) for place in range(5))
+    labels = tuple(ShownLabel(f"label {place}", 0.2, 0.2, 0.2) for place in range(5))
     method = ShownMethod(
         method="dbsa_fresh",
         title="DBSA + similar rows",
         may_read="all",
         label="label 0",
         labels=77,
-        best=best,
+        best=labels,
         check="",
         equal_rows=(),
         meaning="",
@@ -125,6 +154,7 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
     answers = {f"made-up-{blocks}": made_up(blocks) for blocks in BLOCKS}
     shown: dict[str, list[float]] = {run: [] for run in answers}
     clicked: dict[str, list[float]] = {run: [] for run in answers}
+    heads: dict[str, list[float]] = {run: [] for run in answers}
     sent: dict[str, float] = {}
     runs, (first, *others) = Runs(), answers
     runs.keep(first, answers[first])
@@ -135,9 +165,11 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
                 milliseconds, sent[run] = page.evaluate(SHOW, [run, about(answers[run])])
                 page.wait_for_timeout(100)  # what links the views is told of new ones in a moment of its own
                 clicks = [page.evaluate(CLICK, place) for place in (3, 6)]
+                looks = [page.evaluate(HEAD, place) for place in (0.3, 0.6)]
                 if turn:
                     shown[run].append(milliseconds / 1000)
                     clicked[run] += [click / 1000 for click in clicks]
+                    heads[run] += [look / 1000 for look in looks]
     rows = []
     for run, answer in answers.items():
         name = f"{answer.pool.blocks:,} blocks: "
@@ -146,5 +178,6 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
             row(f"{name}a run to its pictures on the screen", Sample.of(shown[run]), "s", due),
             row(f"{name}sent for it", Sample(sent[run] / 1e6), "MB"),
             row(f"{name}click to all views", Sample.of(clicked[run]), "s", 0.1),
+            row(f"{name}click on a head to all views", Sample.of(heads[run]), "s", 0.1),
         ]
     return rows

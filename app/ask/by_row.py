@@ -12,7 +12,7 @@ import numpy as np
 
 from dbsa_core.prediction import START, QueryAttention
 
-MOST_NUMBERS = 200_000
+MOST_NUMBERS = 150_000
 """Kept of one answer, over all heads: rows of the blocks with the most attention, block by block."""
 
 

@@ -13,7 +13,11 @@ window.dbsaHeads ??= (() => {
     return {grid, heads: Number(heads), layers: Number(layers), count, groups: JSON.parse(groups), pairs,
       columns: pairs.length / count, by, stretches: by.length / count};
   };
-  const massOf = (head, columns) => columns.reduce((sum, one) => sum + data.pairs[head * data.columns + one], 0) / 65535;
+  const massOf = (head, columns) => {
+    let sum = 0;
+    for (const one of columns) sum += data.pairs[head * data.columns + one];
+    return sum / 65535;
+  };
   const columnsOf = element => (element.dataset.columns ?? '').split(' ').filter(Boolean).map(Number);
   const stretchOf = (head, element) => {
     const part = columnsOf(element.closest('[data-columns]'));
@@ -46,7 +50,8 @@ window.dbsaHeads ??= (() => {
     return bar ? `Of ${words}, most to ${bar.querySelector('.dbsa-under').textContent}: ${percent(best[0])}.` : '';
   };
   const sentence = head => {
-    const shares = Object.values(data.groups).map(({words, columns}) => `${percent(massOf(head, columns))} on ${words}`);
+    const groups = Object.values(data.groups);
+    const shares = groups.map(({words, columns}) => `${percent(massOf(head, columns))} on ${words}`);
     const blocks = all('.dbsa-entry[data-columns]').map(one => [massOf(head, columnsOf(one)), one]);
     const [most, entry] = blocks.sort((one, other) => other[0] - one[0])[0] ?? [0, null];
     const name = nameOf(head);
@@ -86,11 +91,13 @@ window.dbsaHeads ??= (() => {
       if (entry.hasAttribute('data-by-attention')) {
         put(entry, 'data-by-attention', head === null ? null : String(ranked.indexOf(place)));
       }
-      const rows = all('[data-stretch]', entry), own = rows.map(one => is === null ? null : stretchOf(head, one));
-      const most = Math.max(...own, 0) || 1;
+      // Of a row whose share by head was not sent nothing is said.
+      const rows = all('.dbsa-got', entry), known = row => is !== null && row.dataset.stretch;
+      const own = rows.map(row => known(row) ? stretchOf(head, row) : 0), most = Math.max(...own, 0) || 1;
       rows.forEach((row, at) => {
-        put(row.querySelector('b'), 'text', own[at] === null ? null : percent(own[at]));
-        put(row.querySelector('.dbsa-fill'), 'style', own[at] === null ? null : `width:${(100 * own[at] / most).toFixed(0)}%`);
+        const width = `width:${(100 * own[at] / most).toFixed(0)}%`;
+        put(row.querySelector('b'), 'text', head === null ? null : known(row) ? percent(own[at]) : '');
+        put(row.querySelector('.dbsa-fill'), 'style', head === null ? null : width);
       });
     });
   };
@@ -99,7 +106,10 @@ window.dbsaHeads ??= (() => {
     const [x, y] = [head % data.heads * wide, Math.floor(head / data.heads) * high];
     return [x, y, wide - 1, high - 1];
   };
-  const box = ([x, y, wide, high]) => `M${x.toFixed(1)} ${y.toFixed(1)}h${wide.toFixed(1)}v${high.toFixed(1)}h${(-wide).toFixed(1)}z`;
+  const box = cell => {
+    const [x, y, wide, high] = cell.map(value => value.toFixed(1));
+    return `M${x} ${y}h${wide}v${high}h-${wide}z`;
+  };
   const shade = () => {
     const {columns} = data.groups[share], levels = all('[data-level]', data.grid), paths = levels.map(() => '');
     const shares = Array.from({length: data.count}, (_, head) => massOf(head, columns));

@@ -24,7 +24,7 @@ from dbsa_core.prediction import NOWHERE
 SHADES = 10
 MOST_CELLS = 6_000
 """Heads of all layers, up to which they are told apart."""
-MOST_NUMBERS, FEWEST_COLUMNS = 120_000, 32
+MOST_NUMBERS, FEWEST_COLUMNS = 60_000, 32
 """Shares that are sent of all heads, and the columns that are sent in any case."""
 
 CSS = """
