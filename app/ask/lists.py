@@ -205,6 +205,7 @@ def _looked(answer: ShownAnswer, columns: Columns | None) -> str:
         f'<div class="dbsa-panel"><h3>Share of attention, per cent {whose}</h3>{attention_bars(answer, columns)}'
         f'<p class="dbsa-muted dbsa-barsaid">{escape(attention_sentence(attention, sinks))}</p></div>'
     )
-    bars += heads_panel(answer, columns)
-    said = '<p class="dbsa-muted">It says where the model read, not why it answered.</p>'
-    return _folded("Where the query looked", "", f'<div id="attention">{bars}{said}</div>')
+    said = "It says where the model read, not why it answered."
+    if grid := heads_panel(answer, columns):
+        said = f"Point at a head in the grid to see where it alone looked; a click keeps it, Escape lets it go. {said}"
+    return _folded("Where the query looked", "", f'<div id="attention">{bars}{grid}{muted(said)}</div>')
