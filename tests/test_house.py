@@ -13,7 +13,8 @@ import dbsa_core
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "dbsa_core"
-LONGEST_FILE = 400
+LONGEST_FILES = {"dbsa_core": 400, "app": 300}
+"""Lines."""
 
 PUBLIC = [
     "METHODS",
@@ -308,12 +309,12 @@ def test_no_name_is_both_a_module_and_a_function(folder: Path) -> None:
 
 def test_no_file_outgrows_its_idea() -> None:
     long = {}
-    for folder in (CORE, ROOT / "app"):
-        for path in folder.rglob("*.py"):
+    for folder, most in LONGEST_FILES.items():
+        for path in (ROOT / folder).rglob("*.py"):
             lines = len(path.read_text(encoding="utf-8").splitlines())
-            if lines > LONGEST_FILE:
+            if lines > most:
                 long[str(path.relative_to(ROOT))] = lines
-    assert not long, f"more than {LONGEST_FILE} lines, split them by idea: {long}"
+    assert not long, f"more lines than {LONGEST_FILES}, split them by idea: {long}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))

@@ -17,8 +17,8 @@ import torch
 
 from app.ask.from_prediction import shown_answer, shown_method
 from app.ask.recorded import FILE, Recorded, write
+from app.server.answered import Answer
 from app.server.example import QUERIES, Example
-from app.server.session import Answer
 from app.server.stamps import stamp
 from app.server.workspace import Workspace
 from dbsa_core import Prediction, QuerySettings, make_method

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from app.server.answered import Encoded
 from app.server.data import Data
 from app.server.encoding import make_room, put_in_force
 from app.server.jobs import Job
-from app.server.session import Encoded, Session
+from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core.data import Demonstration, choose_columns, match_labels
 from dbsa_core.errors import Cancelled, CapacityError, DataError

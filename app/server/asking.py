@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
+from app.server.answered import Answer, Encoded
 from app.server.comparing import begin_where_missing, give_up, runs_alone
 from app.server.fitted import fitted_method
 from app.server.history import remember
 from app.server.jobs import Job
 from app.server.rejecting import judging
-from app.server.session import NEAREST, Answer, Encoded, Session
+from app.server.session import NEAREST, Session
 from app.server.teaching import settle, with_lessons
 from app.server.workspace import Workspace
 from dbsa_core.errors import DataError

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dbsa_core as dbsa
+from app.server.answered import Encoded
 from app.server.asking import wait_until_ready
 from app.server.batch import Classified, Rows, classify_rows
 from app.server.data import Data
 from app.server.handing_back import hand_back
 from app.server.jobs import Job
 from app.server.rejecting import judging, option_in_force
-from app.server.session import Encoded, Session
+from app.server.session import Session
 from app.server.teaching import teach, with_lessons
 from app.server.workspace import Workspace
 from dbsa_core.data import read_queries

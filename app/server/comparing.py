@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.server.answered import Answer
 from app.server.encoding import check_room, make_room
 from app.server.fitted import fitted_method
 from app.server.jobs import Job
-from app.server.session import Answer, Session
-from app.server.workspace import LANES, Workspace
+from app.server.lanes import LANES
+from app.server.session import Session
+from app.server.workspace import Workspace
 from dbsa_core.errors import Cancelled, DataError, DBSAError
 from dbsa_core.interrupt import interruptible
 

@@ -55,14 +55,19 @@ def name_labels(workspace: Workspace, session: Session, labels: Sequence[str], n
     if not name or len(name) > MAX_NAME:
         raise DataError(f"The name of a label has 1 to {MAX_NAME} characters; given were {len(name):,}.")
     picked = set(labels)
-    return _recast(workspace, session, names={own: name if now in picked else now for own, now in _called(data)})
+    made = _recast(workspace, session, names={own: name if now in picked else now for own, now in _called(data)})
+    if session.filter.label in picked:
+        session.filter = replace(session.filter, label=name, page=0)
+    return made
 
 
 def unname(workspace: Workspace, session: Session, label: str) -> Data:
     """Call the labels that are called so now as they are in the file."""
-    return _recast(
-        workspace, session, names={own: own if now == label else now for own, now in _called(_data(session))}
-    )
+    called = _called(_data(session))
+    made = _recast(workspace, session, names={own: own if now == label else now for own, now in called})
+    if session.filter.label == label and label not in made.pool.labels:
+        session.filter = replace(session.filter, label="", page=0)
+    return made
 
 
 def use_names(workspace: Workspace, session: Session, names: Mapping[str, str]) -> Data:

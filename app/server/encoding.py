@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import dbsa_core as dbsa
+from app.server.answered import Encoded
 from app.server.data import Data
 from app.server.fitted import kept_bytes
 from app.server.jobs import Job
-from app.server.session import Encoded, Session, changed_settings
+from app.server.session import Session, changed_settings
 from app.server.workspace import Workspace
 from dbsa_core.errors import CapacityError, DataError, DBSAError
 from dbsa_core.stage1.progress import Progress

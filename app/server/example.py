@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
 from app.ask import recorded
+from app.server.answered import Encoded
 from app.server.data import Data
 from app.server.jobs import Job
-from app.server.session import Encoded
-from app.server.workspace import LANES, Workspace
+from app.server.lanes import LANES
+from app.server.workspace import Workspace
 from dbsa_core.data import build_pool
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.example import example_file

@@ -199,7 +199,12 @@ class Rows:
         return self.state == USED if show == "used" else self.state != USED
 
     def _of_label(self, label: str) -> np.ndarray | bool:
-        return self.label_at == (self.labels.index(label) if label in self.labels else -2) if label else True
+        if not label:
+            return True
+        if label in self.labels:
+            return self.label_at == self.labels.index(label)
+        # One that only rows have which are left out.
+        return np.fromiter((own == label for own in self.own_labels), bool, len(self.own_labels))
 
     def _of_length(self, least: int) -> np.ndarray | bool:
         if least < 0:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.ask.shown import ShownAnswer
-from app.server.session import Answer, Past, Session
+from app.server.answered import Answer, Past
+from app.server.session import Session
 from app.server.workspace import Workspace
 from dbsa_core.errors import DataError
 

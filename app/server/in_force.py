@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.server.session import NEAREST, Answer, Encoded, Session, changed_settings
+from app.server.answered import Answer, Encoded
+from app.server.session import NEAREST, Session, changed_settings
 from app.server.stamps import in_order, setting_words, value_words
 from app.server.teaching import with_lessons
 from app.server.workspace import Workspace

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dbsa_core as dbsa
+from app.server.answered import Answer
 from app.server.jobs import Job
-from app.server.session import Answer, Session
+from app.server.session import Session
 from app.server.teaching import with_lessons
 from app.server.workspace import Workspace
 from dbsa_core.errors import Cancelled, DataError

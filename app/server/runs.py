@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from app.ask.from_prediction import shown_answer, shown_method
 from app.ask.shown import ShownAnswer, ShownMethod, as_json, from_json
-from app.server.session import Answer
+from app.server.answered import Answer
 from app.server.stamps import stamp
 from dbsa_core.prediction import Prediction
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import fields
 
-from app.server.session import Answer
+from app.server.answered import Answer
 from app.words import count, out_of
 from dbsa_core.settings import QuerySettings
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dbsa_core as dbsa
+from app.server.answered import Answer, Trial
 from app.server.comparing import go_on, interrupt
 from app.server.jobs import Job
-from app.server.session import Answer, Session, Trial, dbsa_name
+from app.server.session import Session, dbsa_name
 from app.server.workspace import Workspace
 from dbsa_core.errors import Cancelled, DataError
 from dbsa_core.interrupt import interruptible, stop_if_cancelled

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import dbsa_core as dbsa
+from app.server.answered import Encoded
 from app.server.data import Data
 from app.server.exploring import Filter
-from app.server.jobs import WORK, Job, JobRegistry, Lane, Turnstile
-from app.server.models import EMBEDDED, load_model, parted, source_of
+from app.server.jobs import WORK, Job, JobRegistry, Turnstile
+from app.server.lanes import LANES
+from app.server.models import EMBEDDED, Models, load_model
 from app.server.runs import Runs
-from app.server.session import Encoded, Session
-from dbsa_core.errors import Cancelled, CapacityError, DataError, ModelError
+from app.server.session import Session
+from dbsa_core.errors import Cancelled, CapacityError, DataError
 from dbsa_core.files.tables import Table, read_table
-from dbsa_core.interrupt import stop_if_cancelled
-from dbsa_core.model.embedded import EMBEDDED_NAME
 from dbsa_core.prompt import PromptTemplate
 
 if TYPE_CHECKING:
@@ -42,24 +42,6 @@ log = logging.getLogger(__name__)
 MAX_SESSIONS = 200
 MEMORY_SHARE = 0.4
 """Of the memory free at the start, the share that encoded pools of all sessions may fill by default."""
-_ENCODING, _COMPARING, _DISK, _QUERIES = Lane("encoding"), Lane("comparisons"), Lane("disk"), Lane("queries", workers=8)
-LANES = {
-    "model": Lane("models", abandons=True),
-    "encode": _ENCODING,
-    "settle": _ENCODING,
-    "reject": _ENCODING,
-    "query": _QUERIES,
-    "what_if": _QUERIES,
-    "compare": _COMPARING,
-    "measure": _COMPARING,
-    "classify_file": Lane("files"),
-    "evaluate": Lane("evaluations"),
-    "label_issues": Lane("label-issues"),
-    "tune": Lane("tuning"),
-    "save": _DISK,
-    "load": _DISK,
-}
-"""By kind of job, so that a model that never comes holds nobody up."""
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -77,8 +59,7 @@ class Workspace:
     ):
         """`allowed_models` None allows any source, else only the default's and these; `load` makes a model of one;
         `pools` is the folder of saved pools, None where none are kept."""
-        self.default_model = default_model
-        self.allowed_models = None if allowed_models is None else tuple(dict.fromkeys([default_model, *allowed_models]))
+        self.models = Models(default_model, allowed_models, load or load_model)
         self.budget_bytes = budget_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
         self.jobs = JobRegistry()
         self.turnstile = Turnstile()
@@ -90,56 +71,35 @@ class Workspace:
         self.runs = Runs()
         self.example: Any = None
         """What `app.example` keeps here for every new session."""
-        self._load = load or load_model
-        self._models: dict[str, LanguageModel] = {}
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.RLock()
-        self._loading: dict[str, threading.Lock] = {}
 
     # --- models ---
 
+    @property
+    def default_model(self) -> str:
+        return self.models.default
+
+    @property
+    def allowed_models(self) -> tuple[str, ...] | None:
+        """None: any."""
+        return self.models.allowed
+
     def check_source(self, source: str) -> str:
-        """The source, tidied; `ModelError` where this server must not load it."""
-        source = source.strip() or self.default_model
-        place, weights = parted(source)
-        source = source_of(EMBEDDED, weights) if place == EMBEDDED_NAME else source
-        if self.allowed_models is not None and source not in self.allowed_models:
-            raise ModelError(
-                f"This server loads only the models {', '.join(self.allowed_models)}. Whoever runs it can allow others "
-                "with --allow-model."
-            )
-        return source
+        """See `Models.check`."""
+        return self.models.check(source)
 
     def loaded(self, source: str) -> LanguageModel | None:
         """The model if it is there already."""
-        with self._lock:
-            return self._models.get(source)
+        return self.models.loaded(source)
 
     def model(self, source: str) -> LanguageModel:
-        """The model of that source; the first call loads it, others wait for that. Raises `Cancelled` where this
-        thread's work is cancelled while it waits."""
-        source = self.check_source(source)
-        if (there := self.loaded(source)) is not None:  # also while another one is being loaded
-            return there
-        with self._lock:
-            loading = self._loading.setdefault(source, threading.Lock())
-        while not loading.acquire(timeout=0.1):
-            stop_if_cancelled()
-        try:
-            if (found := self.loaded(source)) is None:
-                found = self._load(source)
-                with self._lock:
-                    self._drop_unwanted_models()
-                    self._models[source] = found
-                self.announce()
-        finally:
-            loading.release()
-        return found
+        """The model of that source, see `Models.get`; one that was not there takes the place of those that no session
+        has any more."""
+        return self.models.get(source, self._drop_unwanted_models, self.announce)
 
     def _drop_unwanted_models(self) -> None:
-        with self._lock:
-            wanted = {session.model_source for session in self._sessions.values()} | {self.default_model}
-            self._models = {name: model for name, model in self._models.items() if name in wanted}
+        self.models.keep({session.model_source for session in self.sessions()})
 
     # --- sessions ---
 

@@ -18,6 +18,7 @@ from app.ask.phases import phases_view
 from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
 from app.plots import mask_figure
+from app.server.answered import Answer, Encoded
 from app.server.comparing import (
     AT_MOST,
     Rounds,
@@ -33,8 +34,9 @@ from app.server.encoding import PoolState, pool_state
 from app.server.in_force import outdated
 from app.server.jobs import Job
 from app.server.keeping import last_kept
-from app.server.session import Answer, Encoded, Session
-from app.server.workspace import LANES, Workspace
+from app.server.lanes import LANES
+from app.server.session import Session
+from app.server.workspace import Workspace
 from app.tabs.header import encoding_place
 from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words, use_words
 from app.words import count, out_of

@@ -14,8 +14,9 @@ import gradio as gr
 
 from app.ask.what_if import MOST_SIMILAR
 from app.plots import mask_figure, mask_words
+from app.server.answered import Encoded
 from app.server.encoding import PoolState, begin_encoding, drop_part, pool_state, use_part
-from app.server.session import Encoded, Session
+from app.server.session import Session
 from app.server.troubles import SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.controls import (

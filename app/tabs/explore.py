@@ -68,7 +68,8 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
             session.filter = session.filter.pressed(look)
             return render_explorer(session)
 
-    def find(session: Session, words: str) -> Sequence[Any]:
+    def find(session: Session, words: str | None) -> Sequence[Any]:
+        words = words or ""
         with session.lock:
             if words == session.filter.words:  # what the page was given, not what was typed
                 return [gr.skip() for _ in views]

@@ -13,8 +13,9 @@ import gradio as gr
 from app.ask.history import Line, history_view
 from app.ask.shown import ShownAnswer
 from app.ask.what_if import ORDER_NAMES, controls_view, tried_view
+from app.server.answered import Past
 from app.server.history import pin, side_by_side
-from app.server.session import Past, Session
+from app.server.session import Session
 from app.server.stamps import in_order, setting_words
 from app.server.what_if import TRIED, may_try, take_up, trials, tried, try_settings
 from app.server.workspace import Workspace

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from app.server.answered import Answer
 from app.server.asking import ask_again
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
-from app.server.session import Answer, Session
+from app.server.session import Session
 from app.server.workspace import Workspace
 
 SOON = 60.0

@@ -12,8 +12,9 @@ from app.server.asking import ask_again, begin_query, classify_text, stop_query
 from app.server.comparing import compare_with, may_compare
 from app.server.encoding import begin_encoding
 from app.server.jobs import Job
+from app.server.lanes import LANES
 from app.server.session import Session
-from app.server.workspace import LANES, Workspace
+from app.server.workspace import Workspace
 from dbsa_core import QuerySettings
 from dbsa_core.errors import Cancelled, CapacityError, DataError, QueryError
 from dbsa_core.files.tables import Table, read_table

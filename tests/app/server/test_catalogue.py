@@ -80,7 +80,7 @@ def test_a_model_loads_beside_the_one_before_which_keeps_answering(
         assert release.wait(SOON)
         return other
 
-    monkeypatch.setattr(workspace, "_load", load)
+    monkeypatch.setattr(workspace.models, "load", load)
     job = workspace.load_model_job(session, KNOWN[1].source)
     assert loading.wait(SOON)
     assert "the one before it answers" in model_note(workspace, session)

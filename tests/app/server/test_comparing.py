@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.server.answered import Answer
 from app.server.asking import classify_text
 from app.server.comparing import (
     AT_MOST,
@@ -24,8 +25,9 @@ from app.server.comparing import (
 )
 from app.server.encoding import held_bytes
 from app.server.jobs import Job
-from app.server.session import Answer, Session
-from app.server.workspace import LANES, Workspace
+from app.server.lanes import LANES
+from app.server.session import Session
+from app.server.workspace import Workspace
 from app.tabs.answer import milestone, render_views
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.methods import METHODS

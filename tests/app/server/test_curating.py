@@ -114,6 +114,16 @@ def test_labels_are_named_joined_and_called_as_in_the_file_again(workspace: Work
     assert labels_of(session) == ("heat", "stone", "water")
 
 
+def test_the_label_that_is_looked_at_goes_by_its_new_name(workspace: Workspace, session: Session) -> None:
+    session.filter = Filter("all", label="fire", page=1)
+    name_labels(workspace, session, ["fire", "water"], "hot water")
+    assert session.filter == Filter("all", label="hot water")
+    name_labels(workspace, session, ["stone"], "brick")
+    assert session.filter == Filter("all", label="hot water")
+    unname(workspace, session, "hot water")
+    assert session.filter == Filter("all")
+
+
 @pytest.mark.parametrize(
     ("labels", "name", "said"),
     [

@@ -11,8 +11,9 @@ import pytest
 from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, drop_part, encoded_already, held_bytes, pool_state, use_part
 from app.server.example import Example
+from app.server.lanes import LANES
 from app.server.session import Session
-from app.server.workspace import LANES, Workspace
+from app.server.workspace import Workspace
 from app.tabs.encode import render_live
 from app.tabs.header import header_view
 from app.tabs.offer import use_words

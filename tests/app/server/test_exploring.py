@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from app.server.data import Data
 from app.server.exploring import BINS, BY_HAND, EXCLUDED, LEFT_OUT, USED, Filter, Press, Rows, edges, rows_of
+from dbsa_core.data import Pool
 from dbsa_core.files.tables import read_table
 
 LINES = [
@@ -145,6 +147,9 @@ def test_ranges_of_lengths_are_round_few_and_hold_every_row(lengths: list[int]) 
 
 def test_a_filter_for_a_label_that_is_gone_shows_no_row(data: Data) -> None:
     assert len(rows_of(data).chosen(Filter(label="nothing")).places) == 0
+    without = replace(data, pool=Pool.of(data.pool.demonstrations[:2]), excluded=(7, 8, 9, 10))
+    assert "lost" not in rows_of(without).labels
+    assert rows_of(without).chosen(Filter("all", label="lost")).places.tolist() == [6, 7, 9]
     assert json.loads(Press({"label": "ä"}).written) == {"label": "ä"}
 
 

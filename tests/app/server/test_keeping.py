@@ -187,7 +187,7 @@ def test_what_cannot_be_loaded_says_why_and_changes_nothing(
     restarted.budget_bytes = 10
     assert "this server keeps at most 0 MB" in failed(load_pool_of(restarted, other, "one"))
     restarted.budget_bytes = workspace.budget_bytes
-    restarted._load = lambda source: tiny_model(max_position_embeddings=4096, seed=3)
+    restarted.models.load = lambda source: tiny_model(max_position_embeddings=4096, seed=3)
     assert "was encoded by" in failed(load_pool_of(restarted, other, "one"))
     (place / "rows.parquet").write_bytes(b"nothing")
     assert "is damaged" in failed(load_pool_of(workspace, other, "one"))

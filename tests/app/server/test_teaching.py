@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from app.server.answered import Answer
 from app.server.asking import classify_text
 from app.server.encoding import begin_encoding, pool_state
 from app.server.in_force import outdated
-from app.server.session import NEAREST, Answer, Session
+from app.server.session import NEAREST, Session
 from app.server.stamps import stamp
 from app.server.teaching import forget, teach, with_lessons, write_file
 from app.server.workspace import Workspace

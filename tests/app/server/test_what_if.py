@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from app.server.answered import Answer
 from app.server.asking import begin_query, classify_text
 from app.server.comparing import compare_with, give_up
 from app.server.jobs import Job
-from app.server.session import Answer, Session
+from app.server.session import Session
 from app.server.what_if import AT_MOST, may_try, take_up, trials, tried, try_settings
 from app.server.workspace import Workspace
 from app.tabs.answer import render_views
