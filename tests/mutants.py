@@ -417,8 +417,8 @@ FAULTS = (
     Fault(
         "a bar stands for one similar row of them all",
         "app/ask/pictures.py",
-        'bars += [("similar", similar, "other")]',
-        'bars += [("similar", similar[:1], "other")]',
+        '("similar", similar), ("query"',
+        '("similar", similar[:1]), ("query"',
         "app/ask/views",
     ),
     Fault(

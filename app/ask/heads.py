@@ -89,14 +89,19 @@ class Columns:
     def __init__(self, answer: ShownAnswer):
         assert answer.attention is not None
         self._attention, self._answer = answer.attention, answer
+        self.groups = groups_of(self._attention, answer.pool.sinks)
         layers, heads, _ = self._attention.mass.shape
         room = max(FEWEST_COLUMNS, MOST_NUMBERS // (layers * heads))
         shares = self._attention.shares
-        blocks = sorted(filter(is_block, shares), key=lambda name: (number_of(name) > answer.pool.sinks, -shares[name]))
-        others = [name for name in shares if not is_block(name)]
+        best = sorted(self.parts("retrieved"), key=lambda name: -shares[name])
+        blocks, others = [*self.parts("first"), *best], [name for name in shares if not is_block(name)]
         own = {*others, *blocks[: max(1, room - len(others) - 1)]}
         self._own = [name for name in self._attention.names if name in own]
         self._at = {name: at for at, name in enumerate(self._own)}
+
+    def parts(self, group: str) -> tuple[str, ...]:
+        """Of a group; none where there is no such group."""
+        return self.groups[group].parts if group in self.groups else ()
 
     def of(self, parts: Iterable[str]) -> str:
         """Value of `data-columns`."""
@@ -140,14 +145,13 @@ def heads_panel(answer: ShownAnswer, columns: Columns) -> str:
     attention = answer.attention
     if attention is None or attention.mass[:, :, 0].size > MOST_CELLS:
         return ""
-    groups = groups_of(attention, answer.pool.sinks)
-    chosen = next(iter(groups))
+    groups = columns.groups
     options = "".join(f'<option value="{name}">{escape(group.words)}</option>' for name, group in groups.items())
     title = (
         f"<h3><label>Share on <select data-share>{options}</select></label>"
         '<span class="dbsa-muted">by layer (down) and head (across)</span></h3>'
     )
-    grid = _grid(attention, groups, columns, groups[chosen])
+    grid = _grid(attention, columns)
     said = f'<p class="dbsa-muted dbsa-headsaid">{escape(groups_sentence(attention, groups))}</p>'
     return f'<div class="dbsa-panel dbsa-byhead">{title}{grid}{said}</div>'
 
@@ -169,8 +173,10 @@ def share_of(attention: ShownAttention, parts: Sequence[str]) -> np.ndarray:
     return found
 
 
-def _grid(attention: ShownAttention, groups: dict[str, Group], columns: Columns, chosen: Group) -> str:
+def _grid(attention: ShownAttention, columns: Columns) -> str:
+    """The first group's; the others' are drawn from the numbers that are sent."""
     layers, heads, _ = attention.mass.shape
+    groups = columns.groups
     sent = {
         name: {"words": group.words, "columns": _numbers(columns.of(group.parts))} for name, group in groups.items()
     }
@@ -182,7 +188,7 @@ def _grid(attention: ShownAttention, groups: dict[str, Group], columns: Columns,
         f'role="slider" tabindex="0" aria-label="Head, of {layers * heads:,}" aria-valuemin="1" '
         f'aria-valuemax="{layers * heads}" aria-valuenow="1" aria-valuetext="Mean of all heads"'
     )
-    return f'<div class="dbsa-grid" {role}{named}>{heads_picture(attention, chosen)}</div>'
+    return f'<div class="dbsa-grid" {role}{named}>{heads_picture(attention, next(iter(groups.values())))}</div>'
 
 
 def _numbers(written: str) -> list[int]:

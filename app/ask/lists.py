@@ -195,7 +195,7 @@ def _marked(pieces: Pieces) -> str:
 
 
 def _looked(answer: ShownAnswer, columns: Columns | None) -> str:
-    attention, sinks = answer.attention, max(1, answer.pool.sinks)
+    attention = answer.attention
     if attention is None or columns is None:
         return ""
     whose = (
@@ -203,7 +203,7 @@ def _looked(answer: ShownAnswer, columns: Columns | None) -> str:
     )
     bars = (
         f'<div class="dbsa-panel"><h3>Share of attention, per cent {whose}</h3>{attention_bars(answer, columns)}'
-        f'<p class="dbsa-muted dbsa-barsaid">{escape(attention_sentence(attention, sinks))}</p></div>'
+        f'<p class="dbsa-muted dbsa-barsaid">{escape(attention_sentence(attention, answer.pool.sinks))}</p></div>'
     )
     said = "It says where the model read, not why it answered."
     if grid := heads_panel(answer, columns):

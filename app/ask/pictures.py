@@ -15,7 +15,6 @@ from app.ask.heads import Columns, called, groups_of
 from app.ask.linked import part_of
 from app.ask.shown import ShownAnswer, ShownAttention, ShownPool
 from app.words import count, percent
-from dbsa_core.prediction import NOWHERE
 
 SIZE = 228
 """Pixels of the mask's picture at a side."""
@@ -108,23 +107,17 @@ def _grid(total: int) -> str:
 
 def attention_bars(answer: ShownAnswer, columns: Columns) -> str:
     """The share of each part of the context, as the mean of all heads; similar rows together, and small blocks too."""
-    attention, sinks = answer.attention, max(1, answer.pool.sinks)
+    attention = answer.attention
     assert attention is not None
     shares = attention.shares
-    first = [name for name in shares if name.startswith("block ") and int(name.split()[1]) <= sinks]
-    blocks = [name for name in shares if name.startswith("block ") and name not in first]
-    kept = blocks
-    if len(blocks) > BARS:
-        best = set(sorted(blocks, key=lambda name: -shares[name])[:BARS])
-        kept = [name for name in blocks if name in best]
-    similar = [name for name in shares if name.startswith("similar ")]
+    first, blocks, similar = map(columns.parts, ("first", "retrieved", "similar"))
+    best = set(sorted(blocks, key=lambda name: -shares[name])[:BARS])
     bars = [("first" if len(first) == 1 else "first ones", first, "other")] if first else []
-    bars += [(name.removeprefix("block "), [name], "block") for name in kept]
-    if rest := [name for name in blocks if name not in kept]:
+    bars += [(name.removeprefix("block "), (name,), "block") for name in blocks if name in best]
+    if rest := tuple(name for name in blocks if name not in best):
         bars.append((f"{len(rest):,} more", rest, "other"))
-    bars += [("similar", similar, "other")] if similar else []
-    rest = [name for name in shares if not name.startswith(("block ", "similar "))]
-    bars += [("no token" if name == NOWHERE else name, [name], "other") for name in rest]
+    others = (("similar", similar), ("query", columns.parts("query")), ("no token", columns.parts("nowhere")))
+    bars += [(word, parts, "other") for word, parts in others if parts]
     widest = max(sum(shares[part] for part in parts) for _, parts, _ in bars) or 1.0
     items = "".join(_column(attention, columns, *bar, widest) for bar in bars)
     return f'<ul class="dbsa-columns dbsa-roving">{items}</ul>'

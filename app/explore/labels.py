@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from html import escape
 
+from app.rows.look import leads_to, look_button
 from app.server.data import Data
 from app.server.exploring import Chosen, Filter, Press, Rows
 from app.views import breakable, view
@@ -113,11 +114,11 @@ rove();
 
 def labels_view(data: Data, rows: Rows, chosen: Chosen) -> str:
     """Every label, those with the most rows first; "by name" where the filter says so."""
-    order = range(len(rows.labels))
+    order = list(range(len(rows.labels)))
     if not chosen.filter.by_name:
-        order = sorted(order, key=lambda place: (-int(rows.counts[place]), rows.labels[place]))  # type: ignore[assignment]
-    sources = _sources(data)
-    items = "".join(_label(rows, chosen, place, sources.get(rows.labels[place], [])) for place in order)
+        order.sort(key=lambda place: (-int(rows.counts[place]), rows.labels[place]))
+    most, sources = max(1, int(chosen.label_totals.max())), _sources(data)
+    items = "".join(_label(rows, chosen, place, most, sources.get(rows.labels[place], [])) for place in order)
     field = (
         '<input type="text" list="all-labels" maxlength="200" autocomplete="off" '
         'aria-label="Name of the ticked labels" placeholder="Tick labels to rename or merge them">'
@@ -136,24 +137,19 @@ def labels_view(data: Data, rows: Rows, chosen: Chosen) -> str:
 
 def _orders(filter: Filter) -> str:
     named = (("Most rows first", False), ("By name", True))
-    return "".join(_order(text, by_name, filter.by_name == by_name) for text, by_name in named)
+    return "".join(
+        look_button(text, Press({"by_name": by_name}), pressed=filter.by_name == by_name) for text, by_name in named
+    )
 
 
-def _order(text: str, by_name: bool, pressed: bool) -> str:
-    look = f'data-look="{escape(Press({"by_name": by_name}).written)}" data-event="select"'
-    return f'<button type="button" class="dbsa-look" {look} aria-pressed="{str(pressed).lower()}">{text}</button>'
-
-
-def _label(rows: Rows, chosen: Chosen, place: int, sources: list[str]) -> str:
+def _label(rows: Rows, chosen: Chosen, place: int, most: int, sources: list[str]) -> str:
     label, whole, now = rows.labels[place], int(chosen.label_totals[place]), int(chosen.by_label[place])
-    most = max(1, int(chosen.label_totals.max()))
     value = f"{now:,} of {whole:,}" if now != whole else f"{whole:,}"
     bars = f'<span class="dbsa-fill dbsa-all" style="width:{100 * whole / most:.1f}%"></span>' if now != whole else ""
     bars += f'<span class="dbsa-fill" style="width:{100 * now / most:.1f}%"></span>'
-    look = f'data-look="{escape(Press({"label": label}).written)}" data-event="select"'
-    pressed = f'aria-pressed="{str(chosen.filter.label == label).lower()}"'
+    look = leads_to(Press({"label": label}), chosen.filter.label == label)
     button = (
-        f'<button type="button" class="dbsa-of" {look} {pressed}><span>{breakable(label)}</span>'
+        f'<button type="button" class="dbsa-of" {look}><span>{breakable(label)}</span>'
         f'<span class="dbsa-track">{bars}</span><span class="dbsa-value">{value}</span></button>'
     )
     tick = f'<input type="checkbox" data-pick="{escape(label)}" aria-label="Tick {escape(label)}">'

@@ -5,8 +5,7 @@ Pure functions.
 
 from __future__ import annotations
 
-from html import escape
-
+from app.rows.look import leads_to
 from app.server.exploring import Chosen, Press, Rows
 from app.views import muted, view
 from app.words import count, out_of
@@ -70,6 +69,5 @@ def _bin(rows: Rows, chosen: Chosen, place: int) -> str:
         f'<span{kind} style="height:{100 * number / max(1, int(numbers.max())):.1f}%"></span>'
         for kind, number, numbers in ((' class="dbsa-all"', whole, chosen.length_totals), ("", now, chosen.by_length))
     )
-    pressed = str(chosen.filter.length == least).lower()
-    look = f'data-look="{escape(Press({"length": least}).written)}" data-event="select" aria-pressed="{pressed}"'
+    look = leads_to(Press({"length": least}), chosen.filter.length == least)
     return f'<button type="button" class="dbsa-bin" {look} aria-label="{said}" title="{said}">{bars}</button>'

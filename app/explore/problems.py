@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from app.rows.look import look_button
 from app.server.exploring import BY_HAND, Filter, Press
 from app.views import muted, view
 from app.words import count
@@ -87,7 +88,5 @@ def _them(rows: Sequence[int]) -> str:
 
 
 def _show(kind: str, rows: Sequence[int], filter: Filter) -> str:
-    pressed = str(filter.problem == kind).lower()
-    look = f'data-look="{escape(Press({**ALONE, "problem": kind}).written)}" data-event="select"'
     name = f"Show {'it' if len(rows) == 1 else 'them'}"
-    return f'<button type="button" class="dbsa-look" {look} aria-pressed="{pressed}">{name}</button>'
+    return look_button(name, Press({**ALONE, "problem": kind}), pressed=filter.problem == kind)

@@ -15,8 +15,8 @@ from app.explore.problems import kind_words
 from app.rows.look import ROWS_A_PAGE, first_shown, look_button, turning
 from app.server.curating import WHICH
 from app.server.data import Data
-from app.server.exploring import EXCLUDED, LEFT_OUT, USED, Chosen, Press, Rows
-from app.views import breakable, muted, view
+from app.server.exploring import BY_HAND, EXCLUDED, LEFT_OUT, USED, Chosen, Press, Rows
+from app.views import breakable, muted, scrolling, view
 from app.words import count, out_of, shortened
 
 CELL_LENGTH, OTHER_LENGTH = 240, 60
@@ -25,10 +25,6 @@ OTHER_COLUMNS = 4
 """Of the columns that are not used, the most that are shown."""
 
 CSS = """
-.dbsa table.dbsa-rows.dbsa-explored :is(td, th) { vertical-align: top; overflow-wrap: break-word; }
-.dbsa table.dbsa-rows.dbsa-explored td { min-width: 0; max-width: 26rem; }
-.dbsa table.dbsa-rows.dbsa-explored td.dbsa-text { min-width: 14rem; overflow-wrap: anywhere; }
-.dbsa table.dbsa-rows.dbsa-explored td.dbsa-number { text-align: right; }
 .dbsa table.dbsa-rows.dbsa-explored td:last-child { white-space: nowrap; text-align: right; padding-right: 0; }
 .dbsa table.dbsa-explored tr.dbsa-gone td { color: var(--dbsa-muted); }
 .dbsa table.dbsa-explored tr.dbsa-gone td.dbsa-text { text-decoration: line-through; }
@@ -40,11 +36,9 @@ CSS = """
 .dbsa-explorer .dbsa-turn { margin-left: auto; display: flex; gap: 0.4rem; align-items: center; }
 .dbsa-explorer .dbsa-lead { margin: 0.2rem 0 0.3rem; }
 @media (max-width: 760px) {
-  .dbsa table.dbsa-explored :is(.dbsa-other, .dbsa-number) { display: none; }
-  .dbsa table.dbsa-rows.dbsa-explored td.dbsa-text { min-width: 9rem; }
+  .dbsa table.dbsa-explored .dbsa-number { display: none; }
   .dbsa table.dbsa-rows.dbsa-explored td.dbsa-called { min-width: 5rem; }
   .dbsa table.dbsa-rows.dbsa-explored td:last-child { white-space: normal; }
-  .dbsa table.dbsa-rows.dbsa-explored :is(td, th) { padding: 0.3rem 0.4rem; }
 }
 """
 
@@ -85,7 +79,7 @@ def said(rows: Rows, chosen: Chosen) -> str:
     if filter.label:
         named.append(f"labelled {filter.label}")
     if filter.length >= 0:
-        named.append(range_words(rows, int(np.searchsorted(rows.edges, filter.length, side="right")) - 1))
+        named.append(range_words(rows, int(rows.ranges(filter.length))))
     if filter.problem:
         named.append(kind_words(filter.problem))
     if filter.words.strip():
@@ -133,17 +127,17 @@ def _table(data: Data, rows: Rows, shown: list[int]) -> str:
     head = "".join(f'<th scope="col" class="{kind}">{escape(shortened(name, 40))}</th>' for name, kind in heads)
     body = "".join(_row(data, rows, place, others) for place in shown)
     table = (
-        f'<table class="dbsa-table dbsa-rows dbsa-explored"><thead><tr>{head}<td></td></tr></thead>'
+        f'<table class="dbsa-table dbsa-rows dbsa-file dbsa-explored"><thead><tr>{head}<td></td></tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
-    return f'<div class="dbsa-scroll" role="region" aria-label="Rows of the file" tabindex="0">{table}</div>'
+    return scrolling(table, "Rows of the file")
 
 
 def _row(data: Data, rows: Rows, place: int, others: list[str]) -> str:
     row, state = int(rows.numbers[place]), int(rows.state[place])
     label, tags = rows.own_labels[place], [kind_words(kind) for kind in rows.kinds_of(row)]
     if state == EXCLUDED:
-        tags = ["left out by you"]
+        tags = [kind_words(BY_HAND)]
     kind = "out" if state != USED else "kept"
     noted = "".join(f' <span class="dbsa-tag dbsa-{kind}">{escape(tag)}</span>' for tag in tags)
     cells = [

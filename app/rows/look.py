@@ -101,7 +101,11 @@ def _turn(text: str, look: Written, possible: bool) -> str:
 
 def look_button(text: str, look: Written, *, pressed: bool | None = None, title: str = "") -> str:
     """A button that leads to those rows; `pressed` where it is one of several to choose from. `title` says more."""
+    state = f' title="{escape(title)}"' if title else ""
+    return f'<button type="button" class="dbsa-look" {leads_to(look, pressed)}{state}>{escape(text)}</button>'
+
+
+def leads_to(look: Written, pressed: bool | None = None) -> str:
+    """The attributes of such a button."""
     state = "" if pressed is None else f' aria-pressed="{"true" if pressed else "false"}"'
-    state += f' title="{escape(title)}"' if title else ""
-    data = f'data-look="{escape(look.written)}" data-event="select"'
-    return f'<button type="button" class="dbsa-look" {data}{state}>{escape(text)}</button>'
+    return f'data-look="{escape(look.written)}" data-event="select"{state}'

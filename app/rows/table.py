@@ -30,11 +30,11 @@ CSS = """
 .dbsa button.dbsa-look[aria-pressed="true"] { background: var(--dbsa-chip); color: var(--dbsa-chip-text);
   border-color: var(--dbsa-info-line); }
 .dbsa button.dbsa-look:disabled { opacity: 0.45; cursor: default; }
-.dbsa table.dbsa-rows.dbsa-answers :is(td, th) { vertical-align: top; overflow-wrap: break-word; }
-.dbsa table.dbsa-rows.dbsa-answers td { min-width: 0; max-width: 26rem; }
-.dbsa table.dbsa-rows.dbsa-answers td.dbsa-text { min-width: 14rem; overflow-wrap: anywhere; }
+.dbsa table.dbsa-rows.dbsa-file :is(td, th) { vertical-align: top; overflow-wrap: break-word; }
+.dbsa table.dbsa-rows.dbsa-file td { min-width: 0; max-width: 26rem; }
+.dbsa table.dbsa-rows.dbsa-file td.dbsa-text { min-width: 14rem; overflow-wrap: anywhere; }
 .dbsa table.dbsa-rows.dbsa-answers :is(td, th).dbsa-ours { background: var(--dbsa-soft); }
-.dbsa table.dbsa-rows.dbsa-answers td.dbsa-number { text-align: right; white-space: nowrap; }
+.dbsa table.dbsa-rows.dbsa-file td.dbsa-number { text-align: right; white-space: nowrap; }
 .dbsa-wrong .dbsa-fix > summary { text-decoration: underline wavy var(--dbsa-warning-line) 1px;
   text-underline-offset: 0.25em; }
 .dbsa-fix > summary { cursor: pointer; font-weight: 600; list-style: none; padding: 0; margin: 0;
@@ -46,9 +46,9 @@ CSS = """
   border: 1px solid var(--input-border-color); background: var(--input-background-fill);
   color: var(--body-text-color); }
 @media (max-width: 760px) {
-  .dbsa table.dbsa-answers :is(.dbsa-other, .dbsa-next-label) { display: none; }
-  .dbsa table.dbsa-rows.dbsa-answers td.dbsa-text { min-width: 9rem; }
-  .dbsa table.dbsa-rows.dbsa-answers :is(td, th) { padding: 0.3rem 0.4rem; }
+  .dbsa table.dbsa-file :is(.dbsa-other, .dbsa-next-label) { display: none; }
+  .dbsa table.dbsa-rows.dbsa-file td.dbsa-text { min-width: 9rem; }
+  .dbsa table.dbsa-rows.dbsa-file :is(td, th) { padding: 0.3rem 0.4rem; }
 }
 """
 
@@ -97,7 +97,7 @@ def _table(found: Classified, answers: Sequence[RowAnswer], shown: Sequence[int]
     heads.append('<th scope="col" class="dbsa-ours dbsa-next-label">runner-up</th>')
     body = "".join(f"<tr>{''.join(_row(found, answers[place], place, own))}</tr>" for place in shown)
     head = f"<thead><tr>{''.join(heads)}</tr></thead>"
-    table = f'<table class="dbsa-table dbsa-rows dbsa-answers">{head}<tbody>{body}</tbody></table>'
+    table = f'<table class="dbsa-table dbsa-rows dbsa-file dbsa-answers">{head}<tbody>{body}</tbody></table>'
     named = 'role="region" aria-labelledby="file-rows" tabindex="0"'
     return f'<div class="dbsa-scroll" {named}>{table}</div>'
 

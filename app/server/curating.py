@@ -28,7 +28,7 @@ def leave_out(workspace: Workspace, session: Session, which: str) -> int:
     """Leave rows that are in use out of the pool, by their numbers in the file; how many. `DataError` for none, and
     where too little would be left: then all is as it was."""
     data = _data(session)
-    rows = set(_rows(session, data, which, USED)) - {*data.excluded}
+    rows = _rows(session, data, which, USED)
     if not rows:
         raise DataError("None of these rows is in use; they are left out already.")
     _recast(workspace, session, excluded={*data.excluded} | rows)
@@ -38,7 +38,7 @@ def leave_out(workspace: Workspace, session: Session, which: str) -> int:
 def take_back(workspace: Workspace, session: Session, which: str) -> int:
     """Take rows back that somebody left out; how many. `DataError` where none of them was."""
     data = _data(session)
-    rows = set(_rows(session, data, which, EXCLUDED))
+    rows = _rows(session, data, which, EXCLUDED)
     if not rows:
         raise DataError("None of these rows was left out by hand; there is nothing to take back.")
     _recast(workspace, session, excluded={*data.excluded} - rows)
@@ -55,19 +55,13 @@ def name_labels(workspace: Workspace, session: Session, labels: Sequence[str], n
     if not name or len(name) > MAX_NAME:
         raise DataError(f"The name of a label has 1 to {MAX_NAME} characters; given were {len(name):,}.")
     picked = set(labels)
-    made = _recast(workspace, session, names={own: name if now in picked else now for own, now in _called(data)})
-    if session.filter.label in picked:
-        session.filter = replace(session.filter, label=name, page=0)
-    return made
+    return _recast(workspace, session, names={own: name if now in picked else now for own, now in _called(data)})
 
 
 def unname(workspace: Workspace, session: Session, label: str) -> Data:
     """Call the labels that are called so now as they are in the file."""
     called = _called(_data(session))
-    made = _recast(workspace, session, names={own: own if now == label else now for own, now in called})
-    if session.filter.label == label and label not in made.pool.labels:
-        session.filter = replace(session.filter, label="", page=0)
-    return made
+    return _recast(workspace, session, names={own: own if now == label else now for own, now in called})
 
 
 def use_names(workspace: Workspace, session: Session, names: Mapping[str, str]) -> Data:
@@ -108,7 +102,7 @@ def _called(data: Data) -> list[tuple[str, str]]:
     return list(data.label_names.items()) or [(label, label) for label in data.pool.labels]
 
 
-def _rows(session: Session, data: Data, which: str, state: int) -> list[int]:
+def _rows(session: Session, data: Data, which: str, state: int) -> set[int]:
     """Numbers of the rows that are meant, as far as they are in that state."""
     rows = rows_of(data)
     kind, _, named = which.partition(" ")
@@ -118,8 +112,7 @@ def _rows(session: Session, data: Data, which: str, state: int) -> list[int]:
         meant = rows.rows_of(named)
     else:
         meant = [int(named)] if kind == "row" and named.isdecimal() else []
-    numbers = rows.numbers[rows.state == state].tolist()
-    return sorted({*meant}.intersection(numbers))
+    return {*meant}.intersection(rows.numbers[rows.state == state].tolist())
 
 
 def _recast(
@@ -129,7 +122,8 @@ def _recast(
     names: Mapping[str, str] | None = None,
     excluded: Collection[int] | None = None,
 ) -> Data:
-    """The same file's data made anew, with other names of labels or without other rows."""
+    """The same file's data made anew, with other names of labels or without other rows. The label that is looked at
+    goes by its new name; where it has become several, all are looked at."""
     with session.lock:
         data = _data(session)
         made = Data.of(
@@ -139,4 +133,8 @@ def _recast(
             names=data.label_names if names is None else names,
             excluded=data.excluded if excluded is None else excluded,
         )
+        label = session.filter.label
+        names_now = {made.label_names.get(own, own) for own, now in _called(data) if now == label}
+        if names_now and names_now != {label}:
+            session.filter = replace(session.filter, label=names_now.pop() if len(names_now) == 1 else "", page=0)
         return workspace.put_data(session, replace(made, name=data.name))

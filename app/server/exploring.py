@@ -6,7 +6,6 @@ Knows nothing about screens. What is found in the data is found once for each of
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -137,6 +136,8 @@ class Rows:
         self.label_at = np.fromiter((at.get(label, -1) for label in self.own_labels), np.int32, len(texts))
         self.lengths = np.fromiter(map(len, self.texts), np.int32, len(texts))
         self.edges = edges(self.lengths)
+        self.range_at = self.ranges(self.lengths)
+        """Of each row the place of its range of lengths."""
         self.problems: tuple[Problem, ...] = pool.problems
         self._data_columns = (table, data.text_column, data.label_column)
 
@@ -165,6 +166,10 @@ class Rows:
     def rows_of(self, kind: str) -> frozenset[int]:
         """Numbers of the rows that have a problem of that kind."""
         return self._kinds.get(kind, frozenset())
+
+    def ranges(self, lengths: np.ndarray | int) -> np.ndarray:
+        """The places of the ranges that lengths are in."""
+        return np.searchsorted(self.edges, lengths, side="right") - 1
 
     def range_of(self, place: int) -> tuple[int, int | None]:
         """The least and the greatest length of a range, None where it has no end."""
@@ -209,17 +214,14 @@ class Rows:
     def _of_length(self, least: int) -> np.ndarray | bool:
         if least < 0:
             return True
-        place = int(np.searchsorted(self.edges, least, side="right")) - 1
-        low, high = self.range_of(max(0, place))
-        return (self.lengths >= low) & (self.lengths <= (high if high is not None else math.inf))
+        return self.range_at == self.ranges(least)
 
     def _by_label(self, rows: np.ndarray) -> np.ndarray:
         found = self.label_at[rows]
         return np.bincount(found[found >= 0], minlength=len(self.labels))
 
     def _by_length(self, rows: np.ndarray) -> np.ndarray:
-        places = np.searchsorted(self.edges, self.lengths[rows], side="right") - 1
-        return np.bincount(places, minlength=len(self.edges))
+        return np.bincount(self.range_at[rows], minlength=len(self.edges))
 
 
 def edges(lengths: np.ndarray | Sequence[int]) -> np.ndarray:

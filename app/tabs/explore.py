@@ -6,7 +6,7 @@ Knows nothing about how a file is read.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -22,6 +22,7 @@ from app.server.curating import leave_out, name_labels, take_back, unname, write
 from app.server.exploring import rows_of
 from app.server.session import Session
 from app.server.troubles import FILE
+from app.server.workspace import Workspace
 from app.tabs.behaviour import BEHAVIOUR, LOOK, LOOKED, LOOKING, PRESSED, TYPED
 from app.tabs.page import Page, kept_by_page
 from dbsa_core.files.tables import Table, shortened
@@ -58,7 +59,7 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
             with gr.Row():
                 make = gr.Button("These rows as CSV", size="sm", scale=0, min_width=160, elem_id="make-rows")
                 made = gr.File(label="The rows", visible=False, interactive=False, elem_id="rows-file")
-    given, about = kept_by_page(), kept_by_page()
+    given = kept_by_page()
     views = [problems, lengths, labels, table, make, made]
     page.restore([search, *views], lambda session: [session.filter.words, *render_explorer(session)])
 
@@ -81,22 +82,6 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
             session.filter = session.filter.wide
             return ["", *render_explorer(session)]
 
-    def leave(session: Session, which: str) -> Sequence[Any]:
-        leave_out(workspace, session, which)
-        return []
-
-    def take(session: Session, which: str) -> Sequence[Any]:
-        take_back(workspace, session, which)
-        return []
-
-    def name(session: Session, name: str, ticked: str) -> Sequence[Any]:
-        name_labels(workspace, session, _texts(ticked), name)
-        return []
-
-    def as_in_file(session: Session, label: str) -> Sequence[Any]:
-        unname(workspace, session, label)
-        return []
-
     def write(session: Session) -> Sequence[Any]:
         return [gr.File(value=str(write_rows(workspace, session)), visible=True)]
 
@@ -108,11 +93,28 @@ def create_explorer(page: Page, problems: gr.HTML) -> None:
     page.on(problems.select, show, [given], [search, *views], js=LOOK, **LOOKING)
     page.on(search.change, find, [search], views, **LOOKING)
     page.on(table.clear, clear, [], [search, *views], **LOOKING)
-    page.on([problems.delete, table.delete], leave, [given], everywhere=True, js=PRESSED, cause=FILE)
-    page.on([problems.retry, table.retry], take, [given], everywhere=True, js=PRESSED, cause=FILE)
-    page.on(labels.submit, name, [given, about], everywhere=True, js=TYPED, cause=FILE)
-    page.on(labels.undo, as_in_file, [given], everywhere=True, js=PRESSED, cause=FILE)
     page.on(make.click, write, [], [made], cause=FILE)
+    _bind_curating(page, problems, labels, table)
+
+
+def _bind_curating(page: Page, problems: gr.HTML, labels: gr.HTML, table: gr.HTML) -> None:
+    """What is pressed to make something else of the data; all of the page follows."""
+    given, about = kept_by_page(), kept_by_page()
+
+    def bind(pressed: Any, act: Callable[..., Any], inputs: Sequence[Any], js: str) -> None:
+        def acted(session: Session, *values: str) -> Sequence[Any]:
+            act(page.workspace, session, *values)
+            return []
+
+        page.on(pressed, acted, inputs, everywhere=True, js=js, cause=FILE)
+
+    def name(workspace: Workspace, session: Session, name: str, ticked: str) -> None:
+        name_labels(workspace, session, _texts(ticked), name)
+
+    bind([problems.delete, table.delete], leave_out, [given], PRESSED)
+    bind([problems.retry, table.retry], take_back, [given], PRESSED)
+    bind(labels.submit, name, [given, about], TYPED)
+    bind(labels.undo, unname, [given], PRESSED)
 
 
 def render_explorer(session: Session) -> list[Any]:

@@ -18,7 +18,7 @@ from app.ask.lists import below_view
 from app.ask.shown import ShownAnswer, ShownAttention
 from app.words import percent
 from dbsa_core.prediction import NOWHERE, START, QueryAttention
-from tests.app.ask.test_views import answer, attention
+from tests.app.ask.test_views import POOL, answer, attention
 from tests.app.pages import text_of
 
 
@@ -82,6 +82,16 @@ def test_of_many_blocks_those_with_least_share_a_column(monkeypatch: pytest.Monk
     assert columns.of(left) == "7"
     assert columns.mass[..., 7] == pytest.approx(share_of(made.attention, left), abs=1e-6)
     assert columns.mass.sum(-1) == pytest.approx(np.ones(columns.mass.shape[:2]), abs=1e-5)
+
+
+def test_the_first_block_has_a_column_where_no_block_is_a_sink(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEWEST_COLUMNS", 8)
+    monkeypatch.setattr(module, "MOST_NUMBERS", 0)
+    found = attention(40)
+    mass = found.mass.copy()
+    mass[..., 0] = 0  # it has less than any other
+    made = answer(attention=replace(found, mass=mass), pool=replace(POOL, sinks=0))
+    assert Columns(made).has("block 1")
 
 
 def test_groups_are_all_of_the_context() -> None:

@@ -122,6 +122,11 @@ def test_the_label_that_is_looked_at_goes_by_its_new_name(workspace: Workspace, 
     assert session.filter == Filter("all", label="hot water")
     unname(workspace, session, "hot water")
     assert session.filter == Filter("all")
+    session.filter = Filter(label="fire")
+    use_names(workspace, session, {"fire": "heat"})
+    assert session.filter == Filter(label="heat")
+    leave_out(workspace, session, "filter")
+    assert session.filter == Filter(label="heat")
 
 
 @pytest.mark.parametrize(
