@@ -5,23 +5,24 @@ Pure functions of core values; knows nothing about Gradio.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-
-from app.plots import GREY, base_figure
 
 if TYPE_CHECKING:
     from dbsa_core.reject import RejectOption
 
 _RIGHT, _REFUSED, _CHOSEN = "#2f66b5", "#d9880f", "#d9480f"
+_GREY = "#7d8694"
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_MODEBAR = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale"]
 
 
 def coverage_figure(option: RejectOption) -> go.Figure:
     """Over the share of texts in scope that are answered: how many of those are right, and of the others how many are
     refused. A mark shows the threshold in force."""
     axis = {"tickformat": ".0%", "fixedrange": True, "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False}
-    figure = base_figure(
+    figure = _base_figure(
         "Coverage and accuracy",
         "On rows of the file that were asked about to fit it.",
         240,
@@ -45,7 +46,7 @@ def coverage_figure(option: RejectOption) -> go.Figure:
             hovertemplate=f"{name}: {hover}<extra></extra>",
         )
     if (point := option.point) is not None:
-        figure.add_vline(x=point.coverage, line={"color": GREY, "dash": "dot"})
+        figure.add_vline(x=point.coverage, line={"color": _GREY, "dash": "dot"})
         marked = [value for value in (point.accuracy, point.oos_recall) if value is not None]
         figure.add_scatter(
             x=[point.coverage] * len(marked),
@@ -56,3 +57,51 @@ def coverage_figure(option: RejectOption) -> go.Figure:
             hovertemplate="%{y:.0%} of %{x:.0%}<extra></extra>",
         )
     return figure
+
+
+def _base_figure(title: str, subtitle: str, height: int, **layout: Any) -> go.Figure:
+    # Plotly does not wrap: a long line would be cut on a narrow screen.
+    lines = "<br>".join(_wrapped(subtitle, 46))
+    top = 40 + 17 * (lines.count("<br>") + 1 if lines else 0)
+    return go.Figure(
+        layout={
+            "title": {
+                "text": title,
+                "font": {"size": 14},
+                "subtitle": {"text": lines, "font": {"size": 12}},
+                "x": 0,
+                "xref": "container",
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "pad": {"t": 12, "l": 8},
+            },
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": _FONT, "size": 12, "color": _GREY},
+            "margin": {"l": 8, "r": 12, "t": top, "b": 8},
+            "height": height + top,
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": -0.02,
+                "yanchor": "top",
+                "itemclick": False,
+                "itemdoubleclick": False,
+            },
+            "modebar": {"remove": _MODEBAR, "bgcolor": "rgba(0,0,0,0)", "color": _GREY},
+            "hovermode": "closest",
+            "hoverlabel": {"font": {"family": _FONT, "size": 12}},
+            **layout,
+        }
+    )
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -109,6 +109,7 @@ _VARIABLES = """
   --dbsa-fill: #5b8bd0; --dbsa-fill-best: #2c5aa0; --dbsa-track: #e6eaf0; --dbsa-muted: #4a5463; --dbsa-soft: #f0f2f5;
   --dbsa-chip: #dde9f8; --dbsa-chip-text: #1e365b;
   --dbsa-soft-blue: #9bbce8; --dbsa-warm: #c9861a; --dbsa-outline: #d9480f;
+  --dbsa-cell-none: #e6eaf0; --dbsa-cell-previous: #9bbce8; --dbsa-cell-sink: #bb7a12; --dbsa-cell-itself: #214884;
   --dbsa-dot-none: #8a94a3; --dbsa-dot-ready: #2c9a5b;
   --dbsa-m1: #fdf3d0; --dbsa-m2: #fbe08a; --dbsa-m3: #f3bd2f; --dbsa-mark-text: #171c24; --dbsa-mark-line: #8a6100;
   --dbsa-error: #fdeceb; --dbsa-error-text: #7d1a15; --dbsa-error-line: #b3261e;
@@ -119,6 +120,7 @@ _VARIABLES = """
   --dbsa-fill: #4a7cc4; --dbsa-fill-best: #94b7e6; --dbsa-track: #2d3541; --dbsa-muted: #b3bbc7; --dbsa-soft: #222933;
   --dbsa-chip: #213f6d; --dbsa-chip-text: #dde9f8;
   --dbsa-soft-blue: #3f66a3; --dbsa-warm: #e3b04b; --dbsa-outline: #ff8a5c;
+  --dbsa-cell-none: #2d3541; --dbsa-cell-previous: #4570b0; --dbsa-cell-sink: #d9a440; --dbsa-cell-itself: #e3edfb;
   --dbsa-dot-none: #8a94a3; --dbsa-dot-ready: #41b877;
   --dbsa-m1: #3a3319; --dbsa-m2: #66531a; --dbsa-m3: #f0c24b; --dbsa-mark-text: #f5f1e4; --dbsa-mark-line: #d5a72f;
   --dbsa-error: #3a1a18; --dbsa-error-text: #ffd0cc; --dbsa-error-line: #f2766d;

@@ -89,7 +89,7 @@ def open_details(page: Page) -> None:
     """And wait until their figures are drawn."""
     if not page.locator("#latency").is_visible():
         turn_details(page)
-    expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible()
+    expect(page.locator("#whole-mask .dbsa-cells .dbsa-itself")).to_be_visible()
 
 
 def turn_details(page: Page) -> None:

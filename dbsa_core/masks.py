@@ -40,3 +40,18 @@ def block_picture(blocks: int, pattern: BlockPattern) -> np.ndarray:
     picture[earlier & (column < pattern.sink_blocks)] = SINK
     picture[row == column] = SELF
     return picture
+
+
+def pair_counts(blocks: int, pattern: BlockPattern) -> dict[int, int]:
+    """How many pairs of blocks have which category of `block_picture`, without drawing it. Pairs of a block with a
+    later one, which no causal model attends to, are not among the NOT_SEEN."""
+    sinks = _capped(blocks, pattern.sink_blocks)
+    earlier = _capped(blocks, pattern.sink_blocks + pattern.previous_blocks)
+    unseen = blocks * (blocks + 1) // 2 - blocks - earlier
+    return {SELF: blocks, PREVIOUS: earlier - sinks, SINK: sinks, NOT_SEEN: unseen}
+
+
+def _capped(count: int, most: int) -> int:
+    """The sum of 0, 1, 2 ... `count` - 1, each at most `most`."""
+    below = min(count, most)
+    return below * (below - 1) // 2 + most * (count - below)

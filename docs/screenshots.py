@@ -34,7 +34,7 @@ def prepare(page: Page, tab: str) -> None:
         page.locator("#tabs .overflow-menu > button").click()
         page.locator("#tabs .overflow-dropdown button", has_text=TABS[tab]).click()
     if tab == "encode":
-        expect(page.locator("#plan-mask .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=READY)
+        expect(page.locator("#plan-mask .dbsa-cells .dbsa-itself")).to_be_visible(timeout=READY)
     if tab == "ask":
         expect(page.locator("#notice")).to_contain_text("Recorded example", timeout=READY)
         expect(page.locator("#comparison")).to_contain_text("times as fast", timeout=READY)

@@ -22,7 +22,7 @@ from dbsa_core.blocks import (
 )
 from dbsa_core.data import Pool
 from dbsa_core.errors import SettingsError
-from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture, dense_mask
+from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, block_picture, dense_mask, pair_counts
 
 PATTERNS = [BlockPattern(1, sinks, previous) for sinks, previous in product((0, 1, 2, 4), (0, 1, 2, 9))]
 LENGTHS = (5, 1, 3, 4, 2, 6, 1, 2)
@@ -67,6 +67,14 @@ def test_the_picture_shows_what_is_seen(pattern: BlockPattern) -> None:
             if kind == PREVIOUS:
                 assert pattern.sink_blocks <= column
                 assert row - column <= pattern.previous_blocks
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_pairs_are_counted_as_the_picture_shows_them(pattern: BlockPattern) -> None:
+    for blocks in range(12):
+        picture = block_picture(blocks, pattern)[np.tri(blocks, dtype=bool)]
+        expected = {kind: int((picture == kind).sum()) for kind in (SELF, PREVIOUS, SINK, NOT_SEEN)}
+        assert pair_counts(blocks, pattern) == expected
 
 
 def test_densities_are_those_of_the_specification() -> None:

@@ -11,8 +11,8 @@ from html import escape
 
 from app.ask.comparison import Comparing, card, chooser, columns, may_read
 from app.ask.label import label_view, next_view, probability
-from app.ask.pictures import mask_picture
 from app.ask.shown import ShownAnswer, ShownMethod
+from app.mask.figure import kind_names, mask_picture
 from app.views import bar, muted
 from app.words import count, out_of, whole_percent
 from dbsa_core.data import TAUGHT
@@ -120,19 +120,14 @@ def _bars(method: ShownMethod) -> str:
 
 # --- the third column -------------------------------------------------------------------------------------------------
 
-_LEGEND = (
-    ("self", "itself"),
-    ("previous", "the ones before"),
-    ("sink", "shared first block"),
-    ("none", "not attended"),
-)
-
 
 def _read(answer: ShownAnswer) -> str:
     pool = answer.pool
-    legend = "".join(f'<li><span class="dbsa-key dbsa-{name}"></span>{words}</li>' for name, words in _LEGEND)
+    kinds = kind_names(pool.pattern).items()
+    legend = "".join(f'<li><span class="dbsa-key dbsa-{name}"></span>{words}</li>' for name, words in kinds)
     outlined = '<li><span class="dbsa-key dbsa-read"></span>read for this query</li>' if answer.read else ""
-    picture = f'<div class="dbsa-picture">{mask_picture(pool, answer.read)}<ul>{legend}{outlined}</ul></div>'
+    mask = mask_picture(pool.pattern, pool.planned, pool.blocks, answer.read)
+    picture = f'<div class="dbsa-picture">{mask}<ul>{legend}{outlined}</ul></div>'
     title = "What was read" if answer.read else "What is encoded" if pool.blocks else "What will be encoded"
     body = f"<details data-wide open><summary>{title}</summary>{picture}{muted(_read_words(answer))}</details>"
     return f'<section id="mask" class="dbsa-panel" aria-label="{title}">{body}</section>'

@@ -10,7 +10,7 @@ window.dbsaHeads ??= (() => {
     const count = layers * heads, packed = bytes(mass), by = bytes(rows ?? '');
     const pairs = new Uint16Array(packed.length / 2);
     for (let i = 0; i < pairs.length; i++) pairs[i] = packed[2 * i] + 256 * packed[2 * i + 1];
-    return {grid, heads: Number(heads), layers: Number(layers), count, groups: JSON.parse(groups), pairs,
+    return {grid, from: mass, heads: Number(heads), layers: Number(layers), count, groups: JSON.parse(groups), pairs,
       columns: pairs.length / count, by, stretches: by.length / count};
   };
   const massOf = (head, columns) => {
@@ -61,11 +61,13 @@ window.dbsaHeads ??= (() => {
 
   // --- showing it -------------------------------------------------------------------------------------------------
 
-  // What the server wrote is that of the mean, and comes back with it.
+  // What the server wrote is that of the mean, and comes back with it. A page may write a new answer into the very
+  // elements of the one before: what was not put there by us is the server's.
   const put = (element, name, value) => {
-    const own = `own${name}`, is = name === 'text' ? element.textContent : element.getAttribute(name) ?? '';
-    element[own] ??= is;
-    const to = value ?? element[own];
+    const own = `own${name}`, ours = `ours${name}`;
+    const is = name === 'text' ? element.textContent : element.getAttribute(name) ?? '';
+    if (element[ours] !== is) element[own] = is;
+    const to = element[ours] = value ?? element[own];
     if (to === is) return;
     if (name === 'text') element.textContent = to; else element.setAttribute(name, to);
   };
@@ -178,7 +180,7 @@ window.dbsaHeads ??= (() => {
       const about = document.querySelector('[data-answer]')?.dataset.answer ?? null;
       if (about !== answer) [answer, at, over, share] = [about, null, null, null];
       if (!grid) { data = null; return; }
-      if (data?.grid !== grid) data = read(grid);
+      if (data?.grid !== grid || data.from !== grid.dataset.mass) data = read(grid);
       if (at !== null && at >= data.count) at = null;
       const select = document.querySelector('[data-share]');
       if (share !== null && data.groups[share] && select) { select.value = share; shade(); }

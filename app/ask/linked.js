@@ -2,26 +2,14 @@
 window.dbsaLinked ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const partsOf = element => (element?.dataset.part ?? '').split(' ').filter(Boolean);
-  const patternOf = ({dataset: {sinks, window}}) => ({sinks: Number(sinks), window: Number(window)});
   const numbersOf = parts => parts.filter(part => part.startsWith('block-')).map(part => Number(part.slice(6)));
   // What is chosen and what is pointed at: {parts, row, cell, from}; opened: the entries that were opened by hand.
   let chosen = null, pointed = null, order = null, answer = null, opened = new Set();
 
   // --- what an event is about ---------------------------------------------------------------------------------------
 
-  const cellOf = (mask, event) => {
-    const svg = mask.querySelector('svg'), {size, total} = mask.dataset;
-    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-    const [column, row] = [at.x, at.y].map(value => Math.floor(value / size * total));
-    return column < 0 || row < 0 || column >= total || row >= total ? null : [row + 1, column + 1];
-  };
   const choiceOf = event => {
     const target = event.target.closest ? event.target : null;
-    const mask = target?.closest('.dbsa-cells');
-    if (mask) {
-      const cell = cellOf(mask, event);
-      return cell && {parts: [`block-${cell[0]}`], row: '', cell, from: mask};
-    }
     const named = target?.closest('[data-part]');
     if (!named || target.closest('[data-expand], [data-event], a, select')) return null;
     return {parts: partsOf(named), row: target.closest('.dbsa-open [data-row]')?.dataset.row ?? '', from: named};
@@ -30,71 +18,33 @@ window.dbsaLinked ??= (() => {
 
   // --- words --------------------------------------------------------------------------------------------------------
 
-  const listed = numbers => {
-    const runs = [];
-    for (const number of numbers) {
-      const last = runs[runs.length - 1];
-      if (last && number === last[1] + 1) last[1] = number; else runs.push([number, number]);
-    }
-    return runs.flatMap(([from, to]) => to - from > 1 ? [`${from} to ${to}`] : from < to ? [from, to] : [from]).join(', ');
-  };
-  const sawOf = ({sinks, window}, block) => {
-    const seen = [];
-    for (let other = 1; other < block; other++) if (other <= sinks || other >= block - window) seen.push(other);
-    return seen.length ? `block${seen.length > 1 ? 's' : ''} ${listed(seen)} and itself` : 'only itself';
-  };
-  const cellWords = ({sinks, window}, [row, column]) => {
-    if (column > row) return `Block ${column} comes after block ${row}, which does not see it.`;
-    if (column === row) return `Block ${row} sees itself.`;
-    if (column <= sinks) return `Block ${row} sees block ${column}: ${sinks > 1 ? 'a shared first block' : 'the shared first block'}.`;
-    if (column >= row - window) return `Block ${row} sees block ${column}: one of the ${window} before it.`;
-    return `Block ${row} does not see block ${column}.`;
-  };
-  const blockWords = (mask, block) => {
-    const {encoded, read} = mask.dataset;
-    if (Number(encoded) && block > Number(encoded)) return `Block ${block} is not encoded yet.`;
-    const saw = `${Number(encoded) ? 'While it was encoded it saw' : 'It will see'} ${sawOf(patternOf(mask), block)}.`;
-    const others = read.split(' ');
-    if (!read || all(`[data-part="block-${block}"]`).length) return saw;
-    const why = others.includes(`${block}`) ? 'was read, and is not among those listed' : 'was not read for this query';
-    return `Block ${block} ${why}. ${saw}`;
-  };
   const wordsOf = choice => {
-    const name = choice.parts.join(' '), said = [], mask = document.querySelector('.dbsa-cells');
+    const name = choice.parts.join(' '), said = [], mask = document.querySelector('.dbsa-cells[data-linked]');
     if (mask && choice.cell && choice === pointed) {
-      said.push(cellWords(patternOf(mask), choice.cell));
+      said.push(dbsaMask.words(mask, choice.cell));
       if (!isSame(choice, chosen)) return said[0];
     }
     const got = all('[data-said]').find(one => one.dataset.part === name)?.dataset.said;  // of an entry before a bar
     if (got) said.push(got);
     if (got && choice === pointed && !choice.cell) return got;
     const [block] = numbersOf(choice.parts);
-    if (mask && block && choice.parts.length === 1) said.push(blockWords(mask, block));
+    if (mask && block && choice.parts.length === 1) said.push(dbsaMask.ofBlock(mask, block));
     return said.join(' ');
   };
 
   // --- showing it ---------------------------------------------------------------------------------------------------
 
-  const cross = (mask, numbers) => {
-    const {size, total} = mask.dataset, cell = size / total, wide = Math.max(cell, 1.6);
-    return numbers.map(number => {
-      const at = (number - 1) * cell;
-      return `M0 ${at}H${at + wide}v${wide}H0zM${at} ${at + wide}V${size}h${wide}V${at + wide}z`;
-    }).join('');
+  const showMasks = (now, said) => {
+    const kept = now === chosen ? said : chosen ? wordsOf(chosen) : '';
+    const [on, over] = [chosen, pointed].map(choice => numbersOf(choice?.parts ?? []));
+    const within = Boolean(now?.cell?.within ?? now?.within);
+    for (const mask of all('.dbsa-cells[data-linked]')) dbsaMask.show(mask, {chosen: on, pointed: over, within, said, kept});
   };
-  const showMask = mask => {
-    const [on, over] = mask.querySelectorAll('.dbsa-cross'), numbers = numbersOf(chosen?.parts ?? []);
-    on.setAttribute('d', cross(mask, numbers));
-    over.setAttribute('d', cross(mask, numbersOf(pointed?.parts ?? [])));
-    mask.setAttribute('aria-valuenow', numbers[0] ?? 1);
-    mask.setAttribute('aria-valuetext', numbers.length ? wordsOf(chosen) : 'No block is chosen');
-  };
-  const say = () => {
+  const say = said => {
     const line = document.querySelector('.dbsa-said');
     if (!line) return;
-    const now = pointed ?? chosen, span = line.querySelector('span');
+    const span = line.querySelector('span'), text = said || line.dataset.hint;
     line.setAttribute('aria-live', pointed ? 'off' : 'polite');
-    const text = (now && wordsOf(now)) || line.dataset.hint;
     if (span.textContent !== text) span.textContent = text;
     line.querySelector('[data-free]').hidden = !chosen;
     line.classList.toggle('dbsa-kept', Boolean(chosen));
@@ -127,8 +77,9 @@ window.dbsaLinked ??= (() => {
       const stop = stops.includes(focused) ? focused : stops.find(one => one.closest('.dbsa-chosen')) ?? stops[0];
       for (const one of all('[data-link]', group)) one.tabIndex = one === stop ? 0 : -1;
     }
-    all('.dbsa-cells').forEach(showMask);
-    say();
+    const now = pointed ?? chosen, said = now ? wordsOf(now) : '';
+    showMasks(now, said);
+    say(said);
   };
   const reveal = from => {
     const card = document.querySelector('.dbsa-entry.dbsa-chosen'), list = card?.closest('.dbsa-list');
@@ -139,16 +90,20 @@ window.dbsaLinked ??= (() => {
     const [shown, own] = [list, card].map(one => one.getBoundingClientRect());
     if (own.top >= Math.max(0, shown.top) && own.bottom <= Math.min(innerHeight, shown.bottom)) return;
     list.scrollTop = card.offsetTop;  // first, so that the page has as little to go as can be
+    if (from?.closest('.dbsa-masks')) return;  // the whole mask is far from the list, and looked at
     card.scrollIntoView({block: 'nearest', behavior});
   };
   const choose = choice => {
+    const whole = choice?.from?.closest('.dbsa-masks'), top = whole?.getBoundingClientRect().top;
     chosen = choice && isSame(choice, chosen) ? null : choice;
     pointed = null;
     show();
     if (chosen) reveal(chosen.from);
+    // What opens above the whole mask does not push it away from who looks at it.
+    if (whole) scrollBy({top: whole.getBoundingClientRect().top - top, behavior: 'instant'});
   };
   const point = choice => {
-    if (isSame(choice, pointed) && choice?.cell?.join() === pointed?.cell?.join()) return;
+    if (isSame(choice, pointed) && JSON.stringify(choice?.cell) === JSON.stringify(pointed?.cell)) return;
     pointed = choice;
     show();
   };
@@ -164,9 +119,8 @@ window.dbsaLinked ??= (() => {
 
   // --- events -------------------------------------------------------------------------------------------------------
 
-  document.addEventListener('pointerover', event => { if (event.pointerType !== 'touch') point(choiceOf(event)); });
-  document.addEventListener('pointermove', event => {
-    if (event.pointerType !== 'touch' && event.target.closest?.('.dbsa-cells')) point(choiceOf(event));
+  document.addEventListener('pointerover', event => {
+    if (event.pointerType !== 'touch' && !dbsaMask.isOver(event)) point(choiceOf(event));
   });
   document.addEventListener('click', event => {
     if (event.target.closest?.('[data-free]')) return choose(null);
@@ -195,15 +149,9 @@ window.dbsaLinked ??= (() => {
   const STEPS = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10};
   document.addEventListener('keydown', event => {
     if (event.key === 'Escape' && (chosen || pointed)) return choose(null);
-    const mask = event.target.closest?.('.dbsa-cells'), group = event.target.closest?.('.dbsa-roving');
-    const end = {Home: -1, End: 1}[event.key], step = STEPS[event.key];
+    const group = event.target.closest?.('.dbsa-roving'), end = {Home: -1, End: 1}[event.key], step = STEPS[event.key];
     if (!end && !step || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (mask) {
-      const total = Number(mask.dataset.total), [now] = numbersOf(chosen?.parts ?? []);
-      const to = end ? (end < 0 ? 1 : total) : Math.min(total, Math.max(1, now ? now + step : 1));
-      event.preventDefault();
-      if (to !== now || chosen.parts.length > 1) choose({parts: [`block-${to}`], row: '', from: mask});
-    } else if (group && event.target.matches('[data-link]')) {
+    if (group && event.target.matches('[data-link]')) {
       const stops = all('[data-link]', group).filter(one => one.offsetParent), at = stops.indexOf(event.target);
       const next = stops[end ? (end < 0 ? 0 : stops.length - 1) : Math.min(stops.length - 1, Math.max(0, at + step))];
       event.preventDefault();
@@ -221,6 +169,6 @@ window.dbsaLinked ??= (() => {
       if (order) sort();
       show();
     },
-    sort,
+    sort, choose, point,
   };
 })();

@@ -3,9 +3,9 @@ shown in all.
 
 An element names the parts of the context that it stands for (`data-part`), what is to be said of them (`data-said`),
 and in a list the row of its part (`data-row`). What a keyboard can choose is a button (`data-link`), and arrow keys go
-from one to the next within a `dbsa-roving`. `linked.js` does the rest, in the app and in a file that stands alone:
-which cell of a mask is pointed at it finds out by itself (`dbsa-cells`). A list is sorted by its entries' places
-(`data-by-...`), and an entry is opened where it stands (`data-expand`).
+from one to the next within a `dbsa-roving`. `linked.js` does the rest, in the app and in a file that stands alone; a
+mask says itself which of its cells is pointed at (`app.mask`). A list is sorted by its entries' places (`data-by-...`),
+and an entry is opened where it stands (`data-expand`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from pathlib import Path
 from zlib import crc32
 
 from app.ask.shown import ShownAnswer
+from app.mask.figure import SCRIPT as MASK_SCRIPT
+from app.mask.figure import whenever_shown
 
-SCRIPT = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("linked.js", "heads.js"))
-"""Makes `dbsaLinked`, and `dbsaHeads` of `app.ask.heads`, once a page."""
-_SHOWN = "dbsaLinked.refresh(); dbsaHeads.refresh();"
-LOAD = f"{SCRIPT}{_SHOWN} watch('value', () => {{ {_SHOWN} }});\n"
+_OWN = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("linked.js", "heads.js"))
+SCRIPT = MASK_SCRIPT + _OWN
+"""Makes `dbsaLinked`, `dbsaMask` of `app.mask` and `dbsaHeads` of `app.ask.heads`."""
+LOAD = whenever_shown("dbsaMask.refresh(); dbsaLinked.refresh(); dbsaHeads.refresh();")
 """For the `js_on_load` of a `gr.HTML` with such views."""
 HINT = "Point at a block in any of these views to see it in all of them. A click keeps it, Escape lets it go."
 
@@ -56,9 +58,6 @@ CSS = """
   padding: 0 0.6rem; font-size: 0.82rem; cursor: pointer; }
 .dbsa-said > button[hidden] { display: none; }
 .dbsa-picture ul { pointer-events: none; }
-.dbsa-cells { max-width: 13.2rem; cursor: crosshair; border-radius: 3px; touch-action: manipulation; }
-.dbsa-cross { fill: var(--dbsa-outline); fill-opacity: 0.45; pointer-events: none; }
-.dbsa-cross.dbsa-pointed { fill-opacity: 0.22; }
 
 .dbsa-sort { display: flex; flex-wrap: wrap; gap: 0.2rem 0.9rem; align-items: center; margin-bottom: 0.3rem;
   font-size: 0.82rem; color: var(--dbsa-muted); }

@@ -1,4 +1,4 @@
-"""The Ask page's pictures as SVG and HTML in its own colours: which block saw which, and where a query looked.
+"""Where a query looked, as bars in the page's own colours and in words.
 
 Knows nothing about text: what is drawn is numbers and block ids. What stands for a part of the context names it
 (`data-part`), so that all views show what is selected in one: see `app.ask.linked`.
@@ -13,96 +13,11 @@ import numpy as np
 
 from app.ask.heads import Columns, called, groups_of
 from app.ask.linked import part_of
-from app.ask.shown import ShownAnswer, ShownAttention, ShownPool
+from app.ask.shown import ShownAnswer, ShownAttention
 from app.words import count, percent
 
-SIZE = 228
-"""Pixels of the mask's picture at a side."""
-EXACT_BLOCKS = 128
-"""Blocks up to which every block is drawn; of more, bands are drawn with straight edges."""
-GAPS_UP_TO = 48
 BARS = 12
 """Blocks that have a bar of their own; what others got is summed up."""
-
-
-# --- the mask of stage 1 ----------------------------------------------------------------------------------------------
-
-
-def mask_picture(pool: ShownPool, read: Sequence[int]) -> str:
-    """Which block sees which while it is encoded, the first block on top; those that were read are outlined.
-
-    Blocks that are planned and not encoded yet are pale. The slider around it chooses a block by keys.
-    """
-    total = max(1, pool.planned)
-    cell = SIZE / total
-    bands = _exact_bands(pool, total) if total <= EXACT_BLOCKS else _straight_bands(pool, total)
-    shapes = "".join(f'<path class="dbsa-{name}" d="{path}"/>' for name, path in bands)
-    if total <= GAPS_UP_TO:
-        shapes += f'<path class="dbsa-gaps" d="{_grid(total)}"/>'
-    if pool.blocks < pool.planned:
-        rest = SIZE - pool.blocks * cell
-        shapes += f'<rect class="dbsa-pale" x="0" y="{pool.blocks * cell:.1f}" width="{SIZE}" height="{rest:.1f}"/>'
-    side = max(cell, 5.0)
-    outlines = "".join(_square((block + 0.5) * cell - side / 2, side) for block in read)
-    shapes += (
-        f'<path class="dbsa-read" d="{outlines}"/><path class="dbsa-cross"/><path class="dbsa-cross dbsa-pointed"/>'
-    )
-    words = f"Which of {total:,} blocks saw which while they were encoded; {len(read):,} read blocks are outlined"
-    svg = (
-        f'<svg class="dbsa-mask" viewBox="-3 -3 {SIZE + 6} {SIZE + 6}" role="img" aria-label="{escape(words)}">'
-        f"{shapes}</svg>"
-    )
-    drawn = {"size": SIZE, "total": total, "encoded": pool.blocks, "sinks": pool.sinks, "window": pool.window}
-    data = "".join(f' data-{name}="{value}"' for name, value in drawn.items())
-    return (
-        f'<div class="dbsa-cells" role="slider" tabindex="0" aria-label="Block, of {total:,}" aria-valuemin="1" '
-        f'aria-valuemax="{total}" aria-valuenow="1" aria-valuetext="No block is chosen"{data} '
-        f'data-read="{" ".join(str(block + 1) for block in read)}">{svg}</div>'
-    )
-
-
-def _exact_bands(pool: ShownPool, total: int) -> list[tuple[str, str]]:
-    cell, pattern = SIZE / total, pool.pattern
-    bands: dict[str, list[str]] = {"none": [], "previous": [], "sink": [], "self": []}
-    for row in range(total):
-        bands["none"].append(_box(0, row, row + 1, cell))
-        first = max(0, row - pattern.previous_blocks)
-        if first < row:
-            bands["previous"].append(_box(first, row, row - first, cell))
-        if sinks := min(pattern.sink_blocks, row):
-            bands["sink"].append(_box(0, row, sinks, cell))
-        bands["self"].append(_box(row, row, 1, cell))
-    return [(name, "".join(boxes)) for name, boxes in bands.items()]
-
-
-def _square(at: float, side: float) -> str:
-    """On the diagonal."""
-    return f"M{at:.1f} {at:.1f}h{side:.1f}v{side:.1f}h{-side:.1f}z"
-
-
-def _box(column: float, row: float, width: float, cell: float) -> str:
-    return f"M{column * cell:.1f} {row * cell:.1f}h{width * cell:.1f}v{cell:.1f}h{-width * cell:.1f}z"
-
-
-def _straight_bands(pool: ShownPool, total: int) -> list[tuple[str, str]]:
-    cell, pattern = SIZE / total, pool.pattern
-    wide = max(1.2, cell)
-    back = min(SIZE, wide + pattern.previous_blocks * cell)
-    sink = max(1.2, pattern.sink_blocks * cell) if pattern.sink_blocks else 0
-    return [
-        ("none", f"M0 0V{SIZE}H{SIZE}z"),
-        ("previous", f"M0 0V{back:.1f}L{SIZE - back:.1f} {SIZE}H{SIZE}z" if pattern.previous_blocks else ""),
-        ("sink", f"M0 0h{sink:.1f}V{SIZE}H0z" if sink else ""),
-        ("self", f"M0 0V{wide:.1f}L{SIZE - wide:.1f} {SIZE}H{SIZE}z"),
-    ]
-
-
-def _grid(total: int) -> str:
-    cell = SIZE / total
-    return "".join(f"M0 {i * cell:.1f}H{SIZE}M{i * cell:.1f} 0V{SIZE}" for i in range(1, total))
-
-
-# --- where the query looked -------------------------------------------------------------------------------------------
 
 
 def attention_bars(answer: ShownAnswer, columns: Columns) -> str:

@@ -37,7 +37,7 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-outdated .dbsa-panel, .dbsa-outdated .dbsa-list, .dbsa-outdated table, .dbsa-outdated ul, .dbsa-outdated dl {
   filter: saturate(0.25); color: var(--dbsa-muted); }
 .dbsa-outdated .dbsa-panel *, .dbsa-outdated .dbsa-list *, .dbsa-outdated table * { color: var(--dbsa-muted); }
-#details:has(.dbsa-outdated) .js-plotly-plot { filter: saturate(0.25) opacity(0.8); }
+#details:has(.dbsa-outdated) .dbsa-masks { filter: saturate(0.25) opacity(0.8); }
 .dbsa-phases h3 { margin-top: 0.8rem; }
 .dbsa .dbsa-headline { font-size: 1rem; font-weight: 600; margin: 0; }
 .dbsa-three { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 17.5rem); gap: 0.8rem; }
@@ -101,17 +101,6 @@ body[data-asking] .dbsa-head::after { content: ""; position: absolute; left: 0; 
 .dbsa-picture { position: relative; margin-bottom: 0.3rem; }
 .dbsa-picture ul { position: absolute; right: 0; top: 0; font-size: 0.74rem; color: var(--dbsa-muted); }
 .dbsa-picture li { line-height: 1.5; color: inherit; }
-.dbsa-key { display: inline-block; width: 0.62rem; height: 0.62rem; margin-right: 0.35rem; border-radius: 1px; }
-.dbsa-mask { display: block; width: 100%; height: auto; }
-.dbsa-mask .dbsa-none { fill: var(--dbsa-track); } .dbsa-key.dbsa-none { background: var(--dbsa-track); }
-.dbsa-mask .dbsa-previous { fill: var(--dbsa-soft-blue); }
-.dbsa-key.dbsa-previous { background: var(--dbsa-soft-blue); }
-.dbsa-mask .dbsa-sink { fill: var(--dbsa-warm); } .dbsa-key.dbsa-sink { background: var(--dbsa-warm); }
-.dbsa-mask .dbsa-self { fill: var(--dbsa-fill-best); } .dbsa-key.dbsa-self { background: var(--dbsa-fill-best); }
-.dbsa-mask .dbsa-gaps { stroke: var(--block-background-fill); stroke-width: 1; fill: none; }
-.dbsa-mask .dbsa-pale { fill: var(--block-background-fill); fill-opacity: 0.65; }
-.dbsa-mask .dbsa-read { fill: none; stroke: var(--dbsa-outline); stroke-width: 2.2; }
-.dbsa-key.dbsa-read { background: none; border: 2px solid var(--dbsa-outline); }
 
 .dbsa-below { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0.8rem; align-items: start; }
 .dbsa-below > details > summary { font-size: 1rem; padding: 0.3rem 0; }

@@ -17,7 +17,7 @@ from app.ask.lists import below_view
 from app.ask.phases import phases_view
 from app.ask.recorded import Recorded
 from app.ask.shown import ShownAnswer
-from app.plots import mask_figure
+from app.mask.figure import mask_figure
 from app.server.answered import Answer, Encoded
 from app.server.comparing import (
     AT_MOST,
@@ -65,12 +65,13 @@ def _recorded(workspace: Workspace, session: Session) -> Recorded | None:
 
 
 def render_views(workspace: Workspace, session: Session) -> list[Any]:
-    """Notice, answer, what stands below it, the phases, and whether there are details."""
+    """Notice, answer, what stands below it, and as details, which there may be none of, the phases and the mask."""
     answer, notice = shown_now(workspace, session), notice_of(workspace, session)
     if answer is None:
         return [
             notice,
             "" if session.viewing else _nothing_asked(workspace, session),
+            "",
             "",
             "",
             gr.Accordion(visible=False),
@@ -81,7 +82,8 @@ def render_views(workspace: Workspace, session: Session) -> list[Any]:
         old, comparing = outdated(workspace, session), _comparing(workspace, session)
         labels = _labels(session)
     shown = answer_view(answer, comparing, old, labels)
-    return [notice, shown, below_view(answer, old), phases_view(answer, old), details]
+    mask = mask_figure(answer.pool.pattern, answer.pool.planned, answer.pool.blocks, answer.read, linked=True)
+    return [notice, shown, below_view(answer, old), phases_view(answer, old), mask, details]
 
 
 def _labels(session: Session) -> Sequence[str] | None:
@@ -157,14 +159,6 @@ def _waiting(workspace: Workspace, session: Session, answer: Answer, method: Met
         return Waiting(method.name, method.title, text, "Stop comparison", "clear")
     text = f"{method.title} gave no answer: {failed}" if failed else f"{method.title} takes {takes}."
     return Waiting(method.name, method.title, text, "Try again" if failed else "Run comparison")
-
-
-def render_pictures(workspace: Workspace, session: Session, unfolded: bool) -> list[Any]:
-    """The mask in full, where it is looked at."""
-    answer = shown_now(workspace, session) if unfolded else None
-    if answer is None:
-        return [None]
-    return [mask_figure(answer.pool.pattern, answer.pool.planned, answer.read)]
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

@@ -21,7 +21,7 @@ from app.server.teaching import teach
 from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
-from app.tabs.answer import milestone, notice_of, render_pictures, render_views, shown_now
+from app.tabs.answer import milestone, notice_of, render_views, shown_now
 from app.tabs.behaviour import BEHAVIOUR, MOMENT, TYPED, stamped
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
@@ -75,39 +75,38 @@ def create_ask_tab(page: Page) -> None:
     below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR + LOAD)
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
-        mask = gr.Plot(show_label=False, elem_id="mask-plot")
+        mask = gr.HTML(elem_id="whole-mask", js_on_load=LOAD)
     trying.create_history()
-    seen, unfolded = kept_by_page(), gr.State(False)
+    seen = kept_by_page()
     moment, right, of = kept_by_page(), kept_by_page(), kept_by_page()
-    views = [notice, shown, below, phases, details]
-    pictures = [mask]
+    views = [notice, shown, below, phases, mask, details]
 
-    def render(session: Session, unfolded: bool) -> list[Any]:
+    def render(session: Session) -> list[Any]:
         now = milestone(workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
-        views, pictures = render_views(workspace, session), render_pictures(workspace, session, unfolded)
-        return [*views, *pictures, *trying.render(session, shown_now(workspace, session)), now]
+        views = render_views(workspace, session)
+        return [*views, *trying.render(session, shown_now(workspace, session)), now]
 
-    def classify(session: Session, moment: str, text: str, unfolded: bool) -> Sequence[Any]:
+    def classify(session: Session, moment: str, text: str) -> Sequence[Any]:
         classify_text(workspace, session, text or "", asked=float(moment))
         session.look_at("")
-        return render(session, unfolded)
+        return render(session)
 
-    def again(session: Session, moment: str, unfolded: bool) -> Sequence[Any]:
+    def again(session: Session, moment: str) -> Sequence[Any]:
         answer = session.answer
-        return classify(session, moment, answer.prediction.query if answer is not None else "", unfolded)
+        return classify(session, moment, answer.prediction.query if answer is not None else "")
 
-    def correct(session: Session, moment: str, label: str, text: str, unfolded: bool) -> Sequence[Any]:
+    def correct(session: Session, moment: str, label: str, text: str) -> Sequence[Any]:
         teach(workspace, session, text, label)
-        return classify(session, moment, text, unfolded)
+        return classify(session, moment, text)
 
     def stop(session: Session, moment: str) -> Sequence[Any]:
         stop_query(workspace, session, float(moment))
         return []
 
-    def turn(session: Session, run: str, unfolded: bool) -> Sequence[Any]:
+    def turn(session: Session, run: str) -> Sequence[Any]:
         """To another run, or for "" to the session's own last answer."""
         session.look_at(run)
-        return [_query(workspace, session), *render(session, unfolded)]
+        return [_query(workspace, session), *render(session)]
 
     def open_last(session: Session) -> Sequence[Any]:
         last = last_kept(workspace)
@@ -123,10 +122,10 @@ def create_ask_tab(page: Page) -> None:
 
     def unfold(session: Session) -> Sequence[Any]:
         # What was shown before they were unfolded may not have reached them.
-        _, _, _, table, _ = render_views(workspace, session)
-        return [table, *render_pictures(workspace, session, True), True]
+        _, _, _, table, picture, _ = render_views(workspace, session)
+        return [table, picture]
 
-    def watch(session: Session, seen: str, unfolded: bool) -> Sequence[Any]:
+    def watch(session: Session, seen: str) -> Sequence[Any]:
         """What is under way; and the answer, whenever it or its comparison is another.
 
         Not while something that was pressed is being done: that brings its own, which may reach the page before this.
@@ -134,9 +133,9 @@ def create_ask_tab(page: Page) -> None:
         ask_again(workspace, session)
         if session.handled or milestone(workspace, session) == seen:
             return [notice_of(workspace, session), *[gr.skip() for _ in answered[1:]]]
-        return render(session, unfolded)
+        return render(session)
 
-    answered = [*views, *pictures, *trying.outputs, seen]
+    answered = [*views, *trying.outputs, seen]
 
     def ask(
         triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], *, js: str = "", **options: Any
@@ -146,33 +145,26 @@ def create_ask_tab(page: Page) -> None:
         asked = page.on(triggers, handler, [moment, *inputs], answered, **options)
         asked.then(None, js=_ANSWERED, api_visibility="private")
 
-    ask([run.click, query.submit, notice.retry], classify, [query, unfolded])
-    ask(shown.retry, again, [unfolded])
-    ask(shown.submit, correct, [right, of, unfolded], js=TYPED)
+    ask([run.click, query.submit, notice.retry], classify, [query])
+    ask(shown.retry, again, [])
+    ask(shown.submit, correct, [right, of], js=TYPED)
     page.on(shown.stop, stop, [moment], js=MOMENT, show_progress="hidden")
-    trying.bind(page, ask, classify, unfolded)
+    trying.bind(page, ask, classify)
     _bind_comparison(page, shown, views)
     for chip in chips:
         # In the box at once, whatever the answer waits for.
         chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
-        ask(chip.click, classify, [chip, unfolded])
+        ask(chip.click, classify, [chip])
     own.click(None, None, query, js=_CLEAR, api_visibility="private")
     page.on(notice.select, open_last, everywhere=True, cause=SETTINGS, show_progress="hidden")
     page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
     for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.clear, drop_part)):
         page.on(pressed, choose_part(which), [], [*views, seen], cause=SETTINGS)
     turned = {"outputs": [query, *answered], "show_progress": "hidden", "queue": False}
-    page.on(notice.undo, lambda session, unfolded: turn(session, "", unfolded), [unfolded], js=_FOCUS, **turned)
-    page.on(
-        page.address.click,
-        lambda session, query, unfolded: turn(session, run_of(query), unfolded),
-        [page.arrival, unfolded],
-        js=HERE,
-        **turned,
-    )
-    page.on(details.expand, unfold, [], [phases, *pictures, unfolded])
-    details.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
-    page.watch(watch, [seen, unfolded], answered)
+    page.on(notice.undo, lambda session: turn(session, ""), js=_FOCUS, **turned)
+    page.on(page.address.click, lambda session, query: turn(session, run_of(query)), [page.arrival], js=HERE, **turned)
+    page.on(details.expand, unfold, [], [phases, mask])
+    page.watch(watch, [seen], answered)
     page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying))
 
 
@@ -201,9 +193,9 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
 def _restored(workspace: Workspace, session: Session, trying: Trying) -> list[Any]:
     example = workspace.example is not None and session.data is workspace.example.data
     now = milestone(workspace, session)
-    views, pictures = render_views(workspace, session), [gr.skip()]
+    views = render_views(workspace, session)
     more = trying.render(session, shown_now(workspace, session))
-    return [gr.Row(visible=example), _query(workspace, session), *views, *pictures, *more, now]
+    return [gr.Row(visible=example), _query(workspace, session), *views, *more, now]
 
 
 def _query(workspace: Workspace, session: Session) -> Any:

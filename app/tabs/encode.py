@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from app.ask.what_if import MOST_SIMILAR
-from app.plots import mask_figure, mask_words
-from app.server.answered import Encoded
-from app.server.encoding import PoolState, begin_encoding, drop_part, pool_state, use_part
+from app.mask.figure import LOAD, mask_figure
+from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
 from app.server.session import Session
 from app.server.troubles import SETTINGS
 from app.server.workspace import Workspace
@@ -30,16 +29,16 @@ from app.tabs.controls import (
     within,
 )
 from app.tabs.kept import create_kept
+from app.tabs.live import SO_FAR, render_live, so_far
 from app.tabs.method import create_method
 from app.tabs.model import create_model_picker
 from app.tabs.no_label import create_no_label
-from app.tabs.offer import KEEP_OLD, changed_words, continue_words, stopped_words, use_part_words
+from app.tabs.offer import KEEP_OLD
 from app.tabs.page import Page, kept_by_page
-from app.views import plan_view, progress_view, ratio_text
+from app.views import plan_view, ratio_text
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DBSAError
 from dbsa_core.settings import SETTING_PRESETS, preset
-from dbsa_core.stage1.progress import Progress
 
 if TYPE_CHECKING:
     from dbsa_core.planning import EncodingPlan
@@ -79,17 +78,16 @@ def create_encode_tab(page: Page) -> None:
             with gr.Row():
                 start = gr.Button("Encode", variant="primary", elem_id="encode")
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-encode")
-            progress = gr.HTML(elem_id="encode-progress")
+            progress = gr.HTML(elem_id="encode-progress", js_on_load=SO_FAR)
             with gr.Row(visible=False) as choice:
                 use_new = gr.Button(elem_id="use-part")
                 keep_old = gr.Button(KEEP_OLD, elem_id="drop-part")
             create_kept(page)
-            picture = gr.Plot(show_label=False, elem_id="plan-mask")
-            words = gr.HTML()
+            picture = gr.HTML(elem_id="plan-mask", js_on_load=LOAD)
     seen = kept_by_page()
     controls = [size, window, sink, ratio, fresh, *further]
     live = [start, stop, progress, choice, use_new]
-    results = [planned, ratio_note, picture, words, *live]
+    results = [planned, ratio_note, picture, *live]
     everything = [chosen, tokens, *controls, *results]
     page.restore([seen, *everything], lambda s: [milestone(workspace, s), *render_encode(workspace, s)])
 
@@ -209,21 +207,19 @@ def preset_of(session: Session) -> str:
 def _results(workspace: Workspace, session: Session) -> list[Any]:
     if workspace.loaded(session.model_source) is None:
         waiting = '<p class="dbsa dbsa-muted">The plan follows as soon as the model is loaded.</p>'
-        return [waiting, "", None, "", *render_live(workspace, session, plannable=False)]
+        return [waiting, "", "", *render_live(workspace, session, plannable=False)]
     state = pool_state(workspace, session)
     there = state.encoded if state.kind == "ready" else None
     try:  # what was appended to a pool that is ready stands in no plan of today's
         plan = there.setup.plan if there is not None else workspace.plan(session)
     except DBSAError as error:
         why = f'<p class="dbsa"><strong>Nothing can be encoded like this.</strong> {escape(str(error))}</p>'
-        return [why, "", None, "", *render_live(workspace, session, plannable=False)]
+        return [why, "", "", *render_live(workspace, session, plannable=False)]
     blocks = len(there.pool.blocks if there is not None else plan.blocks)
-    words = escape(mask_words(plan.pattern, blocks))
     return [
         plan_view(plan),
         ratio_note(workspace, session, plan, blocks),
-        mask_figure(plan.pattern, blocks),
-        f'<p class="dbsa dbsa-muted">{words}</p>',
+        mask_figure(plan.pattern, blocks, so_far(state)),
         *render_live(workspace, session),
     ]
 
@@ -240,54 +236,6 @@ def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan, block
     else:
         text += f"The model's {positions:,} positions hold about {min(fits, blocks):,} blocks."
     return f'<p class="dbsa dbsa-muted">{escape(text)}</p>'
-
-
-def render_live(workspace: Workspace, session: Session, *, plannable: bool = True) -> list[Any]:
-    """Encode and Stop as they can be pressed now, the progress, and the choice that a stopped encoding leaves."""
-    state, own = pool_state(workspace, session), workspace.job(session, "encode")
-    running = own is not None and own.active
-    begins = plannable and not running and state.kind != "ready"
-    return [
-        gr.Button(interactive=begins, value=continue_words(state) if state.left else "Encode"),
-        gr.Button(interactive=running and not own.stopping, value="Stopping" if running and own.stopping else "Stop"),
-        live_view(workspace, session, state),
-        gr.Row(visible=state.part is not None),
-        gr.Button(value=use_part_words(state)),
-    ]
-
-
-def live_view(workspace: Workspace, session: Session, state: PoolState) -> str:
-    """How far the encoding is, or what there is and whether it is what would be encoded now."""
-    if state.job is not None and state.active:
-        ahead = workspace.jobs.ahead(state.job)
-        if state.job.state == "queued" and ahead:
-            others = "job stands" if ahead == 1 else "jobs stand"
-            return f'<p class="dbsa">Waiting: {ahead} other {others} before it.</p>'
-        if state.progress is None and workspace.loaded(session.model_source) is None:
-            return '<p class="dbsa">Loading the model.</p>'
-        return progress_view(state.progress, "running")
-    failed = progress_view(state.progress, "failed", state.failure) if state.failure else ""
-    if state.part is not None:
-        return failed + progress_view(_progress(state.part), "stopped", stopped_words(state))
-    if state.encoded is None:
-        stopped = state.job is not None and state.job.state == "stopped"
-        dropped = "The encoded pool was dropped to make room for others." if state.evicted else ""
-        return failed or progress_view(None, "stopped" if stopped else "none", dropped)
-    if state.of_other_data:
-        kept = f"The pool of {state.encoded.data.name} is kept until this one is complete."
-        return failed + progress_view(None, "none", kept)
-    known = _progress(state.encoded)
-    if state.kind == "changed":
-        return failed + progress_view(known, "changed", f"{changed_words(state)} It answers queries until then.")
-    if state.kind == "partial":
-        return failed + progress_view(known, "stopped", stopped_words(state))
-    appended = len(state.encoded.pool.blocks) - len(state.encoded.setup.plan.blocks)
-    said = f"{appended:,} of them were appended. " if appended > 0 else ""
-    return failed + progress_view(known, "ready", f"{said}Nothing has changed since, so there is nothing to encode.")
-
-
-def _progress(encoded: Encoded) -> Progress:
-    return encoded.pool.progress(max(encoded.setup.plan.tokens, encoded.pool.tokens))
 
 
 def milestone(workspace: Workspace, session: Session) -> str:

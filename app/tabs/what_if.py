@@ -73,7 +73,7 @@ class Trying:
         lines = _tried(self.workspace, session, shown)
         return [gr.Accordion(visible=True), controls_view(shown.query, tried(session)), lines, history]
 
-    def bind(self, page: Page, ask: Callable[..., Any], classify: Callable[..., Any], unfolded: Any) -> None:
+    def bind(self, page: Page, ask: Callable[..., Any], classify: Callable[..., Any]) -> None:
         """`ask` binds what asks the query that `classify` answers."""
         ratio, similar, order, moment, pressed = (kept_by_page() for _ in range(5))
         workspace = self.workspace
@@ -87,10 +87,10 @@ class Trying:
             workspace.stop(session, "what_if")
             return []
 
-        def use(session: Session, moment: str, run: str, unfolded: bool) -> Any:
+        def use(session: Session, moment: str, run: str) -> Any:
             take_up(session, run)
             answer = session.answer
-            return classify(session, moment, answer.prediction.query if answer is not None else "", unfolded)
+            return classify(session, moment, answer.prediction.query if answer is not None else "")
 
         def turn_pin(session: Session, run: str) -> Sequence[Any]:
             pin(workspace, session, run)
@@ -108,7 +108,7 @@ class Trying:
         )
         moved.then(None, js=_TRIED, api_visibility="private")
         page.on(self.controls.stop, stop, show_progress="hidden")
-        ask(self.tried.apply, use, [pressed, unfolded], js=PRESSED)
+        ask(self.tried.apply, use, [pressed], js=PRESSED)
         page.on(
             self.history.select, turn_pin, [pressed], [self.history], js=PRESSED, cause="pin", show_progress="hidden"
         )

@@ -320,7 +320,8 @@ def test_details_are_behind_one_button(page: Page) -> None:
     expect(page.locator("#latency th")).to_contain_text(["Phase", "DBSA + similar rows", "Retrieval ICL"])
     page.get_by_text("What is this number?").click()
     expect(page.locator(".dbsa-meaning")).to_contain_text("Softmax over the 12 candidate labels")
-    expect(page.locator("#mask-plot .js-plotly-plot .heatmaplayer image")).to_be_visible(timeout=SOON)
+    expect(page.locator("#whole-mask .dbsa-cells .dbsa-itself")).to_be_visible(timeout=SOON)
+    assert not page.evaluate("performance.getEntriesByType('resource').some(one => one.name.includes('PlotlyPlot'))")
 
 
 def test_own_data_are_asked_after_one_press(page: Page, tmp_path: Path) -> None:
@@ -1221,6 +1222,8 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
     page.locator("#history summary").click()
     page.locator("#history li button").click()
     expect(page.locator("#history table")).to_be_visible()
+    page.locator("#details").get_by_role("button", name="Details").click()
+    expect(page.locator("#whole-mask .dbsa-cells .dbsa-itself")).to_be_visible(timeout=SOON)
     axe, found = Axe(), []
     for opened in ("Use it from a program", "classify(query, ratio=0.3, similar_examples=8)"):
         page.get_by_text(opened).click()
@@ -1235,7 +1238,7 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
         expect(page.locator(there)).to_be_visible(timeout=SOON)
         if tab == "Encode":
             page.locator("#kept button").first.click()
-            expect(page.locator("#plan-mask .js-plotly-plot[role=figure]")).to_be_visible(timeout=SOON)
+            expect(page.locator("#plan-mask .dbsa-cells .dbsa-itself")).to_be_visible(timeout=SOON)
         if tab == "Evaluate":
             evaluate(page, 6, "Zero-shot", "TF-IDF + logistic regression")
             evaluate(page, 7, "TF-IDF + logistic regression")
@@ -1265,10 +1268,11 @@ def test_arrow_keys_go_from_tab_to_tab_and_figures_say_what_they_show(page: Page
         expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
         expect(page.get_by_role("tab", name=name, exact=True)).to_be_focused()
     open_tab(page, "Encode")
-    figure = page.get_by_role("figure", name=re.compile(r"Which block sees which\. .* block pairs"))
-    expect(figure).to_be_visible(timeout=ENCODED)
-    figure.focus()
-    expect(figure).to_be_focused()
+    expect(page.get_by_role("figure", name="Which block sees which")).to_be_visible(timeout=ENCODED)
+    slider = page.get_by_role("slider", name="Block of the mask, of 29")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^Block 29\. .* saw blocks 1, 27, 28 and itself\.$"))
 
 
 def test_on_a_narrow_screen_the_link_for_programs_is_there(page: Page) -> None:

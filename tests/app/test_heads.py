@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -72,6 +73,35 @@ def most(looked: ShownAttention) -> tuple[int, int]:
     mass = share_of(looked, groups_of(looked, 1)["retrieved"].parts)
     layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
     return int(layer), int(head)
+
+
+def test_another_answer_is_shown_with_its_own_numbers(page: Page) -> None:
+    """A page may write them into the very elements of the answer before it, at which a head was looked at."""
+    grid = page.locator(".dbsa-grid")
+    grid.focus()
+    for key in ("Home", "Escape"):
+        page.keyboard.press(key)
+    before, packed = bars(page), grid.get_attribute("data-mass")
+    try_example(page, FILTER)
+    expect(grid).not_to_have_attribute("data-mass", packed or "")
+    entries = page.locator("#blocks .dbsa-entry").all()
+    assert len(entries) == 17
+    for entry in entries:
+        name, share = entry.locator("header b").inner_text(), entry.locator(".dbsa-share").inner_text()
+        said = entry.get_attribute("data-said") or ""
+        assert re.match(rf"{name}( \d)? \(.*\) got {share} of the attention;", said), (name, share, said)
+    now = bars(page)
+    assert now.keys() != before.keys()
+    assert sum(now.values()) == pytest.approx(100, abs=0.5)
+    grid.focus()
+    page.keyboard.press("End")
+    sent = np.frombuffer(b64decode(grid.get_attribute("data-mass") or ""), "<u2") / 65535
+    heads = int(grid.get_attribute("data-layers") or 0) * int(grid.get_attribute("data-heads") or 0)
+    last = sent.reshape(heads, -1)[-1]
+    columns = [(one.get_attribute("data-columns") or "").split() for one in page.locator(".dbsa-columns li").all()]
+    assert [*bars(page).values()] == pytest.approx([100 * last[[*map(int, c)]].sum() for c in columns], abs=0.06)
+    page.keyboard.press("Escape")
+    assert bars(page) == now
 
 
 def test_a_head_that_is_pointed_at_is_shown_and_one_that_is_clicked_stays(page: Page, looked: ShownAttention) -> None:

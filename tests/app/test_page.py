@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.launch import build
 from app.server.session import Session
 from app.server.workspace import Workspace
 from app.tabs.ask import create_ask_tab
@@ -100,6 +101,13 @@ def test_no_beat_goes_through_the_queue() -> None:
     assert not tick.queue
 
 
+def test_a_page_is_sent_as_plain_values() -> None:
+    """Gradio takes a word in quotes in a component's script for one of its events, also one that it gives to Python's
+    own `self`: then it copies the whole app for every page that is opened."""
+    components = build(Workspace()).get_config_file()["components"]
+    assert [one["props"].get("elem_id") for one in components if "self" in one["props"]] == []
+
+
 def test_a_beat_leaves_the_answer_to_what_is_being_done() -> None:
     """Its own may reach the page later, and would put the answer before it on the screen again."""
     workspace = Workspace()
@@ -109,7 +117,7 @@ def test_a_beat_leaves_the_answer_to_what_is_being_done() -> None:
         create_ask_tab(page)
     watch, *_ = page._watched[0]
     with session.handling():
-        _, *views = watch(session, "an older milestone", False)
+        _, *views = watch(session, "an older milestone")
     assert all(view == gr.skip() for view in views)
-    _, answer, *_ = watch(session, "an older milestone", False)
+    _, answer, *_ = watch(session, "an older milestone")
     assert "Ask something" in answer

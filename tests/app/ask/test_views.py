@@ -17,7 +17,7 @@ from app.ask.linked import CSS as LINKED
 from app.ask.linked import HINT, about
 from app.ask.lists import LISTED, below_view
 from app.ask.phases import phases_view
-from app.ask.pictures import SIZE, attention_bars, attention_sentence, bar_sentence, mask_picture
+from app.ask.pictures import attention_bars, attention_sentence, bar_sentence
 from app.ask.shown import ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
 from app.ask.style import CSS as STYLE
 from app.theme import CSS as THEME
@@ -344,43 +344,6 @@ def test_what_is_chosen_stays_for_one_query_over_one_pool() -> None:
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-def painted(path: str, cells: int) -> np.ndarray:
-    """Which cells the boxes of an SVG path cover."""
-    found, cell = np.zeros((cells, cells), bool), SIZE / cells
-    for x, y, wide, high in re.findall(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)", path):
-        row, first, count = round(float(y) / cell), round(float(x) / cell), round(float(wide) / cell)
-        assert float(high) == pytest.approx(cell, abs=0.06)
-        found[row, first : first + count] = True
-    return found
-
-
-@pytest.mark.parametrize("blocks", [1, 2, 7, 60])
-@pytest.mark.parametrize(("sinks", "window"), [(1, 2), (0, 0), (2, 1), (0, 3)])
-def test_the_mask_paints_what_the_pattern_sees(blocks: int, sinks: int, window: int) -> None:
-    pool = replace(POOL, blocks=blocks, planned=blocks, sinks=sinks, window=window)
-    page = mask_picture(pool, (0, blocks - 1))
-    paths = dict(re.findall(r'<path class="dbsa-(\w+)" d="([^"]*)"/>', page))
-    seen = painted(paths["previous"], blocks) | painted(paths["sink"], blocks) | painted(paths["self"], blocks)
-    expected = [[pool.pattern.sees(row, column) for column in range(blocks)] for row in range(blocks)]
-    assert (seen == np.array(expected)).all()
-    assert (painted(paths["none"], blocks) == np.tri(blocks, dtype=bool)).all()
-    (outlined,) = re.findall(r'class="dbsa-read" d="([^"]*)"', page)
-    assert outlined.count("z") == 2
-    assert f'data-read="1 {blocks}"' in page
-    drawn = (f'data-total="{blocks}"', f'data-encoded="{blocks}"', f'data-sinks="{sinks}"', f'data-window="{window}"')
-    assert all(each in page for each in drawn)
-    assert "dbsa-pale" not in page
-
-
-def test_a_mask_of_many_blocks_stays_small_and_one_in_the_making_is_pale() -> None:
-    many = replace(POOL, blocks=20_000, planned=20_000)
-    assert len(mask_picture(many, tuple(range(0, 20_000, 1000)))) < 6_000
-    assert len(mask_picture(many, tuple(range(0, 20_000, 10)))) < 100_000
-    half = mask_picture(replace(POOL, blocks=12), ())
-    top = float(re.findall(r'dbsa-pale" x="0" y="([\d.]+)"', half)[0])
-    assert top == pytest.approx(SIZE * 12 / 29, abs=0.06)
 
 
 def attention(blocks: int = 3, similar: int = 2) -> ShownAttention:

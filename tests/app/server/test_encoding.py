@@ -14,8 +14,8 @@ from app.server.example import Example
 from app.server.lanes import LANES
 from app.server.session import Session
 from app.server.workspace import Workspace
-from app.tabs.encode import render_live
 from app.tabs.header import header_view
+from app.tabs.live import render_live
 from app.tabs.offer import use_words
 from dbsa_core import EncodedPool, EncodeSettings, encode
 from dbsa_core.errors import CapacityError, DataError

@@ -79,7 +79,7 @@ def test_a_run_that_is_not_kept_says_so_and_shows_nothing_else(workspace: Worksp
     notice, *views, details = render_views(workspace, session)
     assert text_of(notice).startswith("This run is gone :")
     assert "<b>nothing" not in notice
-    assert views == ["", "", ""]
+    assert views == ["", "", "", ""]
     assert not details.visible
 
 

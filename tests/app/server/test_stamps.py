@@ -65,7 +65,7 @@ def test_a_setting_that_was_used_marks_it_and_another_does_not(
     session.query_settings = replace(session.query_settings, **change)
     assert outdated(workspace, session) == said
     assert (milestone(workspace, session) != before) == bool(said), "the page is told"
-    _, shown, below, phases, _ = render_views(workspace, session)
+    _, shown, below, phases, *_ = render_views(workspace, session)
     assert ["dbsa-outdated" in view for view in (shown, below, phases)] == [bool(said)] * 3
     assert ("Ask again" in shown) == bool(said)
     session.query_settings = QuerySettings()
