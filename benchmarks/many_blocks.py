@@ -1,7 +1,8 @@
-"""How long does the page take to show an answer over many blocks, and to show what was clicked? A part of `app.py`.
+"""How long does the page take to show an answer over many blocks, and to show what is clicked or pointed at? A part of
+`app.py`.
 
 The answers are made up: 5 demonstrations a block, 30 % of the blocks read, 8 similar rows, 30 layers of 9 heads. The
-page is the app's own, over such runs; it goes from one to the next as a link to a run does.
+page is the app's own, over such runs, with its Details open; it goes from one to the next as a link to a run does.
 """
 
 from __future__ import annotations
@@ -81,6 +82,20 @@ at => new Promise(done => {
 """
 """Clicks a head: milliseconds until all views are painted with where it looked."""
 
+POINT = """
+at => new Promise(done => {
+  const mask = document.querySelector('#whole-mask .dbsa-cells svg'), box = mask.getBoundingClientRect();
+  const [clientX, clientY] = [box.left + box.width * at, box.top + box.height * (at + 0.2)];
+  const begun = performance.now();
+  mask.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX, clientY, pointerType: 'mouse'}));
+  requestAnimationFrame(() => setTimeout(() => {
+    const said = document.querySelector('#whole-mask .dbsa-cellsaid').textContent;
+    done(/^Blocks? [0-9]/.test(said) ? performance.now() - begun : NaN);
+  }));
+})
+"""
+"""Moves over the whole mask: milliseconds until its words, its close-up and all other views are painted."""
+
 
 def made_up(blocks: int) -> ShownAnswer:
     draw = np.random.default_rng(blocks)
@@ -155,10 +170,12 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
     shown: dict[str, list[float]] = {run: [] for run in answers}
     clicked: dict[str, list[float]] = {run: [] for run in answers}
     heads: dict[str, list[float]] = {run: [] for run in answers}
+    over: dict[str, list[float]] = {run: [] for run in answers}
     sent: dict[str, float] = {}
     runs, (first, *others) = Runs(), answers
     runs.keep(first, answers[first])
     with page_over(browser, runs, first) as page:
+        page.locator("#details").get_by_role("button", name="Details").click()
         for turn in range(TURNS + 1):  # the first is the warm-up
             for run in (*others, first):
                 runs.keep(run, answers[run])  # as if it had just been answered
@@ -166,10 +183,12 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
                 page.wait_for_timeout(100)  # what links the views is told of new ones in a moment of its own
                 clicks = [page.evaluate(CLICK, place) for place in (3, 6)]
                 looks = [page.evaluate(HEAD, place) for place in (0.3, 0.6)]
+                moves = [page.evaluate(POINT, place) for place in (0.3, 0.4)]
                 if turn:
                     shown[run].append(milliseconds / 1000)
                     clicked[run] += [click / 1000 for click in clicks]
                     heads[run] += [look / 1000 for look in looks]
+                    over[run] += [move / 1000 for move in moves]
     rows = []
     for run, answer in answers.items():
         name = f"{answer.pool.blocks:,} blocks: "
@@ -179,5 +198,6 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
             row(f"{name}sent for it", Sample(sent[run] / 1e6), "MB"),
             row(f"{name}click to all views", Sample.of(clicked[run]), "s", 0.1),
             row(f"{name}click on a head to all views", Sample.of(heads[run]), "s", 0.1),
+            row(f"{name}move over the whole mask to its words", Sample.of(over[run]), "s", 0.1),
         ]
     return rows
