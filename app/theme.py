@@ -104,7 +104,7 @@ def make_theme() -> gr.themes.Base:
     )
 
 
-_VARIABLES = """
+VARIABLES = """
 :root, body {
   --dbsa-fill: #5b8bd0; --dbsa-fill-best: #2c5aa0; --dbsa-track: #e6eaf0; --dbsa-muted: #4a5463; --dbsa-soft: #f0f2f5;
   --dbsa-chip: #dde9f8; --dbsa-chip-text: #1e365b;
@@ -128,7 +128,8 @@ _VARIABLES = """
   --dbsa-info: #16263f; --dbsa-info-text: #d3e3f8; --dbsa-info-line: #6795d8;
 }
 """
-_VIEWS = """
+"""Our own colours, light and dark."""
+VIEWS = """
 .dbsa th[scope="row"], .dbsa th:first-child { white-space: nowrap; }
 .dbsa { color: var(--body-text-color); font-size: 0.95rem; line-height: 1.45; overflow-wrap: anywhere; min-width: 0; }
 .dbsa p { margin: 0 0 0.45rem; color: inherit; }
@@ -236,5 +237,5 @@ _FIGURES = """
 .js-plotly-plot .plotly .modebar-btn:not([data-title*="ownload"]) { display: none !important; }
 """
 
-CSS: str = _VARIABLES + _VIEWS + _FIGURES
+CSS: str = VARIABLES + VIEWS + _FIGURES
 """For `launch(css=...)`."""

@@ -62,11 +62,9 @@ window.dbsaMask ??= (() => {
     return `Each square stands for ${factor} × ${factor} blocks, and looks like ${kinds.filter(Boolean).join(', else like ')}.${shade}`;
   };
 
-  const draw = mask => {
-    const state = stateOf(mask), {total, encoded, read} = state, fixed = Number(mask.dataset.size);
-    if (!fixed && !mask.clientWidth) return;  // it is drawn as soon as there is room for it
-    const size = fixed || Math.max(120, Math.min(LARGEST, mask.clientWidth - leftOf(total) - AROUND.right));
-    if (size === state.size) return;
+  // The shapes of a mask of so many pixels, with axes and the query's row or without.
+  const compose = (state, size, axes) => {
+    const {total, encoded, read} = state;
     const factor = Math.ceil(total / size), count = Math.ceil(total / factor), unit = size / total, side = unit * factor;
     const boxes = nothing();
     for (let row = 0; row < count; row++) {
@@ -80,7 +78,7 @@ window.dbsaMask ??= (() => {
     shapes += path('pale', encoded < total ? box(0, encoded * unit, size, size - encoded * unit) : '');
     if (unit >= SMALL) shapes += path('read', read.map(block => box((block - 1) * unit, (block - 1) * unit, unit, unit)).join(''));
     else shapes += shaded(state, factor, side, (at, wide) => box(Math.min(size - 1, at + wide + 1), at, 6, wide));
-    if (!fixed) {
+    if (axes) {
       const ticks = ticksOf(1, total, stepOf(total, Math.max(2, Math.min(10, Math.floor(size / (14 + 6.5 * many(total).length))))));
       shapes += ticks.map(tick => label((tick - 0.5) * unit, -6, 'middle', many(tick))).join('');
       shapes += ticks.map(tick => label(-6, (tick - 0.5) * unit + 4, 'end', many(tick))).join('');
@@ -91,17 +89,25 @@ window.dbsaMask ??= (() => {
         shapes += shaded(state, factor, side, (at, wide) => box(at, size + 7, Math.min(wide, size - at), 12));
         shapes += label(-6, size + 17, 'end', 'query');
       }
-      const [width, height] = [size + leftOf(total) + AROUND.right, size + AROUND.top + AROUND.below];
-      const svg = mask.querySelector('svg');
-      svg.setAttribute('viewBox', `${-leftOf(total)} ${-AROUND.top} ${width} ${height}`);
-      svg.style.maxWidth = `${width}px`;
+    }
+    const left = leftOf(total), {top, right, below} = AROUND;
+    return {shapes, factor, unit, side, box: {left, top, width: size + left + right, height: size + top + below}};
+  };
+  const draw = mask => {
+    const state = stateOf(mask), {total} = state, fixed = Number(mask.dataset.size), svg = mask.querySelector('svg');
+    if (!fixed && !mask.clientWidth) return;  // it is drawn as soon as there is room for it
+    const size = fixed || Math.max(120, Math.min(LARGEST, mask.clientWidth - leftOf(total) - AROUND.right));
+    if (size === state.size) return;
+    const {shapes, factor, unit, side, box} = compose(state, size, !fixed);
+    svg.innerHTML = `${shapes}${path('frame', '')}${path('cross', '')}<path class="dbsa-cross dbsa-pointed"/>`;
+    Object.assign(state, {size, factor, unit, side});
+    if (!fixed) {
+      svg.setAttribute('viewBox', `${-box.left} ${-box.top} ${box.width} ${box.height}`);
+      svg.style.maxWidth = `${box.width}px`;
       const note = mask.closest('.dbsa-masks').querySelector('.dbsa-scale');
       note.hidden = factor === 1;
       note.textContent = scaleWords(state, factor);
     }
-    shapes += path('frame', '') + path('cross', '') + '<path class="dbsa-cross dbsa-pointed"/>';
-    mask.querySelector('svg').innerHTML = shapes;
-    Object.assign(state, {size, factor, unit, side});
     mark(mask);
   };
 
@@ -315,6 +321,8 @@ window.dbsaMask ??= (() => {
       drawNear(mask);
     },
     isOver: event => Boolean(event.target.closest?.('.dbsa-cells, .dbsa-near')),
+    // The whole of a mask for another picture: {shapes, box}, what stands left of and above its first cell in the box.
+    picture: mask => compose(stateOf(mask), LARGEST, true),
     show, words, ofBlock,
   };
 })();

@@ -22,6 +22,7 @@ from app.server.troubles import QUERY, SETTINGS
 from app.server.workspace import Workspace
 from app.tabs.address import HERE, run_of
 from app.tabs.answer import milestone, notice_of, render_views, shown_now
+from app.tabs.away import Away
 from app.tabs.behaviour import BEHAVIOUR, MOMENT, TYPED, stamped
 from app.tabs.kept import take_saved
 from app.tabs.offer import use_data
@@ -76,6 +77,7 @@ def create_ask_tab(page: Page) -> None:
     with gr.Accordion("Details", open=False, elem_id="details") as details:
         phases = gr.HTML(elem_id="latency")
         mask = gr.HTML(elem_id="whole-mask", js_on_load=LOAD)
+    away = Away(page)
     trying.create_history()
     seen = kept_by_page()
     moment, right, of = kept_by_page(), kept_by_page(), kept_by_page()
@@ -83,8 +85,7 @@ def create_ask_tab(page: Page) -> None:
 
     def render(session: Session) -> list[Any]:
         now = milestone(workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
-        views = render_views(workspace, session)
-        return [*views, *trying.render(session, shown_now(workspace, session)), now]
+        return [*_shown(workspace, session, trying, away), now]
 
     def classify(session: Session, moment: str, text: str) -> Sequence[Any]:
         classify_text(workspace, session, text or "", asked=float(moment))
@@ -135,7 +136,7 @@ def create_ask_tab(page: Page) -> None:
             return [notice_of(workspace, session), *[gr.skip() for _ in answered[1:]]]
         return render(session)
 
-    answered = [*views, *trying.outputs, seen]
+    answered = [*views, *trying.outputs, *away.outputs, seen]
 
     def ask(
         triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], *, js: str = "", **options: Any
@@ -165,7 +166,7 @@ def create_ask_tab(page: Page) -> None:
     page.on(page.address.click, lambda session, query: turn(session, run_of(query)), [page.arrival], js=HERE, **turned)
     page.on(details.expand, unfold, [], [phases, mask])
     page.watch(watch, [seen], answered)
-    page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying))
+    page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying, away))
 
 
 def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
@@ -190,12 +191,16 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
     bind(shown.option_select, choose_methods, [names, alone], js=_COMPARED, cause="choose_methods")
 
 
-def _restored(workspace: Workspace, session: Session, trying: Trying) -> list[Any]:
+def _restored(workspace: Workspace, session: Session, trying: Trying, away: Away) -> list[Any]:
     example = workspace.example is not None and session.data is workspace.example.data
     now = milestone(workspace, session)
-    views = render_views(workspace, session)
-    more = trying.render(session, shown_now(workspace, session))
-    return [gr.Row(visible=example), _query(workspace, session), *views, *more, now]
+    shown = _shown(workspace, session, trying, away)
+    return [gr.Row(visible=example), _query(workspace, session), *shown, now]
+
+
+def _shown(workspace: Workspace, session: Session, trying: Trying, away: Away) -> list[Any]:
+    shown = shown_now(workspace, session)
+    return [*render_views(workspace, session), *trying.render(session, shown), *away.render(shown)]
 
 
 def _query(workspace: Workspace, session: Session) -> Any:

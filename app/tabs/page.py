@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from app.ask.linked import SCRIPT
+from app.away.page import PICTURE
 from app.mask.figure import THERE
 from app.server.jobs import unexpected
 from app.server.session import Session
@@ -253,7 +254,7 @@ def create_page(workspace: Workspace) -> Page:
     """Header and message strip; to be called at the top of a `gr.Blocks`."""
     session_id, arrival = kept_by_page(), kept_by_page()
     address = gr.HTML(elem_id="address", js_on_load=FOLLOW)
-    header = gr.HTML(elem_id="header", js_on_load=_HOLD + AMENDS + SCRIPT + THERE)
+    header = gr.HTML(elem_id="header", js_on_load=_HOLD + AMENDS + SCRIPT + PICTURE + THERE)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
     pulse, tabs = gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs")
     seen, calm = kept_by_page("0"), kept_by_page()
