@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.away.page import LEFT_OUT
-from docs.demo import DEMO
 from tests.app.serving import GRADIO_ON_PANDAS_3, SOON
 from tests.app.test_browser import FILTER, try_example
+from tools.make_demo import DEMO
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]
 CHOSEN = re.compile(r"\bdbsa-chosen\b")

@@ -11,7 +11,6 @@ import pytest
 from app.ask.lists import below_view
 from app.ask.shown import ShownAnswer, ShownPart, ShownRow
 from app.away.page import LARGEST, LEFT_OUT, standalone, texts_in, without_texts
-from docs.demo import DEMO, demo
 from tests.app.ask.test_views import POOL, answer, attention
 from tests.app.pages import IMAGE, SCRIPT, Tags, text_of
 
@@ -78,7 +77,3 @@ def test_a_page_of_long_texts_stays_small_and_says_so(rows: int, length: int) ->
     assert page.count("data-row=") == 40 * min(rows, int(words[1]))
     small = standalone(replace(large, parts=tuple(parts[:1])), texts=True)
     assert "So that this page stays small" not in small or rows == 400
-
-
-def test_the_demo_is_the_example_as_it_would_be_made_now() -> None:
-    assert DEMO.read_text(encoding="utf-8") == demo(), "run `PYTHONPATH=. python docs/demo.py`"

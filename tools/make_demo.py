@@ -1,6 +1,6 @@
 """Make `docs/demo.html`: the bundled example's answer as a page that stands alone, to be seen without installing.
 
-PYTHONPATH=. python docs/demo.py
+PYTHONPATH=. python tools/make_demo.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from app.server.example import FILE, QUERIES
 from dbsa_core.data import build_pool
 from dbsa_core.files.tables import read_table
 
-DEMO = Path(__file__).with_name("demo.html")
+DEMO = Path(__file__).resolve().parents[1] / "docs" / "demo.html"
 
 
 def demo() -> str:
