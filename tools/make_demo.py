@@ -1,6 +1,8 @@
 """Make `docs/demo.html`: the bundled example's answer as a page that stands alone, to be seen without installing.
 
-PYTHONPATH=. python tools/make_demo.py
+    PYTHONPATH=. python tools/make_demo.py
+
+After `tools/record_example.py`, and whenever a view of an answer was changed.
 """
 
 from __future__ import annotations

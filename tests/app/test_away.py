@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from app.away.page import LEFT_OUT
@@ -99,6 +100,20 @@ def test_its_picture_is_saved_as_svg_and_png(alone: Page, scheme: str) -> None:
         [right, low],
     )
     assert beyond == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_demo_has_no_serious_or_moderate_fault_for_who_cannot_see_it(alone: Page, scheme: str) -> None:
+    alone.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    alone.goto(DEMO.as_uri())
+    alone.locator('.dbsa-columns [data-part="block-12"] button').click()
+    alone.get_by_text("Times, and what this answer used").click()
+    faults = Axe().run(alone).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in faults if one["impact"] != "minor"] == []
+    alone.set_viewport_size({"width": 400, "height": 800})
+    alone.reload()
+    assert alone.evaluate("document.documentElement.scrollWidth") <= 400
+    expect(alone.locator("#blocks")).to_be_hidden()
 
 
 def test_an_answer_is_taken_away_with_texts_only_where_that_is_said(page: Page, alone: Page, tmp_path: Path) -> None:

@@ -1224,6 +1224,9 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
     expect(page.locator("#history table")).to_be_visible()
     page.locator("#details").get_by_role("button", name="Details").click()
     expect(page.locator("#whole-mask .dbsa-cells .dbsa-itself")).to_be_visible(timeout=SOON)
+    page.locator("#away").get_by_role("button", name="Take it away").click()
+    page.locator("#away-texts").click()
+    expect(page.locator("#away-files a[download]")).to_have_count(4, timeout=SOON)
     axe, found = Axe(), []
     for opened in ("Use it from a program", "classify(query, ratio=0.3, similar_examples=8)"):
         page.get_by_text(opened).click()
