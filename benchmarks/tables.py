@@ -25,6 +25,7 @@ from benchmarks.accuracy_table import methods_section, readme_accuracy  # noqa: 
 from benchmarks.corrections_table import corrections_section, corrections_sentence  # noqa: E402
 from benchmarks.label_noise_table import label_noise_section, label_noise_sentence  # noqa: E402
 from benchmarks.markdown import NAMES, RESULTS, SETS, number, paragraph, read, versions, with_interval  # noqa: E402
+from benchmarks.patterns_table import patterns_section  # noqa: E402
 from benchmarks.reject_table import reject_section, reject_sentence  # noqa: E402
 from benchmarks.retrieval_table import retrievers_section, retrievers_sentence, speed_section  # noqa: E402
 from benchmarks.rounded_tables import int8_section, weights_section  # noqa: E402
@@ -297,6 +298,7 @@ def results() -> str:
         "corrections-cuda": corrections_section,
         "tuning-cuda": tuning_section,
         "label-noise-cuda": label_noise_section,
+        "patterns-cuda": patterns_section,
     }
     for name, section in sections.items():
         if found := read(name):

@@ -85,8 +85,8 @@ class BlockPattern:
 def mask_area(lengths: Sequence[int], pattern: BlockPattern) -> int:
     """Number of (query token, key token) pairs that stage 1 computes; `n (n + 1) / 2` would be dense causal."""
     return sum(
-        lengths[b] * sum(lengths[w] for w in pattern.window(b)[:-1]) + lengths[b] * (lengths[b] + 1) // 2
-        for b in range(len(lengths))
+        own * earlier + own * (own + 1) // 2
+        for own, earlier in zip(lengths, _tokens_seen_before(lengths, pattern), strict=True)
     )
 
 
@@ -98,7 +98,18 @@ def mask_density(lengths: Sequence[int], pattern: BlockPattern) -> float:
 
 def window_tokens(lengths: Sequence[int], pattern: BlockPattern) -> int:
     """Tokens of the longest window, itself included."""
-    return max((sum(lengths[w] for w in pattern.window(b)) for b in range(len(lengths))), default=0)
+    earlier = _tokens_seen_before(lengths, pattern)
+    return max((own + before for own, before in zip(lengths, earlier, strict=True)), default=0)
+
+
+def _tokens_seen_before(lengths: Sequence[int], pattern: BlockPattern) -> list[int]:
+    """Of each block, the tokens of the blocks before it that it sees."""
+    upto, found = [0, *accumulate(lengths)], []
+    for block in range(len(lengths)):
+        sinks = min(pattern.sink_blocks, block)
+        previous = max(sinks, block - pattern.previous_blocks)
+        found.append(upto[sinks] + upto[block] - upto[previous])
+    return found
 
 
 def draw_rows(pool: Pool, row_tokens: Sequence[int], budget: int, seed: int, longest_row: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prompt import Ids
 from dbsa_core.settings import EncodeSettings
-from dbsa_core.speed import measured_speed
+from dbsa_core.speed import estimated_seconds, measured_speed
 from dbsa_core.stage1.memory import bytes_per_token
 from dbsa_core.stage1.working import peak_bytes, tokens_in_memory
 from dbsa_core.store import with_spare
@@ -212,7 +212,7 @@ def plan(task: Task, settings: EncodeSettings | None = None, *, without: Collect
         labels_covered=len({task.pool.demonstrations[row].label for row in rows}),
         labels_total=len(task.pool.labels),
         labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
-        estimate=lambda: tokens / measured_speed(task.model, tokens),
+        estimate=lambda: estimated_seconds(task.model, [len(block) for block in blocks], pattern),
         num_bytes=with_spare(tokens) * bytes_per_token(task.model, int8=settings.int8),
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         model_signature=task.model.signature,

@@ -20,7 +20,7 @@ from dbsa_core.planning import EncodingPlan
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup
-from dbsa_core.speed import measured_speed
+from dbsa_core.speed import estimated_seconds
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage1.memory import arena_for, forms_to_load, in_forms
 from dbsa_core.stage1.working import peak_bytes
@@ -211,7 +211,7 @@ def _planned(task: Task, saved: dict[str, Any]) -> EncodingPlan:
     made = replace(plan, blocks=_blocks(task, plan, saved["blocks"]))
     return replace(
         made,
-        estimate=lambda: made.tokens / measured_speed(task.model, made.tokens),
+        estimate=lambda: estimated_seconds(task.model, [len(block) for block in made.blocks], made.pattern),
         peak=lambda: peak_bytes(task.model, made.blocks, made.pattern, int8=made.settings.int8),
     )
 

@@ -6,15 +6,20 @@ Knows nothing about models. A change of `EncodeSettings` asks for encoding anew;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from dbsa_core.blocks import BlockPattern, Positions, automatic_block_size, check_ratio
 from dbsa_core.classifiers import voters_of
 from dbsa_core.errors import SettingsError
 from dbsa_core.retrieve import DEFAULT_EMBEDDER, check_retriever, reads_vectors
 
+SparsityPattern = Literal["full", "sink-previous-self", "sink-self", "self"]
+SPARSITY_PATTERNS: tuple[SparsityPattern, ...] = get_args(SparsityPattern)
+"""The method's own, and what it is compared with in the paper (arXiv 2503.08640, section 5)."""
+FULL_WINDOW = 1_000_000
+"""Previous blocks that a block sees with full attention: more than there are."""
 Order = Literal["pool", "least_to_most", "most_to_least"]
 PoolPrecision = Literal["model", "int8"]
 POOL_PRECISIONS: tuple[PoolPrecision, ...] = ("model", "int8")
@@ -75,6 +80,31 @@ class EncodeSettings:
     def cuts_long_rows(self) -> bool:
         """Whether rows that are too long are read cut; else they are not read at all."""
         return self.long_rows == "truncate"
+
+    @property
+    def sparsity_pattern(self) -> SparsityPattern:
+        """What blocks see, by its name."""
+        if self.window >= FULL_WINDOW:
+            return "full"
+        if self.window:
+            return "sink-previous-self"
+        return "sink-self" if self.sink_blocks else "self"
+
+    def with_sparsity_pattern(self, name: str) -> EncodeSettings:
+        """The same with the sinks and the window of one of `SPARSITY_PATTERNS`: the numbers of these settings where
+        they have it already, and those of the paper otherwise."""
+        if name not in SPARSITY_PATTERNS:
+            raise SettingsError(f"There is no pattern {name!r}; there are {', '.join(SPARSITY_PATTERNS)}.")
+        sinks = max(1, self.sink_blocks)
+        window = self.window if 0 < self.window < FULL_WINDOW else 2
+        found = {
+            "full": (sinks, FULL_WINDOW),
+            "sink-previous-self": (sinks, window),
+            "sink-self": (sinks, 0),
+            "self": (0, 0),
+        }
+        sinks, window = found[name]
+        return replace(self, sink_blocks=sinks, window=window)
 
     def pattern(self, rows: int) -> BlockPattern:
         """The pattern for a pool of so many rows."""

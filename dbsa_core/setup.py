@@ -223,7 +223,7 @@ def encode(
         cancelled=cancelled,
         int8=plan.settings.int8,
     )
-    note_encoding(task.model, encoded.tokens, encoded.seconds)
+    note_encoding(task.model, encoded.tokens, encoded.seconds, encoded.area)
     return encoded
 
 

@@ -1,4 +1,5 @@
-"""Tokens per second of block-sparse encoding, by model and device: a short probe, then what was really encoded.
+"""Tokens per second of block-sparse encoding, by model and device: a short probe, then what was really encoded; and
+from that, how long a pattern takes that attends to more or less.
 
 Knows nothing about plans.
 """
@@ -6,9 +7,10 @@ Knows nothing about plans.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbsa_core.blocks import Block, BlockPattern
+from dbsa_core.blocks import Block, BlockPattern, mask_area
 from dbsa_core.data import Pool
 from dbsa_core.interrupt import held
 from dbsa_core.model.language_model import LanguageModel
@@ -26,6 +28,8 @@ PROBE_SECONDS = 2.5
 class _Reading:
     tokens: int
     per_second: float
+    seen: float | None = None
+    """Tokens that one attended to, on average; None where that is not known."""
 
 
 _readings: dict[tuple[str, str, str], _Reading] = {}
@@ -53,20 +57,52 @@ def measured_speed(model: LanguageModel, pool_tokens: int | None = None) -> floa
         return reading.per_second
 
 
+def estimated_seconds(model: LanguageModel, lengths: Sequence[int], pattern: BlockPattern) -> float:
+    """Of encoding blocks of so many tokens: by the speed that was measured, and by how much more or less attention is
+    computed than there was. Work is counted in multiplications; those of attention are taken to run as fast as others.
+    """
+    tokens = sum(lengths)
+    if not tokens:
+        return 0.0
+    speed, seen = measured_speed(model, tokens), mask_area(lengths, pattern) / tokens
+    then = _readings[_key(model)].seen
+    return tokens / speed * (_work(model, seen) / _work(model, then if then is not None else seen))
+
+
+def _work(model: LanguageModel, seen: float) -> float:
+    """Multiplications of a token that attends to so many: the layers' weights, and queries by keys and by values."""
+    weights = sum(
+        parameter.numel() * _share_used(model, name)
+        for name, parameter in model.model.named_parameters()
+        if ".layers." in name
+    )
+    return weights + 2 * model.shape.layers * model.heads * model.shape.head_dim * seen
+
+
+def _share_used(model: LanguageModel, name: str) -> float:
+    """Of the weights of that name, how many a token goes through: of experts those that are chosen."""
+    if ".experts." not in name:
+        return 1.0
+    config = model.model.config.get_text_config()
+    of = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+    return config.num_experts_per_tok / of if of else 1.0
+
+
 def known_speed(model: LanguageModel) -> float | None:
     """Tokens per second, where they were measured already; nothing is tried."""
     reading = _readings.get(_key(model))
     return None if reading is None else reading.per_second
 
 
-def note_encoding(model: LanguageModel, tokens: int, seconds: float) -> None:
-    """Keep the speed of a real encoding, unless it was of too little to tell as much as what is known."""
+def note_encoding(model: LanguageModel, tokens: int, seconds: float, area: float | None = None) -> None:
+    """Keep the speed of a real encoding, unless it was of too little to tell as much as what is known. `area`: pairs of
+    tokens that it computed (`blocks.mask_area`)."""
     if not tokens or seconds <= 0:
         return
     with model.lock:
         known = _readings.get(_key(model))
         if known is None or tokens >= min(known.tokens, _chunk(model)):
-            _readings[_key(model)] = _Reading(tokens, tokens / seconds)
+            _readings[_key(model)] = _Reading(tokens, tokens / seconds, None if area is None else area / tokens)
 
 
 def _probed(model: LanguageModel, tokens: int) -> _Reading:
@@ -81,6 +117,7 @@ def _encode_noise(model: LanguageModel, size: int, count: int) -> _Reading:
     """Encode `count` blocks of random tokens in one forward."""
     rng, vocabulary = random.Random(0), model.model.config.get_text_config().vocab_size
     blocks = [Block(i, (i,), tuple(rng.randrange(vocabulary) for _ in range(size))) for i in range(count)]
-    nothing = Pool((), (), "")
-    done = encode_blocks(model, nothing, blocks, BlockPattern(1), PromptTemplate(), chunk_tokens=size * count)
-    return _Reading(done.tokens, done.tokens / max(done.seconds, 1e-9))
+    nothing, pattern = Pool((), (), ""), BlockPattern(1)
+    done = encode_blocks(model, nothing, blocks, pattern, PromptTemplate(), chunk_tokens=size * count)
+    seen = mask_area([size] * count, pattern) / done.tokens
+    return _Reading(done.tokens, done.tokens / max(done.seconds, 1e-9), seen)

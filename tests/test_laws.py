@@ -20,6 +20,7 @@ from dbsa_core.errors import CapacityError
 from dbsa_core.masks import dense_mask
 from dbsa_core.model.language_model import DenseStage, LanguageModel
 from dbsa_core.prompt import PromptTemplate
+from dbsa_core.settings import SPARSITY_PATTERNS, EncodeSettings
 from dbsa_core.stage1 import memory, packed
 from dbsa_core.stage1.encoding import EncodedPool, append_blocks, encode_blocks
 from dbsa_core.stage1.layers import Layers
@@ -35,6 +36,7 @@ from tests.tiny import FAMILIES, LENGTH_DEPENDENT, WINDOW, tiny_model
 LENGTHS = (11, 9, 10, 8, 12, 5)
 TOKENS = sum(LENGTHS)
 PATTERN = BlockPattern(1, sink_blocks=1, previous_blocks=1)
+NAMED = [EncodeSettings(block_size=1).with_sparsity_pattern(name).pattern(1) for name in SPARSITY_PATTERNS]
 TOLERANCE = 1e-5
 """float32, as a share of the largest value compared."""
 LABEL_IDS = ((1, 2), (1, 2, 3), (5,), (6, 7, 8, 9), (6, 7, 4), tuple(range(20, 60)))
@@ -234,7 +236,7 @@ def test_all_blocks_in_order_are_that_forward_continued_by_the_query(model: Lang
 
 
 @pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize("pattern", [BlockPattern(1, 1, 2), BlockPattern(1, 2, 0), BlockPattern(1, 0, 0)])
+@pytest.mark.parametrize("pattern", [BlockPattern(1, 2, 0), *NAMED], ids=str)
 def test_other_patterns_too(model: LanguageModel, pattern: BlockPattern) -> None:
     prefix = assemble(model, encoded(model, pattern=pattern), range(len(BLOCKS)))
     ours = score_labels(prefix, QUERY, TRIE, way="one_pass").log_probs

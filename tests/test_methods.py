@@ -14,15 +14,18 @@ from dbsa_core.blocks import chosen_blocks
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import CapacityError, DataError, QueryError, SettingsError
 from dbsa_core.evaluation import evaluate
+from dbsa_core.masks import dense_mask
 from dbsa_core.methods import METHODS, make_method, retrieval_icl
+from dbsa_core.methods.dbsa import Dbsa
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.prediction import Prediction
 from dbsa_core.prompt import Prompter, PromptTemplate
-from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.settings import SPARSITY_PATTERNS, EncodeSettings, QuerySettings
 from dbsa_core.setup import Setup, append
 from dbsa_core.stage2 import dense_prefill, prefix, tail
 from dbsa_core.task import Task
 from tests.asking import ASKING, DENSE, MATCHED, SIMILAR, WHOLE_POOL
+from tests.oracle import masked_logits
 from tests.tiny import tiny_model
 
 THINGS = ("apple", "brick", "cloud", "dance", "eagle", "flame", "grape", "house", "igloo", "jewel", "knife", "lemon")
@@ -208,6 +211,42 @@ def test_a_method_that_is_not_fitted_or_not_there_is_refused() -> None:
             make_method(name).predict("apple")
     with pytest.raises(SettingsError, match="no method 'knn'; there are dbsa, dbsa_fresh, fixed_icl, fixed_icl_fresh"):
         make_method("knn")
+
+
+@pytest.mark.parametrize("name", SPARSITY_PATTERNS)
+def test_a_named_pattern_is_the_dense_forward_under_its_mask(wide: LanguageModel, name: str) -> None:
+    """All blocks read in order, and the query behind them: as stock eager attention does under the pattern's mask."""
+    settings = EncodeSettings(pool_tokens=900, block_size=4).with_sparsity_pattern(name)
+    setup = Setup.of(Task(wide, Pool.of(PAIRS)), settings).encode()
+    blocks = setup.encoded_pool().blocks
+    assert len(blocks) > 6
+    method = make_method("dbsa", QuerySettings(ratio=1.0)).fit(setup)
+    assert isinstance(method, Dbsa)
+    found, prompt = method.predict("grape green"), method.question("grape green").prompt
+    lengths = [len(block) for block in blocks]
+    pool, ids = sum(lengths), [token for block in blocks for token in block.token_ids]
+    allowed = torch.ones(pool, pool, dtype=torch.bool).tril()
+    assert (dense_mask(lengths, setup.plan.pattern) == allowed).all() == (name == "full")
+    for label, score in zip(setup.task.pool.labels, found.scores.log_probs, strict=True):
+        path = (*setup.task.prompter.label(label), setup.task.prompter.terminator_id)
+        whole = [*ids, *prompt, *path]
+        seen = torch.ones(len(whole), len(whole), dtype=torch.bool).tril()
+        seen[:pool, :pool] = dense_mask(lengths, setup.plan.pattern)
+        logits = masked_logits(wide.model, wide.ids(whole), seen).log_softmax(-1)
+        first = len(whole) - len(path)
+        own = sum(float(logits[first + at - 1, token]) for at, token in enumerate(path))
+        assert score == pytest.approx(own, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", SPARSITY_PATTERNS)
+def test_the_block_with_the_bos_is_in_every_selection(wide: LanguageModel, name: str) -> None:
+    settings = EncodeSettings(pool_tokens=900, block_size=4).with_sparsity_pattern(name)
+    setup = Setup.of(Task(wide, Pool.of(PAIRS)), settings).encode()
+    for query in ("grape green", "knife red", "piano old"):
+        found = make_method("dbsa", QuerySettings(ratio=0.25)).fit(setup).predict(query)
+        assert found.selection is not None
+        assert found.selection.block_ids[0] == 0
+        assert 2 <= len(found.selection.block_ids) < len(setup.encoded_pool().blocks)
 
 
 def test_dbsa_is_the_papers_without_fresh_rows_and_dbsa_fresh_has_8(setup: Setup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from dbsa_core import planning
+from dbsa_core.blocks import BlockPattern
 from dbsa_core.data import Pool
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.methods import Setup, make_method
@@ -46,6 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(planning, "free_memory", lambda device: memory)
         monkeypatch.setattr(planning, "tokens_in_memory", lambda model, free, int8: int(free / PER_TOKEN / 1.25))
         monkeypatch.setattr(planning, "measured_speed", lambda model, tokens=None: speed)
+        monkeypatch.setattr(planning, "estimated_seconds", lambda model, lengths, pattern: sum(lengths) / speed)
 
     say()
     return say
@@ -339,12 +342,12 @@ def test_the_speed_is_not_measured_before_somebody_asks_how_long_it_takes(
 ) -> None:
     asked = []
 
-    def speed(model: LanguageModel, tokens: int | None = None) -> float:
-        asked.append(tokens)
+    def seconds(model: LanguageModel, lengths: Sequence[int], pattern: BlockPattern) -> float:
+        asked.append((sum(lengths), pattern))
         return 10.0
 
-    monkeypatch.setattr(planning, "measured_speed", speed)
+    monkeypatch.setattr(planning, "estimated_seconds", seconds)
     made = plan(task, EncodeSettings(pool_tokens=100))
     assert not asked
-    assert [made.seconds, made.seconds] == [made.tokens / 10] * 2
-    assert asked == [made.tokens]
+    assert [made.seconds, made.seconds] == [10.0] * 2
+    assert asked == [(made.tokens, made.pattern)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.errors import SettingsError
-from dbsa_core.settings import SETTING_PRESETS, EncodeSettings, QuerySettings, preset
+from dbsa_core.settings import FULL_WINDOW, SETTING_PRESETS, EncodeSettings, QuerySettings, preset
 
 WHOLE_ENCODE = ["pool_tokens", "block_size", "window", "sink_blocks", "seed"]
 WHOLE_QUERY = ["fresh_demonstrations", "seed"]
@@ -97,6 +98,33 @@ def test_automatic_is_the_default() -> None:
     assert preset("automatic").encode == EncodeSettings()
     assert preset("automatic").query == QuerySettings()
     assert (QuerySettings().ratio, QuerySettings().fresh_demonstrations, EncodeSettings().window) == (0.3, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sinks", "window"),
+    [
+        ("full", EncodeSettings(), 1, FULL_WINDOW),
+        ("full", EncodeSettings(window=3, sink_blocks=0), 1, FULL_WINDOW),
+        ("sink-previous-self", EncodeSettings(), 1, 2),
+        ("sink-previous-self", EncodeSettings(window=5, sink_blocks=3), 3, 5),
+        ("sink-previous-self", EncodeSettings(window=0, sink_blocks=0), 1, 2),
+        ("sink-previous-self", EncodeSettings(window=FULL_WINDOW), 1, 2),
+        ("sink-self", EncodeSettings(window=5, sink_blocks=2), 2, 0),
+        ("self", EncodeSettings(), 0, 0),
+    ],
+)
+def test_a_named_pattern_is_a_sink_and_a_window(name: str, settings: EncodeSettings, sinks: int, window: int) -> None:
+    found = settings.with_sparsity_pattern(name)
+    assert (found.sink_blocks, found.window) == (sinks, window)
+    assert found.sparsity_pattern == name
+    assert replace(found, sink_blocks=settings.sink_blocks, window=settings.window) == settings
+
+
+def test_every_pattern_has_a_name_and_no_other_is_taken() -> None:
+    assert EncodeSettings().sparsity_pattern == "sink-previous-self"
+    assert EncodeSettings(sink_blocks=0).sparsity_pattern == "sink-previous-self"
+    with pytest.raises(SettingsError, match="'none'; there are full, sink-previous-self, sink-self, self"):
+        EncodeSettings().with_sparsity_pattern("none")
 
 
 def test_an_unknown_preset_is_refused_with_the_presets_there_are() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from dbsa_core import speed as speeds
+from dbsa_core.blocks import BlockPattern, mask_area
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU
 from dbsa_core.model.language_model import LanguageModel
 from dbsa_core.planning import plan
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import encode
-from dbsa_core.speed import measured_speed, note_encoding
+from dbsa_core.speed import estimated_seconds, measured_speed, note_encoding
 from dbsa_core.stage1 import encoding
 from dbsa_core.stage1.encoding import encode_blocks
 from dbsa_core.task import Task
@@ -87,6 +88,48 @@ def test_a_real_encoding_replaces_the_probe(model: LanguageModel) -> None:
     assert measured_speed(model) == CPU.encode_tokens
     same = tiny_model("llama", max_position_embeddings=POSITIONS)
     assert measured_speed(same) == CPU.encode_tokens, "the same weights loaded again"
+
+
+def test_less_attention_takes_less_by_its_share_of_the_work(model: LanguageModel) -> None:
+    lengths, sparse = [100] * 30, BlockPattern(1, 1, 2)
+    area = {window: mask_area(lengths, BlockPattern(1, 1, window)) for window in (0, 2, 1000)}
+    note_encoding(model, 3000, 6.0, area[2])
+    assert estimated_seconds(model, lengths, sparse) == pytest.approx(6.0)
+    assert estimated_seconds(model, lengths * 2, BlockPattern(1, 1, 0)) < 12.0
+    config = model.model.config
+    weights = sum(parameter.numel() for layer in model.model.model.layers for parameter in layer.parameters())
+    each = 2 * config.num_hidden_layers * config.num_attention_heads * model.shape.head_dim
+    for window, seen in area.items():
+        expected = 6.0 * (3000 * weights + each * seen) / (3000 * weights + each * area[2])
+        assert estimated_seconds(model, lengths, BlockPattern(1, 1, window)) == pytest.approx(expected)
+    assert estimated_seconds(model, lengths, BlockPattern(1, 1, 1000)) > 6.5
+    assert estimated_seconds(model, [], sparse) == 0
+
+
+def test_without_its_area_a_speed_is_taken_for_any_pattern(model: LanguageModel) -> None:
+    note_encoding(model, 3000, 6.0)
+    for window in (0, 1000):
+        assert estimated_seconds(model, [100] * 30, BlockPattern(1, 1, window)) == pytest.approx(6.0)
+
+
+def test_a_pool_has_the_area_that_was_computed(model: LanguageModel) -> None:
+    task = Task(model, Pool.of([(f"thing number {i:03d}", f"kind {i % 5}") for i in range(60)]))
+    made = plan(task, EncodeSettings(pool_tokens=2000, block_size=4))
+    done = encode(task, made)
+    assert done.area == mask_area([len(block) for block in made.blocks], made.pattern)
+    reading = speeds._readings[speeds._key(model)]
+    assert reading.seen == pytest.approx(done.area / done.tokens)
+
+
+def test_of_experts_those_count_that_a_token_goes_through() -> None:
+    mixtral = tiny_model("mixtral")
+    config = mixtral.model.config
+    names = [name for name, _ in mixtral.model.named_parameters() if ".experts." in name]
+    assert names
+    assert {speeds._share_used(mixtral, name) for name in names} == {
+        config.num_experts_per_tok / config.num_local_experts
+    }
+    assert speeds._share_used(mixtral, "model.layers.0.self_attn.q_proj.weight") == 1
 
 
 def test_the_next_plan_knows_how_fast_the_last_one_was(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ class Example:
         self.task = dbsa.Task(model, self.data.pool)
         made = dbsa.plan(self.task, self.settings)
         if (kept := self._kept(made)) is not None:
-            note_encoding(model, kept.tokens, kept.seconds)
+            note_encoding(model, kept.tokens, kept.seconds, kept.area)
             self._publish(made, kept)
             return kept
         done = encode_in_steps(

@@ -59,7 +59,8 @@ def encode_in_steps(
     if encoded is None:
         raise Cancelled("Stopped before the first block was done; nothing was encoded.")
     if encoded is not begun:
-        note_encoding(task.model, encoded.tokens - before.tokens_done, encoded.seconds - before.seconds)
+        anew = encoded.area - (begun.area if begun is not None else 0)
+        note_encoding(task.model, encoded.tokens - before.tokens_done, encoded.seconds - before.seconds, anew)
     return encoded
 
 

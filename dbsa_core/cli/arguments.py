@@ -19,7 +19,7 @@ from dbsa_core.methods import METHODS
 from dbsa_core.model.weights import AS_SAVED, WEIGHTS
 from dbsa_core.prompt import PRESETS
 from dbsa_core.retrieve import DEFAULT_EMBEDDER, RETRIEVERS
-from dbsa_core.settings import ORDERS, SETTING_PRESETS
+from dbsa_core.settings import ORDERS, SETTING_PRESETS, SPARSITY_PATTERNS
 from dbsa_core.tuning import BUDGET_SECONDS
 from dbsa_core.tuning import METHOD as TUNED
 from dbsa_core.validation import ROWS as VALIDATION_ROWS
@@ -156,6 +156,9 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", default="automatic", metavar="NAME", help=f"settings: {_names(SETTING_PRESETS)}")
     group.add_argument("--pool-tokens", type=_whole, metavar="N", help="tokens to encode (what file and machine allow)")
     group.add_argument("--block-size", type=_whole, metavar="N", help="examples a block (by the number of rows)")
+    group.add_argument(
+        "--pattern", metavar="NAME", help=f"what blocks see: {_names(SPARSITY_PATTERNS)} (sink-previous-self)"
+    )
     group.add_argument("--window", type=_whole, metavar="N", help="previous blocks that a block sees (2)")
     group.add_argument("--sink-blocks", type=_whole, metavar="N", help="first blocks that every block sees (1)")
     group.add_argument("--positions", metavar="KIND", help="sequential, or local for pools beyond the model's context")

@@ -78,9 +78,7 @@ def choices(args: argparse.Namespace) -> Choices:
     if given.get("budget", 1.0) <= 0:
         raise SettingsError(f"--budget is {args.budget:g}; it must be more than 0 seconds.")
     return Choices(
-        encode=replace(
-            tuned.encode if tuned else chosen.encode, **{name: given[name] for name in _ENCODE_FIELDS if name in given}
-        ),
+        encode=_encoding(tuned.encode if tuned else chosen.encode, given),
         query=query,
         template=replace(template(args.prompt), **words),
         methods=methods,
@@ -88,6 +86,21 @@ def choices(args: argparse.Namespace) -> Choices:
         reject=given.get("reject", False) or (tuned is not None and tuned.reject),
         tuned=tuned,
     )
+
+
+def _encoding(settings: EncodeSettings, given: Mapping[str, Any]) -> EncodeSettings:
+    """With what was given in its place."""
+    found = replace(settings, **{name: given[name] for name in _ENCODE_FIELDS if name in given})
+    if "pattern" not in given:
+        return found
+    named = found.with_sparsity_pattern(given["pattern"])
+    for name in ("window", "sink_blocks"):
+        if name in given and getattr(named, name) != given[name]:
+            option = f"--{name.replace('_', '-')}"
+            raise SettingsError(
+                f"--pattern {given['pattern']} and {option} {given[name]} were given; give one of them."
+            )
+    return named
 
 
 def _check_hold_out(given: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from dbsa_core.blocks import Block, BlockPattern
+from dbsa_core.blocks import Block, BlockPattern, mask_area
 from dbsa_core.data import Pool
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError
@@ -69,6 +69,11 @@ class EncodedPool:
     @property
     def tokens(self) -> int:
         return sum(len(block) for block in self.blocks)
+
+    @property
+    def area(self) -> int:
+        """Pairs of tokens that encoding it computed."""
+        return mask_area([len(block) for block in self.blocks], self.pattern)
 
     @property
     def rows(self) -> tuple[int, ...]:

@@ -379,6 +379,8 @@ MISTAKES: dict[str, tuple[list[object], str]] = {
     "block size 0": (["encode", "--block-size", 0], "must be a whole number, 1 or more"),
     "limit 0": (["evaluate", "--limit", 0], "--limit is 0"),
     "unknown preset": (["encode", "--preset", "paper"], "no preset 'paper'"),
+    "unknown pattern": (["encode", "--pattern", "star"], "no pattern 'star'; there are full, sink-previous-self"),
+    "a pattern and another window": (["encode", "--pattern", "self", "--window", 3], "--pattern self and --window 3"),
     "unknown votes": (
         ["classify", "--query", "x", "--votes", "all"],
         "no votes 'all'; there are none, words, vectors, words+vectors",
