@@ -22,6 +22,7 @@ from app.ask.what_if import CSS as WHAT_IF_CSS
 from app.away.style import SAVE_CSS
 from app.evaluation.style import CSS as EVALUATION_CSS
 from app.explore.style import CSS as EXPLORE_CSS
+from app.mask.patterns import CSS as PATTERNS_CSS
 from app.mask.style import CSS as MASK_CSS
 from app.rows.summary import CSS as TALLY_CSS
 from app.rows.table import CSS as ROWS_CSS
@@ -97,7 +98,8 @@ def build(workspace: Workspace) -> gr.Blocks:
 
 
 STYLES = (CSS, PAGE_CSS, ASK_CSS, MASK_CSS, LINKED_CSS, HEADS_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS,
-          METHOD_CSS, MODEL_CSS, ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS, SAVE_CSS)  # fmt: skip
+          METHOD_CSS, MODEL_CSS, ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS, SAVE_CSS,
+          PATTERNS_CSS)  # fmt: skip
 """What stands later wins."""
 
 

@@ -6,7 +6,7 @@ Knows nothing about queries; it encodes nothing but a short probe of the speed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dbsa_core.blocks import Block, BlockPattern, draw_rows, group, label_rows, mask_density, with_prefix
@@ -204,7 +204,7 @@ def plan(task: Task, settings: EncodeSettings | None = None, *, without: Collect
             f"The block size of {pattern.demonstrations_per_block} is more than the {len(rows)} rows: there is one "
             "block, and nothing is sparse."
         )
-    return EncodingPlan(
+    made = EncodingPlan(
         settings=settings,
         pattern=pattern,
         blocks=tuple(blocks),
@@ -212,15 +212,32 @@ def plan(task: Task, settings: EncodeSettings | None = None, *, without: Collect
         labels_covered=len({task.pool.demonstrations[row].label for row in rows}),
         labels_total=len(task.pool.labels),
         labels_too_long=len(task.pool.labels) - len(_labels(task, settings, longest)),
-        estimate=lambda: estimated_seconds(task.model, [len(block) for block in blocks], pattern),
+        estimate=lambda: 0.0,
         num_bytes=with_spare(tokens) * bytes_per_token(task.model, int8=settings.int8),
         rope_length=task.model.rope.pinned_length(tokens + QUERY_POSITIONS, task.model.max_positions),
         model_signature=task.model.signature,
         limited_by=limited_by,
         too_long=too_long,
         longest_row=longest,
-        peak=lambda: peak_bytes(task.model, blocks, pattern, int8=settings.int8),
+        peak=lambda: 0,
         notes=tuple(notes),
+    )
+    return costed(task, made)
+
+
+def under_pattern(task: Task, made: EncodingPlan, name: str) -> EncodingPlan:
+    """The plan of the same blocks under one of `settings.SPARSITY_PATTERNS`."""
+    settings = made.settings.with_sparsity_pattern(name)
+    return costed(task, replace(made, settings=settings, pattern=settings.pattern(len(made.rows))))
+
+
+def costed(task: Task, made: EncodingPlan) -> EncodingPlan:
+    """With what its blocks take under its pattern, reckoned when it is asked for."""
+    lengths = [len(block) for block in made.blocks]
+    return replace(
+        made,
+        estimate=lambda: estimated_seconds(task.model, lengths, made.pattern),
+        peak=lambda: peak_bytes(task.model, made.blocks, made.pattern, int8=made.settings.int8),
     )
 
 

@@ -16,14 +16,12 @@ from dbsa_core.data import Demonstration, Pool
 from dbsa_core.errors import DataError, DBSAError
 from dbsa_core.folders import replacing
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.planning import EncodingPlan
+from dbsa_core.planning import EncodingPlan, costed
 from dbsa_core.prompt import PromptTemplate
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.setup import Setup
-from dbsa_core.speed import estimated_seconds
 from dbsa_core.stage1.encoding import EncodedPool
 from dbsa_core.stage1.memory import arena_for, forms_to_load, in_forms
-from dbsa_core.stage1.working import peak_bytes
 from dbsa_core.store import KeyForm
 from dbsa_core.store.disk import as_identity, saved_pool, write_blocks
 from dbsa_core.task import Task
@@ -208,12 +206,7 @@ def _planned(task: Task, saved: dict[str, Any]) -> EncodingPlan:
         peak=lambda: 0,
         model_signature=task.model.signature,
     )
-    made = replace(plan, blocks=_blocks(task, plan, saved["blocks"]))
-    return replace(
-        made,
-        estimate=lambda: estimated_seconds(task.model, [len(block) for block in made.blocks], made.pattern),
-        peak=lambda: peak_bytes(task.model, made.blocks, made.pattern, int8=made.settings.int8),
-    )
+    return costed(task, replace(plan, blocks=_blocks(task, plan, saved["blocks"])))
 
 
 def _blocks(task: Task, plan: EncodingPlan, rows_of: Sequence[Sequence[int]]) -> tuple[Block, ...]:

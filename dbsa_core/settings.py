@@ -82,12 +82,12 @@ class EncodeSettings:
         return self.long_rows == "truncate"
 
     @property
-    def sparsity_pattern(self) -> SparsityPattern:
-        """What blocks see, by its name."""
+    def sparsity_pattern(self) -> SparsityPattern | None:
+        """What blocks see, by its name; None for previous blocks without a shared first one."""
         if self.window >= FULL_WINDOW:
             return "full"
         if self.window:
-            return "sink-previous-self"
+            return "sink-previous-self" if self.sink_blocks else None
         return "sink-self" if self.sink_blocks else "self"
 
     def with_sparsity_pattern(self, name: str) -> EncodeSettings:

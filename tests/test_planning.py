@@ -16,8 +16,8 @@ from dbsa_core.data import Pool
 from dbsa_core.errors import CapacityError, DataError
 from dbsa_core.methods import Setup, make_method
 from dbsa_core.model.language_model import LanguageModel
-from dbsa_core.planning import limits, plan
-from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.planning import limits, plan, under_pattern
+from dbsa_core.settings import SPARSITY_PATTERNS, EncodeSettings, QuerySettings
 from dbsa_core.setup import encode
 from dbsa_core.task import Task
 from tests.tiny import tiny_model
@@ -335,6 +335,24 @@ def test_blocks_fresh_rows_query_and_labels_always_fit(
             make_method(name, QuerySettings(ratio=1.0)).fit(setup).predict(f"thing {'z' * length}")
     assert max(farthest) < POSITIONS
     assert max(farthest) > POSITIONS / 2, "nothing here comes near the last position"
+
+
+def test_a_plan_under_another_pattern_is_of_the_same_blocks(task: Task) -> None:
+    made = plan(task, EncodeSettings(pool_tokens=300, block_size=2))
+    plans = {name: under_pattern(task, made, name) for name in SPARSITY_PATTERNS}
+    assert plans["sink-previous-self"].encodes_as(made)
+    for name, other in plans.items():
+        assert other.blocks == made.blocks
+        assert other.settings == made.settings.with_sparsity_pattern(name)
+        assert other.pattern == other.settings.pattern(len(made.rows))
+        again = plan(task, other.settings)
+        assert again.encodes_as(other)
+        assert (again.density, again.peak_bytes) == (other.density, other.peak_bytes)
+    order = [plans[name] for name in ("self", "sink-self", "sink-previous-self", "full")]
+    assert [each.density for each in order] == sorted(each.density for each in order)
+    assert [each.seconds for each in order] == sorted(each.seconds for each in order)
+    assert plans["full"].density == 1
+    assert plans["full"].seconds > plans["self"].seconds
 
 
 def test_the_speed_is_not_measured_before_somebody_asks_how_long_it_takes(

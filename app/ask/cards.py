@@ -123,7 +123,8 @@ def _bars(method: ShownMethod) -> str:
 
 def _read(answer: ShownAnswer) -> str:
     pool = answer.pool
-    kinds = kind_names(pool.pattern).items()
+    absent = {"previous": not pool.window, "sink": not pool.sinks}
+    kinds = [(name, words) for name, words in kind_names(pool.pattern).items() if not absent.get(name)]
     legend = "".join(f'<li><span class="dbsa-key dbsa-{name}"></span>{words}</li>' for name, words in kinds)
     outlined = '<li><span class="dbsa-key dbsa-read"></span>read for this query</li>' if answer.read else ""
     mask = mask_picture(pool.pattern, pool.planned, pool.blocks, answer.read)

@@ -5,7 +5,8 @@
 pale), `data-sinks`, `data-window` and `data-read`. With `data-size` it is a small picture of so many pixels; otherwise
 it has axes, takes what room there is, and stands in a `dbsa-masks` with what it says of the cell that is pointed at
 (`dbsa-cellsaid`), a close-up where its blocks are small (`dbsa-near`), and a field for a block's number (`data-goto`).
-A mask with `data-linked` shares its selection with the other views of an answer: see `app.ask.linked`.
+A mask with `data-linked` shares its selection with the other views of an answer: see `app.ask.linked`. One with
+`data-still` is to be looked at alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from app.views import density_words, muted
 from app.words import count, percent
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, pair_counts
+from dbsa_core.settings import FULL_WINDOW
 
 SCRIPT = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("pattern.js", "mask.js"))
 """Makes `dbsaPattern` and `dbsaMask`."""
@@ -48,6 +50,8 @@ def kind_names(pattern: BlockPattern) -> dict[str, str]:
     """What a cell may be, by its name in the style sheet, in words."""
     first = "shared first block" if pattern.sink_blocks < 2 else f"the {pattern.sink_blocks} shared first blocks"
     before = {0: "the ones before", 1: "the one before"}.get(pattern.previous_blocks)
+    if pattern.previous_blocks >= FULL_WINDOW:
+        before = "all before"
     words = ("itself", before or f"the {pattern.previous_blocks:,} before", first, "not attended")
     return dict(zip((name for _, name in _KINDS), words, strict=True))
 
@@ -68,6 +72,8 @@ def mask_figure(
     words = muted(mask_words(pattern, total))
     if read:
         words += muted(f"This query read {count(len(read), 'block')}: marked at the diagonal and in the row below.")
+    if encoded < total:
+        words += muted("What is not encoded yet is pale.")
     goto = (
         f'<label class="dbsa-goto">Block <input type="number" data-goto min="1" max="{total}" step="1" '
         f'placeholder="1 to {total:,}"></label>'
@@ -82,19 +88,32 @@ def mask_figure(
     )
 
 
+def still_picture(pattern: BlockPattern, total: int, size: int) -> str:
+    """Of so many pixels, to be looked at alone."""
+    return (
+        f'<span class="dbsa-cells dbsa-still" {_drawn(pattern, total, total)} data-read="" data-size="{size}" '
+        "data-still>"
+        f'<svg class="dbsa-mask" aria-hidden="true" viewBox="-3 -3 {size + 6} {size + 6}"></svg></span>'
+    )
+
+
+def _drawn(pattern: BlockPattern, total: int, encoded: int) -> str:
+    """What a mask is drawn from, as attributes."""
+    drawn = {"total": max(1, total), "encoded": encoded, "sinks": pattern.sink_blocks}
+    drawn |= {"window": pattern.previous_blocks}
+    return " ".join(f'data-{name}="{value}"' for name, value in drawn.items())
+
+
 def _cells(pattern: BlockPattern, total: int, encoded: int, read: Sequence[int], more: str, name: str) -> str:
     words = f"Which of {total:,} blocks sees which: {density_words(pattern, total)}"
     if read:
         words += f"; marked is what was read: {count(len(read), 'block')}"
-    drawn = {"total": max(1, total), "encoded": encoded, "sinks": pattern.sink_blocks}
-    drawn |= {"window": pattern.previous_blocks}
-    data = "".join(f' data-{name}="{value}"' for name, value in drawn.items())
     box = f' viewBox="-3 -3 {SIZE + 6} {SIZE + 6}"' if "data-size" in more else ""
     return (
         f'<div class="dbsa-cells" role="slider" tabindex="0" aria-label="{name}" aria-valuemin="1" '
-        f'aria-valuemax="{max(1, total)}" aria-valuenow="1" aria-valuetext="No block is chosen"{data} '
-        f'data-read="{_runs(read)}" {more}><svg class="dbsa-mask" role="img" aria-label="{escape(words)}"{box}></svg>'
-        f"</div>"
+        f'aria-valuemax="{max(1, total)}" aria-valuenow="1" aria-valuetext="No block is chosen" '
+        f'{_drawn(pattern, total, encoded)} data-read="{_runs(read)}" {more}>'
+        f'<svg class="dbsa-mask" role="img" aria-label="{escape(words)}"{box}></svg></div>'
     )
 
 

@@ -185,7 +185,7 @@ window.dbsaMask ??= (() => {
   // --- what is pointed at ---------------------------------------------------------------------------------------------
 
   const maskAt = event => {
-    const found = event.target.closest?.('.dbsa-cells, .dbsa-near');
+    const found = event.target.closest?.('.dbsa-cells:not([data-still]), .dbsa-near');
     return found?.matches('.dbsa-near') ? found.closest('.dbsa-masks').querySelector('.dbsa-cells') : found ?? null;
   };
   const placeOf = (svg, event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());

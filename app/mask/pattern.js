@@ -31,14 +31,15 @@ window.dbsaPattern ??= (() => {
 
   const run = ([from, to]) => from === to ? `block ${many(from)}` : `blocks ${many(from)} to ${many(to)}`;
   const first = sinks => sinks > 1 ? 'shared first blocks' : 'the shared first block';
-  const before = window => window > 1 ? `the ${many(window)} before it` : 'the one before it';
+  const FULL = 1e6;  // as many previous blocks stand for all of them
+  const before = window => window >= FULL ? 'one before it' : window > 1 ? `the ${many(window)} before it` : 'the one before it';
   const upper = text => text[0].toUpperCase() + text.slice(1);
   const cellWords = ({sinks, window}, row, column) => {
     const kind = kindOf({sinks, window}, row, column), [one, other] = [many(row), many(column)];
     if (!kind) return `Block ${other} comes after block ${one}, which does not see it.`;
     if (kind === 'itself') return `Block ${one} sees itself.`;
     if (kind === 'none') return `Block ${one} does not see block ${other}.`;
-    const why = kind === 'sink' ? (sinks > 1 ? 'a shared first block' : first(1)) : window > 1 ? `one of ${before(window)}` : before(1);
+    const why = kind === 'sink' ? (sinks > 1 ? 'a shared first block' : first(1)) : window >= FULL ? 'full attention' : window > 1 ? `one of ${before(window)}` : before(1);
     return `Block ${one} sees block ${other}: ${why}.`;
   };
   const areaWords = (state, rows, columns) => {

@@ -20,7 +20,7 @@ from app.server.exploring import Filter
 from dbsa_core.data import Demonstration, Pool
 from dbsa_core.files.tables import Table
 from dbsa_core.prompt import PromptTemplate
-from dbsa_core.settings import EncodeSettings, QuerySettings
+from dbsa_core.settings import FULL_WINDOW, EncodeSettings, QuerySettings
 
 if TYPE_CHECKING:
     from app.server.drawing import Drawn
@@ -223,7 +223,7 @@ def changed_settings(
         return []
     pairs = {
         "the block size": (then.pattern.demonstrations_per_block, now.pattern.demonstrations_per_block),
-        "the window": (then.pattern.previous_blocks, now.pattern.previous_blocks),
+        "the window": tuple(_window(plan.pattern.previous_blocks) for plan in (then, now)),
         "the shared first block": (then.pattern.sink_blocks, now.pattern.sink_blocks),
         "positions": (then.pattern.positions, now.pattern.positions),
         "pool tokens": (then.tokens, now.tokens),
@@ -233,6 +233,10 @@ def changed_settings(
     }
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return [f"{name} ({_shown(before)} to {_shown(after)})" for name, (before, after) in changed.items()]
+
+
+def _window(blocks: int) -> int | str:
+    return "all blocks" if blocks >= FULL_WINDOW else blocks
 
 
 def _shown(value: object) -> str:

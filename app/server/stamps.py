@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from app.server.answered import Answer
 from app.words import count, out_of
-from dbsa_core.settings import QuerySettings
+from dbsa_core.settings import FULL_WINDOW, QuerySettings
 
 _NAMES = {
     "retriever": "blocks by",
@@ -39,6 +39,8 @@ def stamp(answer: Answer) -> tuple[tuple[str, str], ...]:
         pattern = setup.plan.pattern
         sees = f"each sees {count(pattern.previous_blocks, 'block')} before it"
         sees += " and the shared first one" if pattern.sink_blocks else ""
+        if pattern.previous_blocks >= FULL_WINDOW:
+            sees = "each sees all blocks before it"
         blocks = out_of(len(setup.encoded.blocks), setup.encoded.blocks_planned, "block")
         rows = f"{len(setup.encoded.rows):,} rows in {blocks} of {pattern.demonstrations_per_block:,}"
         facts.append(("Pool", f"{rows}; {sees}"))

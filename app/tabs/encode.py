@@ -14,10 +14,12 @@ import gradio as gr
 
 from app.ask.what_if import MOST_SIMILAR
 from app.mask.figure import LOAD, mask_figure
+from app.mask.patterns import patterns_view
 from app.server.encoding import begin_encoding, drop_part, pool_state, use_part
 from app.server.session import Session
 from app.server.troubles import SETTINGS
 from app.server.workspace import Workspace
+from app.tabs.behaviour import BEHAVIOUR, PRESSED
 from app.tabs.controls import (
     MIN_TOKENS,
     apply_controls,
@@ -38,7 +40,7 @@ from app.tabs.page import Page, kept_by_page
 from app.views import plan_view, ratio_text
 from dbsa_core.blocks import chosen_blocks
 from dbsa_core.errors import DBSAError
-from dbsa_core.settings import SETTING_PRESETS, preset
+from dbsa_core.settings import SETTING_PRESETS, SPARSITY_PATTERNS, preset
 
 if TYPE_CHECKING:
     from dbsa_core.planning import EncodingPlan
@@ -54,6 +56,7 @@ PRESETS = [
 
 def create_encode_tab(page: Page) -> None:
     workspace = page.workspace
+    patterns = gr.HTML(elem_id="patterns", js_on_load=BEHAVIOUR + LOAD)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             create_model_picker(page)
@@ -87,7 +90,8 @@ def create_encode_tab(page: Page) -> None:
     seen = kept_by_page()
     controls = [size, window, sink, ratio, fresh, *further]
     live = [start, stop, progress, choice, use_new]
-    results = [planned, ratio_note, picture, *live]
+    results = [patterns, planned, ratio_note, picture, *live]
+    pressed = kept_by_page()
     everything = [chosen, tokens, *controls, *results]
     page.restore([seen, *everything], lambda s: [milestone(workspace, s), *render_encode(workspace, s)])
 
@@ -122,6 +126,10 @@ def create_encode_tab(page: Page) -> None:
     def change_preset(session: Session, name: str) -> Sequence[Any]:
         if name != OWN:
             session.settings, session.query_settings = preset(name).encode, preset(name).query
+        return render_encode(workspace, session)
+
+    def choose_pattern(session: Session, name: str) -> Sequence[Any]:
+        session.settings = session.settings.with_sparsity_pattern(name)
         return render_encode(workspace, session)
 
     def begin(session: Session) -> Sequence[Any]:
@@ -160,6 +168,7 @@ def create_encode_tab(page: Page) -> None:
     page.on(tokens.input, change_budget, [tokens], everything, **clamped, **last)
     page.on(tokens.release, leave(change_budget), [tokens], everything, **clamped, **last)
     page.on(chosen.input, change_preset, [chosen], everything, cause=SETTINGS)
+    page.on(patterns.select, choose_pattern, [pressed], everything, js=PRESSED, cause=SETTINGS, show_progress="hidden")
     page.on(start.click, begin, [], live, cause=SETTINGS)
     page.on(stop.click, halt, [], live, show_progress="hidden")
     page.on(use_new.click, use, [], live)
@@ -207,21 +216,31 @@ def preset_of(session: Session) -> str:
 def _results(workspace: Workspace, session: Session) -> list[Any]:
     if workspace.loaded(session.model_source) is None:
         waiting = '<p class="dbsa dbsa-muted">The plan follows as soon as the model is loaded.</p>'
-        return [waiting, "", "", *render_live(workspace, session, plannable=False)]
+        return ["", waiting, "", "", *render_live(workspace, session, plannable=False)]
     state = pool_state(workspace, session)
     there = state.encoded if state.kind == "ready" else None
     try:  # what was appended to a pool that is ready stands in no plan of today's
         plan = there.setup.plan if there is not None else workspace.plan(session)
     except DBSAError as error:
         why = f'<p class="dbsa"><strong>Nothing can be encoded like this.</strong> {escape(str(error))}</p>'
-        return [why, "", "", *render_live(workspace, session, plannable=False)]
+        return ["", why, "", "", *render_live(workspace, session, plannable=False)]
     blocks = len(there.pool.blocks if there is not None else plan.blocks)
     return [
+        _patterns(workspace, session, plan),
         plan_view(plan),
         ratio_note(workspace, session, plan, blocks),
         mask_figure(plan.pattern, blocks, so_far(state)),
         *render_live(workspace, session),
     ]
+
+
+def _patterns(workspace: Workspace, session: Session, plan: EncodingPlan) -> str:
+    """What blocks may see, for the same blocks; what is in force may be none of it."""
+    from dbsa_core.planning import under_pattern  # with the model, and not before it: it loads PyTorch
+
+    task = workspace.task(session)
+    plans = [(name, under_pattern(task, plan, name)) for name in SPARSITY_PATTERNS]
+    return patterns_view(plans, session.settings.sparsity_pattern)
 
 
 def ratio_note(workspace: Workspace, session: Session, plan: EncodingPlan, blocks: int) -> str:

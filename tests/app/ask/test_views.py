@@ -87,6 +87,14 @@ def test_the_answer_says_label_probability_and_the_next() -> None:
     assert "9 of 29 blocks, 23 % of full attention when encoded" in page
 
 
+@pytest.mark.parametrize(("sinks", "window"), [(1, 2), (1, 0), (0, 0), (2, 1)])
+def test_the_legend_names_what_is_in_the_picture(sinks: int, window: int) -> None:
+    page = answer_view(answer(pool=replace(POOL, sinks=sinks, window=window)))
+    assert ('class="dbsa-key dbsa-previous"' in page) == (window > 0)
+    assert ('class="dbsa-key dbsa-sink"' in page) == (sinks > 0)
+    assert 'class="dbsa-key dbsa-itself"' in page
+
+
 @pytest.mark.parametrize(
     ("changes", "headline"),
     [
