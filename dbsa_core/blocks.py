@@ -84,10 +84,8 @@ class BlockPattern:
 
 def mask_area(lengths: Sequence[int], pattern: BlockPattern) -> int:
     """Number of (query token, key token) pairs that stage 1 computes; `n (n + 1) / 2` would be dense causal."""
-    return sum(
-        own * earlier + own * (own + 1) // 2
-        for own, earlier in zip(lengths, _tokens_seen_before(lengths, pattern), strict=True)
-    )
+    seen = SeenTokens(lengths, pattern)
+    return sum(own * seen.before(block) + own * (own + 1) // 2 for block, own in enumerate(lengths))
 
 
 def mask_density(lengths: Sequence[int], pattern: BlockPattern) -> float:
@@ -98,18 +96,22 @@ def mask_density(lengths: Sequence[int], pattern: BlockPattern) -> float:
 
 def window_tokens(lengths: Sequence[int], pattern: BlockPattern) -> int:
     """Tokens of the longest window, itself included."""
-    earlier = _tokens_seen_before(lengths, pattern)
-    return max((own + before for own, before in zip(lengths, earlier, strict=True)), default=0)
+    seen = SeenTokens(lengths, pattern)
+    return max((own + seen.before(block) for block, own in enumerate(lengths)), default=0)
 
 
-def _tokens_seen_before(lengths: Sequence[int], pattern: BlockPattern) -> list[int]:
-    """Of each block, the tokens of the blocks before it that it sees."""
-    upto, found = [0, *accumulate(lengths)], []
-    for block in range(len(lengths)):
-        sinks = min(pattern.sink_blocks, block)
-        previous = max(sinks, block - pattern.previous_blocks)
-        found.append(upto[sinks] + upto[block] - upto[previous])
-    return found
+class SeenTokens:
+    """How many tokens blocks see, blocks of so many tokens each: told without going through their windows, which grow
+    with the pool where a pattern has all previous blocks."""
+
+    def __init__(self, lengths: Sequence[int], pattern: BlockPattern):
+        self._upto, self._pattern = [0, *accumulate(lengths)], pattern
+
+    def before(self, block: int) -> int:
+        """In the blocks before this one, by it, or by it and the blocks right behind it together."""
+        sinks = min(self._pattern.sink_blocks, block)
+        previous = max(sinks, block - self._pattern.previous_blocks)
+        return self._upto[sinks] + self._upto[block] - self._upto[previous]
 
 
 def draw_rows(pool: Pool, row_tokens: Sequence[int], budget: int, seed: int, longest_row: int) -> tuple[int, ...]:

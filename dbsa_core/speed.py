@@ -64,19 +64,22 @@ def estimated_seconds(model: LanguageModel, lengths: Sequence[int], pattern: Blo
     tokens = sum(lengths)
     if not tokens:
         return 0.0
-    speed, seen = measured_speed(model, tokens), mask_area(lengths, pattern) / tokens
-    then = _readings[_key(model)].seen
-    return tokens / speed * (_work(model, seen) / _work(model, then if then is not None else seen))
+    seconds, then = tokens / measured_speed(model, tokens), _readings[_key(model)].seen
+    if then is None:
+        return seconds
+    weights, each = _work(model)
+    return seconds * (weights + each * mask_area(lengths, pattern) / tokens) / (weights + each * then)
 
 
-def _work(model: LanguageModel, seen: float) -> float:
-    """Multiplications of a token that attends to so many: the layers' weights, and queries by keys and by values."""
+def _work(model: LanguageModel) -> tuple[float, int]:
+    """Multiplications of a token by the layers' weights; and for each token that it attends to, of queries by keys and
+    by values."""
     weights = sum(
         parameter.numel() * _share_used(model, name)
         for name, parameter in model.model.named_parameters()
         if ".layers." in name
     )
-    return weights + 2 * model.shape.layers * model.heads * model.shape.head_dim * seen
+    return weights, 2 * model.shape.layers * model.heads * model.shape.head_dim
 
 
 def _share_used(model: LanguageModel, name: str) -> float:

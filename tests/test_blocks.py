@@ -11,6 +11,7 @@ import pytest
 
 from dbsa_core.blocks import (
     BlockPattern,
+    SeenTokens,
     automatic_block_size,
     chosen_blocks,
     draw_rows,
@@ -67,6 +68,17 @@ def test_the_picture_shows_what_is_seen(pattern: BlockPattern) -> None:
             if kind == PREVIOUS:
                 assert pattern.sink_blocks <= column
                 assert row - column <= pattern.previous_blocks
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_tokens_seen_before_are_those_of_the_windows(pattern: BlockPattern) -> None:
+    """Of a block by itself, and of blocks in a row together."""
+    seen, count = SeenTokens(LENGTHS, pattern), len(LENGTHS)
+    for first in range(count):
+        assert seen.before(first) == sum(LENGTHS[other] for other in pattern.window(first)[:-1])
+        for last in range(first, count):
+            together = pattern.seen_before(range(first, last + 1))
+            assert seen.before(first) == sum(LENGTHS[other] for other in together)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)

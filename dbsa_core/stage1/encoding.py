@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from dbsa_core.blocks import Block, BlockPattern, mask_area
+from dbsa_core.blocks import Block, BlockPattern, SeenTokens, mask_area
 from dbsa_core.data import Pool
 from dbsa_core.devices import free_memory, policy_for
 from dbsa_core.errors import CapacityError
@@ -174,7 +174,7 @@ def _continue(
     waiting: deque[tuple[Callable[[], float], int, int]] = deque()
     before = sum(len(block) for block in blocks[:first])
     total = sum(len(block) for block in blocks[first:])
-    ran_out = ""
+    seen, ran_out = SeenTokens([len(block) for block in blocks], encoded.pattern), ""
 
     def report() -> None:
         """Of the oldest chunk that was given to the device, when the device has done it."""
@@ -188,7 +188,7 @@ def _continue(
         if cancelled():
             break
         try:
-            _check_room(model, blocks, chunk, encoded.pattern, int8=encoded.int8)
+            _check_room(model, seen, chunk, int8=encoded.int8)
             store = store.extended(chunk[0].id, [len(block) for block in chunk], before + total)
             try:
                 run_chunk(model, store, encoded.pattern, encoded.rope_length, blocks, chunk)
@@ -217,14 +217,12 @@ def _continue(
     return replace(encoded, blocks=tuple(blocks[:done]), store=store, out_of_memory=ran_out)
 
 
-def _check_room(
-    model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern, *, int8: bool
-) -> None:
+def _check_room(model: LanguageModel, seen: SeenTokens, chunk: Sequence[Block], *, int8: bool) -> None:
     """`MemoryError` where a device that would not say so has no memory for a chunk."""
     if policy_for(model.device).takes_reserved:
         return
     kept = sum(map(len, chunk)) * bytes_per_token(model, int8=int8)
-    needed = chunk_bytes(model, blocks, chunk, pattern, int8=int8) + kept
+    needed = chunk_bytes(model, seen, chunk, int8=int8) + kept
     if needed > free_memory(model.device):
         raise MemoryError
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dbsa_core.attention.block_attention import attend_blocks, block_attention_op
 from dbsa_core.attention.reference import TILE_SCORES
 from dbsa_core.attention.sdpa import mask_rows
-from dbsa_core.blocks import Block, BlockPattern
+from dbsa_core.blocks import Block, BlockPattern, SeenTokens
 from dbsa_core.devices import policy_for
 from dbsa_core.interrupt import held
 from dbsa_core.model.language_model import LanguageModel
@@ -75,49 +75,41 @@ def _tried(model: LanguageModel, length: int, packed: bool, *, int8: bool) -> tu
     with LiveBytes(model.device, {block_attention_op: attend_blocks}) as live:
         # A compiler that meets a layer while tensors are counted gives that layer up for good.
         run_chunk(model, store, pattern, None, blocks, blocks, compiled=False)
-    masks, _ = (0, 0) if packed else _squares(model, blocks, blocks, pattern)
+    masks, _ = (0, 0) if packed else _squares(model, SeenTokens(lengths, pattern), blocks)
     return sum(lengths), live.peak - masks
 
 
 def peak_bytes(model: LanguageModel, blocks: Sequence[Block], pattern: BlockPattern, *, int8: bool = False) -> int:
     """Bytes that encoding these blocks takes at its most, beside the model: keys and values and what is computed on the
     way, room for more rows included where the device takes it at once."""
-    tokens, policy = sum(map(len, blocks)), policy_for(model.device)
+    lengths, policy = [len(block) for block in blocks], policy_for(model.device)
+    tokens = sum(lengths)
     kept = with_spare(tokens) if policy.takes_reserved else tokens
-    chunks, most = Chunks(blocks, tokens_at_once(model)), 0
+    chunks, seen, most = Chunks(blocks, tokens_at_once(model)), SeenTokens(lengths, pattern), 0
     while chunk := chunks.take():
-        most = max(most, chunk_bytes(model, blocks, chunk, pattern, int8=int8))
+        most = max(most, chunk_bytes(model, seen, chunk, int8=int8))
     return kept * bytes_per_token(model, int8=int8) + most + policy.kept_by_libraries
 
 
-def chunk_bytes(
-    model: LanguageModel,
-    blocks: Sequence[Block],
-    chunk: Sequence[Block],
-    pattern: BlockPattern,
-    *,
-    int8: bool = False,
-) -> int:
+def chunk_bytes(model: LanguageModel, seen: SeenTokens, chunk: Sequence[Block], *, int8: bool = False) -> int:
     """Bytes that a chunk takes on its way through the model, beside its keys and values."""
     working, shape = working_of(model, int8=int8), model.shape
     found = working.fixed + working.per_token * sum(map(len, chunk))
     if working.packed:
         return int(found)
-    earlier = sum(len(blocks[other]) for other in pattern.seen_before([block.id for block in chunk]))
-    found += earlier * shape.kv_heads * shape.head_dim * shape.dtype.itemsize * (EARLIER_OF_INT8 if int8 else 1)
-    return int(found) + sum(_squares(model, blocks, chunk, pattern))
+    earlier = seen.before(chunk[0].id) * (EARLIER_OF_INT8 if int8 else 1)
+    found += earlier * shape.kv_heads * shape.head_dim * shape.dtype.itemsize
+    return int(found) + sum(_squares(model, seen, chunk))
 
 
-def _squares(
-    model: LanguageModel, blocks: Sequence[Block], chunk: Sequence[Block], pattern: BlockPattern
-) -> tuple[int, int]:
+def _squares(model: LanguageModel, seen: SeenTokens, chunk: Sequence[Block]) -> tuple[int, int]:
     """Bytes of a chunk's masks, and of scores where they are written out."""
     group, masks, scores = model.heads // model.shape.kv_heads, 0, 0
     for block in chunk:
-        seen = len(block) * sum(len(blocks[other]) for other in pattern.window(block.id))
-        times = 0 if model.writes_scores else mask_rows(group, seen, model.device)
-        masks += min(seen, TILE_SCORES) * (1 + times * model.shape.dtype.itemsize)
-        scores = max(scores, min(TILE_SCORES, model.heads * seen))
+        square = len(block) * (seen.before(block.id) + len(block))
+        times = 0 if model.writes_scores else mask_rows(group, square, model.device)
+        masks += min(square, TILE_SCORES) * (1 + times * model.shape.dtype.itemsize)
+        scores = max(scores, min(TILE_SCORES, model.heads * square))
     return masks, model.writes_scores * SCORES_AT_A_TIME * scores * WIDE_BYTES
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dbsa_core.attention.block_attention import attend_blocks, block_attention_op
-from dbsa_core.blocks import Block, BlockPattern
+from dbsa_core.blocks import Block, BlockPattern, SeenTokens
 from dbsa_core.data import Pool
 from dbsa_core.devices import CPU
 from dbsa_core.model.language_model import LanguageModel
@@ -91,7 +91,7 @@ def test_kernels_of_our_own_write_out_no_masks(monkeypatch: pytest.MonkeyPatch) 
     layers_of(model).twin = cast(Any, "layers that a compiler would give up")
     found = working_of(model)
     assert found.packed
-    assert chunk_bytes(model, blocks, blocks, PATTERN) == int(found.fixed + found.per_token * sum(LENGTHS))
+    assert chunk_bytes(model, SeenTokens(LENGTHS, PATTERN), blocks) == int(found.fixed + found.per_token * sum(LENGTHS))
 
 
 def test_a_device_that_takes_what_is_reserved_has_the_spare_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
