@@ -228,9 +228,8 @@ VIEWS = """
 }
 @media (prefers-reduced-motion: reduce) { .dbsa .dbsa-progressbar > span { transition: none; } }
 """
-# Texts within cells and bars keep the contrast with their own ground that Plotly gives them.
 _FIGURES = """
-.js-plotly-plot .plotly text:not(.heatmap-label text, .bartext-inside) { fill: var(--body-text-color) !important; }
+.js-plotly-plot .plotly text { fill: var(--body-text-color) !important; }
 .js-plotly-plot .plotly .hoverlayer .hovertext path, .js-plotly-plot .plotly .hoverlayer .hovertext rect {
   fill: var(--background-fill-primary) !important; fill-opacity: 1 !important;
   stroke: var(--body-text-color) !important; }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.words import count, duration, percent
 from dbsa_core.blocks import BlockPattern, chosen_blocks
 from dbsa_core.errors import SettingsError
+from dbsa_core.masks import NOT_SEEN, pair_counts
 from dbsa_core.stage1.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ _MESSAGES = {"error": ("Error", "alert"), "warning": ("Warning", "status"), "inf
 
 def density_words(pattern: BlockPattern, num_blocks: int) -> str:
     """ "99 of 378 block pairs, 26.2 %": the pairs that stage 1 computes, of those of full causal attention."""
-    seen = sum(1 + min(block, pattern.sink_blocks + pattern.previous_blocks) for block in range(num_blocks))
-    pairs = num_blocks * (num_blocks + 1) // 2
+    counts = pair_counts(num_blocks, pattern)
+    pairs = sum(counts.values())
+    seen = pairs - counts[NOT_SEEN]
     return f"{seen:,} of {pairs:,} block pairs, {percent(seen / pairs if pairs else 1.0)}"
 
 

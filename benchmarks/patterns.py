@@ -20,9 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import dbsa_core as dbsa  # noqa: E402  # the script runs without an installation
-from benchmarks.accuracy_draws import drawn_rows  # noqa: E402
+from benchmarks.accuracy import Piece  # noqa: E402
 from benchmarks.pieces import Pieces, hits, options  # noqa: E402
-from dbsa_core.prompt import template  # noqa: E402
 from dbsa_core.settings import SPARSITY_PATTERNS  # noqa: E402
 
 METHODS = ("dbsa", "dbsa_fresh")
@@ -34,13 +33,10 @@ def measured(
     name: str, folder: Path, model: dbsa.LanguageModel, seed: int, rows: int, tokens: int
 ) -> list[dict[str, Any]]:
     """All patterns and methods on one data set and one pool."""
-    pool = dbsa.build_pool(dbsa.read_table(folder / "train.csv"))
-    whole = dbsa.build_pool(dbsa.read_table(folder / "test.csv")).demonstrations
-    test = [whole[at] for at in drawn_rows(len(whole), seed, rows)]
-    task = dbsa.Task(model, pool, template(name))
-    found = []
+    piece, found = Piece.of(name, folder, model, seed, rows, tokens), []
+    task, test = piece.setup.task, piece.test
     for pattern in (OWN, *(each for each in SPARSITY_PATTERNS if each != OWN)):
-        settings = dbsa.EncodeSettings(pool_tokens=tokens, seed=seed).with_sparsity_pattern(pattern)
+        settings = piece.setup.plan.settings.with_sparsity_pattern(pattern)
         planned = dbsa.Setup.of(task, settings).plan
         estimated = planned.seconds
         for _ in range(2):

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.markdown import ALL_SETS, number, paragraph, versions, with_interval
-from dbsa_core.evaluation.measures import compared
+from benchmarks.pieces import against
 
 METHODS = ("dbsa", "dbsa_fresh")
 OWN = "sink-previous-self"
@@ -70,11 +70,7 @@ def _against(rows: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]]) -> s
     """ "-1.9, p 0.003"; "" for the method's own pattern."""
     if rows and rows[0]["pattern"] == OWN:
         return ""
-    before = {(row["dataset"], row["seed"]): row["right_each"] for row in own}
-    then = [one == "1" for row in rows for one in before[row["dataset"], row["seed"]]]
-    now = [one == "1" for row in rows for one in row["right_each"]]
-    points = 100 * (sum(now) - sum(then)) / len(now)
-    p = compared("own", "other", then, now).p
+    points, p = against(rows, own)
     return f"{points:+.1f}, p {'< 0.001' if p < 0.001 else f'{p:.3f}'}"
 
 

@@ -39,11 +39,17 @@ def hits(each: Sequence[bool]) -> dict[str, Any]:
 
 
 def against(rows: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Of such rows, a data set each: the difference in points to other ones of the same sets, and McNemar's p."""
-    before = {row["dataset"]: row["right_each"] for row in base}
-    then = [one == "1" for row in rows for one in before[row["dataset"]]]
+    """Of such rows, a data set each, or a data set and a seed: the difference in points to other ones of the same sets
+    and seeds, and McNemar's p."""
+    before = {_asked(row): row["right_each"] for row in base}
+    then = [one == "1" for row in rows for one in before[_asked(row)]]
     now = [one == "1" for row in rows for one in row["right_each"]]
     return 100 * (sum(now) - sum(then)) / len(now), compared("before", "now", then, now).p
+
+
+def _asked(row: dict[str, Any]) -> tuple[str, int | None]:
+    """Which test rows a row is of."""
+    return row["dataset"], row.get("seed")
 
 
 def options(about: str | None) -> argparse.ArgumentParser:

@@ -81,7 +81,7 @@ window.dbsaLinked ??= (() => {
     showMasks(now, said);
     say(said);
   };
-  const reveal = from => {
+  const reveal = (from, whole) => {
     const card = document.querySelector('.dbsa-entry.dbsa-chosen'), list = card?.closest('.dbsa-list');
     if (!list || list.contains(from)) return;
     const folded = list.closest('details');
@@ -90,15 +90,14 @@ window.dbsaLinked ??= (() => {
     const [shown, own] = [list, card].map(one => one.getBoundingClientRect());
     if (own.top >= Math.max(0, shown.top) && own.bottom <= Math.min(innerHeight, shown.bottom)) return;
     list.scrollTop = card.offsetTop;  // first, so that the page has as little to go as can be
-    if (from?.closest('.dbsa-masks')) return;  // the whole mask is far from the list, and looked at
-    card.scrollIntoView({block: 'nearest', behavior});
+    if (!whole) card.scrollIntoView({block: 'nearest', behavior});  // else it is far from what is looked at
   };
   const choose = choice => {
     const whole = choice?.from?.closest('.dbsa-masks'), top = whole?.getBoundingClientRect().top;
     chosen = choice && isSame(choice, chosen) ? null : choice;
     pointed = null;
     show();
-    if (chosen) reveal(chosen.from);
+    if (chosen) reveal(chosen.from, whole);
     // What opens above the whole mask does not push it away from who looks at it.
     if (whole) scrollBy({top: whole.getBoundingClientRect().top - top, behavior: 'instant'});
   };

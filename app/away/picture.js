@@ -31,7 +31,7 @@ window.dbsaPicture ??= (() => {
       .b { fill: ${back}; }`;
   };
 
-  const legend = (mask, x, y) => all('.dbsa-picture li').map((item, at) => {
+  const legend = (x, y) => all('.dbsa-picture li').map((item, at) => {
     const kind = [...item.querySelector('.dbsa-key').classList].find(one => one !== 'dbsa-key');
     return `<rect class="${kind}" x="${x}" y="${y + 18 * at}" width="10" height="10"/>${text(x + 16, y + 9 + 18 * at, item.textContent)}`;
   }).join('');
@@ -68,7 +68,7 @@ window.dbsaPicture ??= (() => {
       text(20, 32, cut(label, 60), 'class="t"'), text(20, 54, cut(query, looked ? 140 : 80), 'class="q"'),
       titled(20, top, 'Which block saw which while it was encoded'),
       `<g class="m" transform="translate(${20 + box.left} ${top + 14 + box.top})">${shapes}</g>`,
-      legend(mask, box.width - 120, top + 70),
+      legend(box.width - 120, top + 70),
       text(20, height - 14, wordsOf('#mask .dbsa-muted'), 'class="q"'),
     ];
     if (looked) {

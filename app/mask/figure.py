@@ -99,8 +99,8 @@ def still_picture(pattern: BlockPattern, total: int, size: int) -> str:
 
 def _drawn(pattern: BlockPattern, total: int, encoded: int) -> str:
     """What a mask is drawn from, as attributes."""
-    drawn = {"total": max(1, total), "encoded": encoded, "sinks": pattern.sink_blocks}
-    drawn |= {"window": pattern.previous_blocks}
+    pattern_of = {"sinks": pattern.sink_blocks, "window": pattern.previous_blocks}
+    drawn = {"total": max(1, total), "encoded": encoded, **pattern_of}
     return " ".join(f'data-{name}="{value}"' for name, value in drawn.items())
 
 

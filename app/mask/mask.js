@@ -239,9 +239,9 @@ window.dbsaMask ??= (() => {
     const [block] = stateOf(mask).chosen, said = block ? ofBlock(mask, block) : '';
     return !block || said.startsWith('Block') ? said : `Block ${many(block)}. ${said}`;
   };
-  const showOwn = (mask, area) => {
+  const showOwn = (mask, area, within = area?.within) => {
     const state = stateOf(mask), kept = keptWords(mask);
-    show(mask, {chosen: state.chosen, pointed: area ? [area.block] : [], within: area?.within, said: area ? words(mask, area) : kept, kept});
+    show(mask, {chosen: state.chosen, pointed: area ? [area.block] : [], within, said: area ? words(mask, area) : kept, kept});
   };
   const point = (mask, area) => {
     if (over && over !== mask) showOwn(over, null);
@@ -254,8 +254,7 @@ window.dbsaMask ??= (() => {
     if (isLinked(mask)) return dbsaLinked.choose({parts: [`block-${block}`], row: '', within, from: mask});
     const state = stateOf(mask);
     state.chosen = state.chosen[0] === block ? [] : [block];
-    state.within = within;
-    show(mask, {chosen: state.chosen, within, said: keptWords(mask), kept: keptWords(mask)});
+    showOwn(mask, null, within);
   };
   document.addEventListener('pointermove', event => {
     if (event.pointerType === 'touch') return;
