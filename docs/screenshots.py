@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from app.launch import build, served
-from app.server.example import Example
-from app.server.workspace import Workspace
+from tools.browser import CHROMIUM, example_browser
 
 FOLDER = Path(__file__).resolve().parent / "screenshots"
 TABS = {"ask": "Ask", "data": "Data", "encode": "Encode", "file": "Classify a file", "evaluate": "Evaluate"}
@@ -85,21 +83,14 @@ def shoot(browser: Browser, url: str, tab: str, scheme: str, width: str) -> Path
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=TABS, action="append", help="a tab; may be given several times")
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--chromium", type=Path, default=CHROMIUM)
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    workspace = Workspace()
-    workspace.example = Example(workspace)
-    workspace.example.start()
-    with served(workspace, build(workspace)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=options.chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
+    with example_browser(options.chromium) as (browser, url):
         for tab in options.only or TABS:
             for scheme in ("light", "dark"):
                 for width in WIDTHS:
                     print(shoot(browser, url, tab, scheme, width).relative_to(FOLDER.parent.parent), flush=True)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ def progress_view(workspace: Workspace, session: Session) -> str:
         return ""
     if job.state == "failed":
         return live_paragraph(f"It was not evaluated: {job.message}")
-    if job.state == "queued":
-        return live_paragraph(f"Waiting for {count(workspace.jobs.ahead(job), 'other evaluation')}.")
+    if ahead := workspace.jobs.ahead(job):
+        return live_paragraph(f"Waiting for {count(ahead, 'other evaluation')}.")
     run: Evaluated | None = job.progress
     stage = run.stage if run is not None else None
     if run is None or (job.active and stage is None):

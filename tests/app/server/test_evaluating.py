@@ -267,6 +267,9 @@ def test_one_that_is_stopped_before_its_turn_stands_in_nobodys_way(
         if not waits:
             waits.append(begin_evaluation(workspace, other))
             assert "Waiting for 1 other evaluation." in progress_view(workspace, other)
+            with monkeypatch.context() as first:
+                first.setattr(workspace.jobs, "ahead", lambda job: 0)
+                assert "Starting." in progress_view(workspace, other), "queued, and nobody before it"
             workspace.stop(other, "evaluate")
 
     monkeypatch.setattr(Evaluated, "report", queue_other)
