@@ -30,10 +30,32 @@ from dbsa_core.stage1.progress import Progress
 
 
 def create_api(workspace: Workspace) -> None:
-    def session_of(request: gr.Request) -> Session:
-        return workspace.session(f"client-{request.session_hash}")
+    endpoints = Endpoints(workspace)
+    # A file has to come through a component, which checks that its path is an upload.
+    of_files = {each.__name__: each for each in (endpoints.load_data, endpoints.load_test)}
+    for name, function in of_files.items():
+        words = ENDPOINTS[name]
+        file = gr.File(visible=False, type="filepath", label=words.parameters["file"])
+        names = [gr.Textbox(visible=False, label=words.parameters[each]) for each in ("text_column", "label_column")]
+        found = gr.JSON(visible=False, label="answer")
+        file.upload(function, [file, *names], found, api_name=name, api_description=words.what)
+    others = {name: getattr(endpoints, name) for name in ENDPOINTS if name not in of_files}
+    for name, function in others.items():
+        _offer(name, function)
+    gr.HTML(programs_view({**of_files, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
+
+
+class Endpoints:
+    """What each endpoint does, for the session of the client that asks; `ENDPOINTS` says what it takes."""
+
+    def __init__(self, workspace: Workspace):
+        self._workspace = workspace
+
+    def _session(self, request: gr.Request) -> Session:
+        return self._workspace.session(f"client-{request.session_hash}")
 
     def plan(
+        self,
         request: gr.Request,
         pool_tokens: int | None = None,
         block_size: int | None = None,
@@ -42,11 +64,11 @@ def create_api(workspace: Workspace) -> None:
         pool_precision: str = "model",
     ) -> dict:
         with told():
-            session = session_of(request)
+            session = self._session(request)
             session.settings = EncodeSettings(
                 pool_tokens, block_size, window, sink_blocks, pool_precision=cast(PoolPrecision, pool_precision)
             )
-            found = workspace.plan(session)
+            found = self._workspace.plan(session)
             return {
                 "sentence": found.sentence,
                 "blocks": len(found.blocks),
@@ -59,75 +81,78 @@ def create_api(workspace: Workspace) -> None:
                 "notes": list(found.notes),
             }
 
-    def encode(request: gr.Request) -> dict:
+    def encode(self, request: gr.Request) -> dict:
         with told():
-            session = session_of(request)
-            if pool_state(workspace, session).kind != "ready":
-                begin_encoding(workspace, session)
-            return status_of(workspace, session)
+            session = self._session(request)
+            if pool_state(self._workspace, session).kind != "ready":
+                begin_encoding(self._workspace, session)
+            return status_of(self._workspace, session)
 
-    def status(request: gr.Request) -> dict:
+    def status(self, request: gr.Request) -> dict:
         with told():
-            return status_of(workspace, session_of(request))
+            return status_of(self._workspace, self._session(request))
 
-    def stop(request: gr.Request) -> dict:
+    def stop(self, request: gr.Request) -> dict:
         with told():
-            session = session_of(request)
-            workspace.stop(session, "encode")
-            return status_of(workspace, session)
+            session = self._session(request)
+            self._workspace.stop(session, "encode")
+            return status_of(self._workspace, session)
 
-    def classify(request: gr.Request, query: str, ratio: float = 0.3, similar_examples: int = 8) -> dict:
+    def classify(self, request: gr.Request, query: str, ratio: float = 0.3, similar_examples: int = 8) -> dict:
         with told():
-            session = session_of(request)
+            session = self._session(request)
             session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
-            answer = classify_text(workspace, session, query, compare=False, wait=True)
+            answer = classify_text(self._workspace, session, query, compare=False, wait=True)
             return {**answer.prediction.as_json(), "used": dict(stamp(answer))}
 
-    def teach_row(request: gr.Request, text: str, label: str) -> dict:
+    def teach(self, request: gr.Request, text: str, label: str) -> dict:
         with told():
-            session = session_of(request)
-            lesson = teach(workspace, session, text, label)
+            session = self._session(request)
+            lesson = teach(self._workspace, session, text, label)
             return {"text": lesson.text, "label": lesson.label, "rows_taught": len(session.taught)}
 
     def reject(
-        request: gr.Request, allowed: bool = True, out_of_scope: str | None = None, threshold: float | None = None
+        self, request: gr.Request, allowed: bool = True, out_of_scope: str | None = None, threshold: float | None = None
     ) -> dict:
         with told():
-            session = session_of(request)
-            declare(workspace, session, out_of_scope)
-            allow(workspace, session, allowed)
-            if allowed and not fits_now(workspace, session):
-                wait_until_ready(workspace, session)
-                begin_fitting(workspace, session).outcome()
-            choose_threshold(workspace, session, threshold)
-            return reject_of(workspace, session)
+            session = self._session(request)
+            declare(self._workspace, session, out_of_scope)
+            allow(self._workspace, session, allowed)
+            if allowed and not fits_now(self._workspace, session):
+                wait_until_ready(self._workspace, session)
+                begin_fitting(self._workspace, session).outcome()
+            choose_threshold(self._workspace, session, threshold)
+            return reject_of(self._workspace, session)
 
     def load_data(
-        request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
+        self, request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
     ) -> dict:
         with told():
             if not file:
                 raise DBSAError("There is no file; upload one.")
-            data = workspace.set_data(session_of(request), read_table(file), text_column or None, label_column or None)
+            data = self._workspace.set_data(
+                self._session(request), read_table(file), text_column or None, label_column or None
+            )
             problems = [problem.message for problem in data.pool.problems]
             columns = {"text_column": data.text_column, "label_column": data.label_column}
             found = {"rows": len(data.pool), "labels": list(data.pool.labels), **columns, "problems": problems}
             return {**found, "notes": list(data.table.notes)}
 
     def load_test(
-        request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
+        self, request: gr.Request, file: str | None, text_column: str | None = None, label_column: str | None = None
     ) -> dict:
         with told():
             if not file:
                 raise DBSAError("There is no file; upload one.")
-            session = session_of(request)
+            session = self._session(request)
             set_test_file(session, read_table(file), text_column or None, label_column or None)
-            found = drawn(session, wait_until_ready(workspace, session).setup)
+            found = drawn(session, wait_until_ready(self._workspace, session).setup)
             assert found.tested is not None
             columns = {"text_column": found.tested.text_column, "label_column": found.tested.label_column}
             return {"rows": len(found.rows), **columns, "notes": notes(session, found)}
 
     def evaluate(
+        self,
         request: gr.Request,
         methods: str = "dbsa_fresh,tfidf",
         ratio: float = 0.3,
@@ -137,7 +162,7 @@ def create_api(workspace: Workspace) -> None:
         reject: bool = False,
     ) -> dict:
         with told():
-            session = session_of(request)
+            session = self._session(request)
             session.query_settings = QuerySettings(ratio=ratio, fresh_demonstrations=similar_examples)
             names = tuple(name.strip() for name in methods.split(",") if name.strip())
             session.wanted = replace(
@@ -148,22 +173,8 @@ def create_api(workspace: Workspace) -> None:
                 methods=names,
                 reject=reject,
             )
-            run = begin_evaluation(workspace, session).outcome()
+            run = begin_evaluation(self._workspace, session).outcome()
             return evaluation_of(run)
-
-    # A file has to come through a component, which checks that its path is an upload.
-    of_files = {each.__name__: each for each in (load_data, load_test)}
-    for name, function in of_files.items():
-        words = ENDPOINTS[name]
-        file = gr.File(visible=False, type="filepath", label=words.parameters["file"])
-        names = [gr.Textbox(visible=False, label=words.parameters[each]) for each in ("text_column", "label_column")]
-        found = gr.JSON(visible=False, label="answer")
-        file.upload(function, [file, *names], found, api_name=name, api_description=words.what)
-    others = {each.__name__: each for each in (plan, encode, status, stop, classify, reject, evaluate)}
-    others["teach"] = teach_row
-    for name, function in others.items():
-        _offer(name, function)
-    gr.HTML(programs_view({**of_files, **others}), elem_id="programs", js_on_load=PUT_ADDRESS)
 
 
 def _offer(name: str, function: Any) -> None:

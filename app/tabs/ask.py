@@ -52,121 +52,156 @@ _COMPARED = """(session, ...given) => {
 
 
 def create_ask_tab(page: Page) -> None:
-    workspace = page.workspace
-    notice = gr.HTML(elem_id="notice", js_on_load=BEHAVIOUR + _GROW)
-    with gr.Row(elem_id="ask-row"):
-        query = gr.Textbox(
-            label="Text to classify",
-            show_label=False,
-            container=False,
-            placeholder="Type or paste a text; Enter classifies it",
-            lines=1,
-            max_lines=6,
-            max_length=MAX_QUERY_CHARACTERS,
-            scale=8,
-            elem_id="query",
-            submit_btn=False,
-        )
-        run = gr.Button("Classify", variant="primary", scale=0, min_width=130, elem_id="classify")
-    with gr.Row(elem_classes="dbsa-chips") as offered:
-        chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
-        own = gr.Button(OWN, size="sm", min_width=60)
-    shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR + LOAD)
-    trying = Trying(workspace)
-    below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR + LOAD)
-    with gr.Accordion("Details", open=False, elem_id="details") as details:
-        phases = gr.HTML(elem_id="latency")
-        mask = gr.HTML(elem_id="whole-mask", js_on_load=LOAD)
-    away = Away(page)
-    trying.create_history()
-    seen = kept_by_page()
-    moment, right, of = kept_by_page(), kept_by_page(), kept_by_page()
-    views = [notice, shown, below, phases, mask, details]
+    tab = AskTab(page)
+    tab.bind_queries()
+    tab.bind_notice()
+    tab.bind_views()
 
-    def render(session: Session) -> list[Any]:
-        now = milestone(workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
-        return [*_shown(workspace, session, trying, away), now]
 
-    def classify(session: Session, moment: str, text: str) -> Sequence[Any]:
-        classify_text(workspace, session, text or "", asked=float(moment))
+class AskTab:
+    """Its components, and what becomes of what is asked and pressed."""
+
+    def __init__(self, page: Page):
+        self._page, self._workspace = page, page.workspace
+        self._notice = gr.HTML(elem_id="notice", js_on_load=BEHAVIOUR + _GROW)
+        self._create_query()
+        self._shown = gr.HTML(elem_id="answer", js_on_load=BEHAVIOUR + LOAD)
+        self._trying = Trying(page.workspace)
+        below = gr.HTML(elem_id="read", js_on_load=BEHAVIOUR + LOAD)
+        with gr.Accordion("Details", open=False, elem_id="details") as self._details:
+            self._unfolded = [gr.HTML(elem_id="latency"), gr.HTML(elem_id="whole-mask", js_on_load=LOAD)]
+        self._away = Away(page)
+        self._trying.create_history()
+        self._seen, self._moment = kept_by_page(), kept_by_page()
+        self._views = [self._notice, self._shown, below, *self._unfolded, self._details]
+        self._answered = [*self._views, *self._trying.outputs, *self._away.outputs, self._seen]
+        """All that `render` gives values for."""
+
+    def _create_query(self) -> None:
+        with gr.Row(elem_id="ask-row"):
+            self._query = gr.Textbox(
+                label="Text to classify",
+                show_label=False,
+                container=False,
+                placeholder="Type or paste a text; Enter classifies it",
+                lines=1,
+                max_lines=6,
+                max_length=MAX_QUERY_CHARACTERS,
+                scale=8,
+                elem_id="query",
+                submit_btn=False,
+            )
+            self._run = gr.Button("Classify", variant="primary", scale=0, min_width=130, elem_id="classify")
+        with gr.Row(elem_classes="dbsa-chips") as self._offered:
+            self._chips = [gr.Button(text, size="sm", min_width=60) for text in QUERIES[1:]]
+            self._own = gr.Button(OWN, size="sm", min_width=60)
+
+    def bind_queries(self) -> None:
+        right, of = kept_by_page(), kept_by_page()
+        self._ask([self._run.click, self._query.submit, self._notice.retry], self.classify, [self._query])
+        self._ask(self._shown.retry, self.again, [])
+        self._ask(self._shown.submit, self.correct, [right, of], js=TYPED)
+        self._page.on(self._shown.stop, self.stop, [self._moment], js=MOMENT, show_progress="hidden")
+        self._trying.bind(self._page, self._ask, self.classify)
+        for chip in self._chips:
+            # In the box at once, whatever the answer waits for.
+            chip.click(None, None, self._query, js=f"() => {chip.value!r}", api_visibility="private")
+            self._ask(chip.click, self.classify, [chip])
+        self._own.click(None, None, self._query, js=_CLEAR, api_visibility="private")
+
+    def _ask(
+        self, triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], *, js: str = "", **options: Any
+    ) -> None:
+        """Bind what asks a query; `handler` is told when it was asked."""
+        gr.on(triggers, None, None, self._page.pulse, js=_ASKING, queue=False, api_visibility="private")
+        options = {"cause": QUERY, "show_progress": "hidden", "js": stamped(js) if js else MOMENT, **options}
+        asked = self._page.on(triggers, handler, [self._moment, *inputs], self._answered, **options)
+        asked.then(None, js=_ANSWERED, api_visibility="private")
+
+    def bind_notice(self) -> None:
+        page, notice = self._page, self._notice
+        page.on(notice.select, self.open_last, everywhere=True, cause=SETTINGS, show_progress="hidden")
+        page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
+        for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.clear, drop_part)):
+            page.on(pressed, self._choosing(which), [], [*self._views, self._seen], cause=SETTINGS)
+
+    def bind_views(self) -> None:
+        page = self._page
+        _bind_comparison(page, self._shown, self._views)
+        turned = {"outputs": [self._query, *self._answered], "show_progress": "hidden", "queue": False}
+        page.on(self._notice.undo, lambda session: self.turn(session, ""), js=_FOCUS, **turned)
+        page.on(page.address.click, self.follow, [page.arrival], js=HERE, **turned)
+        page.on(self._details.expand, self.unfold, [], self._unfolded)
+        page.watch(self.watch, [self._seen], self._answered)
+        page.restore([self._offered, self._query, *self._answered], self.restored)
+
+    def render(self, session: Session) -> list[Any]:
+        now = milestone(self._workspace, session)  # before the rest: what changes meanwhile is shown at the next beat
+        shown = shown_now(self._workspace, session)
+        views = render_views(self._workspace, session)
+        return [*views, *self._trying.render(session, shown), *self._away.render(shown), now]
+
+    def restored(self, session: Session) -> list[Any]:
+        example = self._workspace.example is not None and session.data is self._workspace.example.data
+        return [gr.Row(visible=example), *self.with_query(session)]
+
+    def with_query(self, session: Session) -> list[Any]:
+        """The text of the answer that is shown, and all of it."""
+        answer = shown_now(self._workspace, session)
+        return [answer.query if answer is not None else gr.skip(), *self.render(session)]
+
+    def classify(self, session: Session, moment: str, text: str) -> Sequence[Any]:
+        classify_text(self._workspace, session, text or "", asked=float(moment))
         session.look_at("")
-        return render(session)
+        return self.render(session)
 
-    def again(session: Session, moment: str) -> Sequence[Any]:
+    def again(self, session: Session, moment: str) -> Sequence[Any]:
         answer = session.answer
-        return classify(session, moment, answer.prediction.query if answer is not None else "")
+        return self.classify(session, moment, answer.prediction.query if answer is not None else "")
 
-    def correct(session: Session, moment: str, label: str, text: str) -> Sequence[Any]:
-        teach(workspace, session, text, label)
-        return classify(session, moment, text)
+    def correct(self, session: Session, moment: str, label: str, text: str) -> Sequence[Any]:
+        teach(self._workspace, session, text, label)
+        return self.classify(session, moment, text)
 
-    def stop(session: Session, moment: str) -> Sequence[Any]:
-        stop_query(workspace, session, float(moment))
+    def stop(self, session: Session, moment: str) -> Sequence[Any]:
+        stop_query(self._workspace, session, float(moment))
         return []
 
-    def turn(session: Session, run: str) -> Sequence[Any]:
+    def turn(self, session: Session, run: str) -> Sequence[Any]:
         """To another run, or for "" to the session's own last answer."""
         session.look_at(run)
-        return [_query(workspace, session), *render(session)]
+        return self.with_query(session)
 
-    def open_last(session: Session) -> Sequence[Any]:
-        last = last_kept(workspace)
-        take_saved(workspace, session, last.name if last is not None else None)
+    def follow(self, session: Session, address: str) -> Sequence[Any]:
+        """To the run that the address names."""
+        return self.turn(session, run_of(address))
+
+    def open_last(self, session: Session) -> Sequence[Any]:
+        last = last_kept(self._workspace)
+        take_saved(self._workspace, session, last.name if last is not None else None)
         return []
 
-    def choose_part(which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
+    def _choosing(self, which: Callable[[Workspace, Session], None]) -> Callable[[Session], Sequence[Any]]:
         def chosen(session: Session) -> Sequence[Any]:
-            which(workspace, session)
-            return [*render_views(workspace, session), milestone(workspace, session)]
+            which(self._workspace, session)
+            return [*render_views(self._workspace, session), milestone(self._workspace, session)]
 
         return chosen
 
-    def unfold(session: Session) -> Sequence[Any]:
+    def unfold(self, session: Session) -> Sequence[Any]:
         # What was shown before they were unfolded may not have reached them.
-        _, _, _, table, picture, _ = render_views(workspace, session)
+        _, _, _, table, picture, _ = render_views(self._workspace, session)
         return [table, picture]
 
-    def watch(session: Session, seen: str) -> Sequence[Any]:
+    def watch(self, session: Session, seen: str) -> Sequence[Any]:
         """What is under way; and the answer, whenever it or its comparison is another.
 
         Not while something that was pressed is being done: that brings its own, which may reach the page before this.
         """
-        ask_again(workspace, session)
-        if session.handled or milestone(workspace, session) == seen:
-            return [notice_of(workspace, session), *[gr.skip() for _ in answered[1:]]]
-        return render(session)
-
-    answered = [*views, *trying.outputs, *away.outputs, seen]
-
-    def ask(
-        triggers: Any, handler: Callable[..., Sequence[Any]], inputs: list[Any], *, js: str = "", **options: Any
-    ) -> None:
-        gr.on(triggers, None, None, page.pulse, js=_ASKING, queue=False, api_visibility="private")
-        options = {"cause": QUERY, "show_progress": "hidden", "js": stamped(js) if js else MOMENT, **options}
-        asked = page.on(triggers, handler, [moment, *inputs], answered, **options)
-        asked.then(None, js=_ANSWERED, api_visibility="private")
-
-    ask([run.click, query.submit, notice.retry], classify, [query])
-    ask(shown.retry, again, [])
-    ask(shown.submit, correct, [right, of], js=TYPED)
-    page.on(shown.stop, stop, [moment], js=MOMENT, show_progress="hidden")
-    trying.bind(page, ask, classify)
-    _bind_comparison(page, shown, views)
-    for chip in chips:
-        # In the box at once, whatever the answer waits for.
-        chip.click(None, None, query, js=f"() => {chip.value!r}", api_visibility="private")
-        ask(chip.click, classify, [chip])
-    own.click(None, None, query, js=_CLEAR, api_visibility="private")
-    page.on(notice.select, open_last, everywhere=True, cause=SETTINGS, show_progress="hidden")
-    page.on(notice.upload, lambda _: [gr.Tabs(selected="data")], [], [page.tabs], show_progress="hidden")
-    for pressed, which in ((notice.apply, use_data), (notice.edit, use_part), (notice.clear, drop_part)):
-        page.on(pressed, choose_part(which), [], [*views, seen], cause=SETTINGS)
-    turned = {"outputs": [query, *answered], "show_progress": "hidden", "queue": False}
-    page.on(notice.undo, lambda session: turn(session, ""), js=_FOCUS, **turned)
-    page.on(page.address.click, lambda session, query: turn(session, run_of(query)), [page.arrival], js=HERE, **turned)
-    page.on(details.expand, unfold, [], [phases, mask])
-    page.watch(watch, [seen], answered)
-    page.restore([offered, query, *answered], lambda session: _restored(workspace, session, trying, away))
+        ask_again(self._workspace, session)
+        if session.handled or milestone(self._workspace, session) == seen:
+            return [notice_of(self._workspace, session), *[gr.skip() for _ in self._answered[1:]]]
+        return self.render(session)
 
 
 def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
@@ -189,21 +224,3 @@ def _bind_comparison(page: Page, shown: gr.HTML, views: list[Any]) -> None:
         choose(page.workspace, session, names.split(), bool(alone))
 
     bind(shown.option_select, choose_methods, [names, alone], js=_COMPARED, cause="choose_methods")
-
-
-def _restored(workspace: Workspace, session: Session, trying: Trying, away: Away) -> list[Any]:
-    example = workspace.example is not None and session.data is workspace.example.data
-    now = milestone(workspace, session)
-    shown = _shown(workspace, session, trying, away)
-    return [gr.Row(visible=example), _query(workspace, session), *shown, now]
-
-
-def _shown(workspace: Workspace, session: Session, trying: Trying, away: Away) -> list[Any]:
-    shown = shown_now(workspace, session)
-    return [*render_views(workspace, session), *trying.render(session, shown), *away.render(shown)]
-
-
-def _query(workspace: Workspace, session: Session) -> Any:
-    """The text of the answer that is shown."""
-    answer = shown_now(workspace, session)
-    return answer.query if answer is not None else gr.skip()

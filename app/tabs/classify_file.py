@@ -38,87 +38,98 @@ NO_COLUMN = ""
 
 
 def create_classify_file_tab(page: Page) -> None:
-    workspace = page.workspace
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            upload = gr.File(label=f"File of texts ({ACCEPTED})", type="filepath", height=150, elem_id="queries-file")
-            column = gr.Dropdown(label="Column with the texts", elem_id="queries-column")
-            gold = gr.Dropdown(label="Column with the right labels, to measure by", elem_id="gold-column")
-            reading = create_reading("queries", detects_first_line=True)
-            harmless = gr.Checkbox(
-                False,
-                label="Safe for spreadsheets: no cell is a formula, by an apostrophe before = + - @ in text files",
-                elem_id="spreadsheet-safe",
-            )
-            notes = gr.HTML(elem_id="queries-notes")
-            with gr.Row():
-                start = gr.Button("Classify all rows", variant="primary", interactive=False, elem_id="classify-file")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-file")
-        with gr.Column(scale=3, min_width=320):
-            gr.Markdown("## Progress")
-            progress = gr.HTML(elem_id="file-progress")
-            result = gr.File(
-                label="The file with its answers",
-                visible=False,
-                interactive=False,
-                file_count="multiple",
-                elem_id="file-result",
-            )
-            summary = gr.HTML(elem_id="file-summary", js_on_load=LOOKED + BEHAVIOUR)
-    rows = gr.HTML(elem_id="file-answers", js_on_load=LOOKED + BEHAVIOUR)
-    seen, drawn, look = kept_by_page(), kept_by_page(), kept_by_page()
-    row, label = kept_by_page(), kept_by_page()
-    live = [start, stop, progress]
-    table = [rows, drawn, look]
-    found = [result, summary, *table]
-    file = [column, gold, notes, reading.sheet]
+    ClassifyFileTab(page).bind()
 
-    def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
+
+class ClassifyFileTab:
+    """Its components, and what becomes of what is uploaded and pressed."""
+
+    def __init__(self, page: Page):
+        self._page, self._workspace = page, page.workspace
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self._create_file()
+            with gr.Column(scale=3, min_width=320):
+                gr.Markdown("## Progress")
+                progress = gr.HTML(elem_id="file-progress")
+                result = gr.File(
+                    label="The file with its answers",
+                    visible=False,
+                    interactive=False,
+                    file_count="multiple",
+                    elem_id="file-result",
+                )
+                self._summary = gr.HTML(elem_id="file-summary", js_on_load=LOOKED + BEHAVIOUR)
+        self._rows = gr.HTML(elem_id="file-answers", js_on_load=LOOKED + BEHAVIOUR)
+        self._seen, self._drawn, self._look = kept_by_page(), kept_by_page(), kept_by_page()
+        self._live = [self._start, self._stop, progress]
+        self._table = [self._rows, self._drawn, self._look]
+        self._found = [result, self._summary, *self._table]
+
+    def _create_file(self) -> None:
+        self._upload = gr.File(label=f"File of texts ({ACCEPTED})", type="filepath", height=150, elem_id="queries-file")
+        column = gr.Dropdown(label="Column with the texts", elem_id="queries-column")
+        gold = gr.Dropdown(label="Column with the right labels, to measure by", elem_id="gold-column")
+        self._reading = create_reading("queries", detects_first_line=True)
+        self._harmless = gr.Checkbox(
+            False,
+            label="Safe for spreadsheets: no cell is a formula, by an apostrophe before = + - @ in text files",
+            elem_id="spreadsheet-safe",
+        )
+        self._columns = [column, gold]
+        self._file = [*self._columns, gr.HTML(elem_id="queries-notes"), self._reading.sheet]
+        with gr.Row():
+            self._start = gr.Button("Classify all rows", variant="primary", interactive=False, elem_id="classify-file")
+            self._stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-file")
+
+    def bind(self) -> None:
+        on, reading, upload, live, found = self._page.on, self._reading, self._upload, self._live, self._found
+        read = {"outputs": [*self._file, *live], "cause": QUERIES}
+        on(upload.upload, self.read, [upload, *reading.inputs_of_new_file], **read)
+        on(reading.changes, self.read, [upload, *reading.inputs], trigger_mode="always_last", **read)
+        on(self._start.click, self.begin, [*self._columns, self._harmless], [*live, *found], cause=QUERIES)
+        on(self._stop.click, self.halt, [], live, show_progress="hidden")
+        on([self._rows.select, self._summary.select], self.turn, [self._look], self._table, js=LOOK, **LOOKING)
+        label, row = kept_by_page(), kept_by_page()
+        teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
+        on(self._rows.submit, self.correct, [label, row, self._look, self._harmless], [*live, *found], **teaches)
+        self._page.watch(self.watch, [self._seen, self._drawn, self._look], [*live, *found, self._seen])
+        self._page.restore([*self._file, *live, *found, self._seen], self.restored)
+
+    def _render(self, session: Session, look: Look, drawn: str = "") -> list[Any]:
+        """Of `live` and `found`."""
+        return [*render_live(self._workspace, session), *render_found(self._workspace, session, look, drawn)]
+
+    def restored(self, session: Session) -> list[Any]:
+        return [*render_file(session), *self._render(session, Look()), _stand(self._workspace, session)]
+
+    def read(self, session: Session, path: str | None, *how: str) -> Sequence[Any]:
         if path is None:
-            return [gr.skip() for _ in [*file, *live]]
+            return [gr.skip() for _ in [*self._file, *self._live]]
         known = [session.data.text_column] if session.data is not None else []
         session.queries = read_query_table(path, known=known, **options(*how))
-        return [*render_file(session), *render_live(workspace, session)]
+        return [*render_file(session), *render_live(self._workspace, session)]
 
-    def begin(session: Session, column: str | None, gold: str | None, harmless: bool) -> Sequence[Any]:
-        classify_the_file(workspace, session, column, gold or None, spreadsheet_safe=harmless)
-        return [*render_live(workspace, session), *render_found(workspace, session, Look(), "")]
+    def begin(self, session: Session, column: str | None, gold: str | None, harmless: bool) -> Sequence[Any]:
+        classify_the_file(self._workspace, session, column, gold or None, spreadsheet_safe=harmless)
+        return self._render(session, Look())
 
-    def halt(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "classify_file")
-        return render_live(workspace, session)
+    def halt(self, session: Session) -> Sequence[Any]:
+        self._workspace.stop(session, "classify_file")
+        return render_live(self._workspace, session)
 
-    def turn(session: Session, look: str) -> Sequence[Any]:
-        return render_table(workspace, session, Look.of(look), "")
+    def turn(self, session: Session, look: str) -> Sequence[Any]:
+        return render_table(self._workspace, session, Look.of(look), "")
 
-    def correct(session: Session, label: str, row: str, look: str, harmless: bool) -> Sequence[Any]:
-        correct_row(workspace, session, int(row) if row.isdigit() else -1, label, spreadsheet_safe=harmless)
-        return [*render_live(workspace, session), *render_found(workspace, session, Look.of(look), "")]
+    def correct(self, session: Session, label: str, row: str, look: str, harmless: bool) -> Sequence[Any]:
+        correct_row(self._workspace, session, int(row) if row.isdigit() else -1, label, spreadsheet_safe=harmless)
+        return self._render(session, Look.of(look))
 
-    def watch(session: Session, seen: str, drawn: str, look: str) -> Sequence[Any]:
-        now = _stand(workspace, session)
+    def watch(self, session: Session, seen: str, drawn: str, look: str) -> Sequence[Any]:
+        now = _stand(self._workspace, session)
         if now == seen:
-            return [*[gr.skip() for _ in [*live, *found]], now]
-        here = Look.of(look)
-        return [*render_live(workspace, session), *render_found(workspace, session, here, drawn), now]
-
-    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], [*file, *live], cause=QUERIES)
-    page.on(reading.changes, read, [upload, *reading.inputs], [*file, *live], trigger_mode="always_last", cause=QUERIES)
-    page.on(start.click, begin, [column, gold, harmless], [*live, *found], cause=QUERIES)
-    page.on(stop.click, halt, [], live, show_progress="hidden")
-    page.on([rows.select, summary.select], turn, [look], table, js=LOOK, **LOOKING)
-    teaches = {"js": TYPED, "cause": QUERIES, "show_progress": "hidden"}
-    page.on(rows.submit, correct, [label, row, look, harmless], [*live, *found], **teaches)
-    page.watch(watch, [seen, drawn, look], [*live, *found, seen])
-    page.restore(
-        [*file, *live, *found, seen],
-        lambda session: [
-            *render_file(session),
-            *render_live(workspace, session),
-            *render_found(workspace, session, Look(), ""),
-            _stand(workspace, session),
-        ],
-    )
+            return [*[gr.skip() for _ in [*self._live, *self._found]], now]
+        return [*self._render(session, Look.of(look), drawn), now]
 
 
 def _stand(workspace: Workspace, session: Session) -> str:

@@ -55,125 +55,145 @@ PRESETS = [
 
 
 def create_encode_tab(page: Page) -> None:
-    workspace = page.workspace
-    patterns = gr.HTML(elem_id="patterns", js_on_load=BEHAVIOUR + LOAD)
-    with gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            create_model_picker(page)
-            chosen = gr.Dropdown(PRESETS, value="automatic", label="Preset", elem_id="preset")
-            tokens = gr.Slider(
-                MIN_TOKENS, 8192, label="Pool tokens (how much of the file is encoded)", step=1, elem_id="pool-tokens"
-            )
-            size, window, sink = block_controls()
-            gr.Markdown("**How a query reads** (takes effect at once, nothing is encoded anew)")
-            create_method(page)
-            ratio = gr.Slider(
-                0.01, 1, 0.3, step=0.01, label="Retrieval ratio (share of blocks read per query)", elem_id="ratio"
-            )
-            ratio_note = gr.HTML(elem_id="ratio-note")
-            similar = "Similar examples added (0: the paper's method)"
-            fresh = gr.Slider(0, MOST_SIMILAR, 8, step=1, label=similar, elem_id="fresh")
-            further = further_controls()
-            create_no_label(page)
-        with gr.Column(scale=3, min_width=320):
-            gr.Markdown("## Plan")
-            planned = gr.HTML(elem_id="plan")
-            with gr.Row():
-                start = gr.Button("Encode", variant="primary", elem_id="encode")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-encode")
-            progress = gr.HTML(elem_id="encode-progress", js_on_load=SO_FAR)
-            with gr.Row(visible=False) as choice:
-                use_new = gr.Button(elem_id="use-part")
-                keep_old = gr.Button(KEEP_OLD, elem_id="drop-part")
-            create_kept(page)
-            picture = gr.HTML(elem_id="plan-mask", js_on_load=LOAD)
-    seen = kept_by_page()
-    controls = [size, window, sink, ratio, fresh, *further]
-    live = [start, stop, progress, choice, use_new]
-    results = [patterns, planned, ratio_note, picture, *live]
-    pressed = kept_by_page()
-    everything = [chosen, tokens, *controls, *results]
-    page.restore([seen, *everything], lambda s: [milestone(workspace, s), *render_encode(workspace, s)])
+    tab = EncodeTab(page)
+    tab.bind_settings()
+    tab.bind_encoding()
+    page.watch(tab.watch, [tab.seen], [*tab.everything, tab.seen])
+    page.restore([tab.seen, *tab.everything], lambda s: [milestone(page.workspace, s), *tab.in_force(s)])
 
-    def change(session: Session, *values: Any) -> Sequence[Any] | None:
+
+class EncodeTab:
+    """Its components, and what becomes of what is set and pressed."""
+
+    def __init__(self, page: Page):
+        self._page, self._workspace = page, page.workspace
+        patterns = gr.HTML(elem_id="patterns", js_on_load=BEHAVIOUR + LOAD)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                ratio_note = self._create_settings()
+            with gr.Column(scale=3, min_width=320):
+                planned, picture = self._create_plan()
+        self._patterns = patterns
+        self.seen, self._pressed = kept_by_page(), kept_by_page()
+        results = [patterns, planned, ratio_note, picture, *self._live]
+        self.everything = [self._chosen, self._tokens, *self._controls, *results]
+        """All that `render_encode` gives values for, in its order."""
+
+    def _create_settings(self) -> gr.HTML:
+        create_model_picker(self._page)
+        self._chosen = gr.Dropdown(PRESETS, value="automatic", label="Preset", elem_id="preset")
+        self._tokens = gr.Slider(
+            MIN_TOKENS, 8192, label="Pool tokens (how much of the file is encoded)", step=1, elem_id="pool-tokens"
+        )
+        of_blocks = block_controls()
+        gr.Markdown("**How a query reads** (takes effect at once, nothing is encoded anew)")
+        create_method(self._page)
+        self._ratio = gr.Slider(
+            0.01, 1, 0.3, step=0.01, label="Retrieval ratio (share of blocks read per query)", elem_id="ratio"
+        )
+        ratio_note = gr.HTML(elem_id="ratio-note")
+        similar = "Similar examples added (0: the paper's method)"
+        self._fresh = gr.Slider(0, MOST_SIMILAR, 8, step=1, label=similar, elem_id="fresh")
+        self._controls = [*of_blocks, self._ratio, self._fresh, *further_controls()]
+        create_no_label(self._page)
+        return ratio_note
+
+    def _create_plan(self) -> tuple[gr.HTML, gr.HTML]:
+        gr.Markdown("## Plan")
+        planned = gr.HTML(elem_id="plan")
+        with gr.Row():
+            self._start = gr.Button("Encode", variant="primary", elem_id="encode")
+            self._stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-encode")
+        progress = gr.HTML(elem_id="encode-progress", js_on_load=SO_FAR)
+        with gr.Row(visible=False) as choice:
+            self._use_new = gr.Button(elem_id="use-part")
+            self._keep_old = gr.Button(KEEP_OLD, elem_id="drop-part")
+        self._live = [self._start, self._stop, progress, choice, self._use_new]
+        create_kept(self._page)
+        return planned, gr.HTML(elem_id="plan-mask", js_on_load=LOAD)
+
+    def bind_settings(self) -> None:
+        on, everything, ratio, fresh, tokens = self._page.on, self.everything, self._ratio, self._fresh, self._tokens
+        last = {"cause": SETTINGS, "trigger_mode": "always_last", "show_progress": "hidden"}
+        sliders = {self._controls.index(slider): f"#{slider.elem_id}" for slider in (ratio, fresh)}
+        read = {
+            "inputs": self._controls,
+            "outputs": everything,
+            "refused": self.in_force,
+            "js": within(sliders),
+            **last,
+        }
+        on(taken(self._controls), self.change, **read)
+        on([ratio.release, fresh.release], self._leaving(self.change), **read)
+        read = {"inputs": [tokens], "outputs": everything, "js": within({0: f"#{tokens.elem_id}"}), **last}
+        on(tokens.input, self.change_budget, **read)
+        on(tokens.release, self._leaving(self.change_budget), **read)
+        on(self._chosen.input, self.change_preset, [self._chosen], everything, cause=SETTINGS)
+        quiet = {"cause": SETTINGS, "show_progress": "hidden"}
+        on(self._patterns.select, self.choose_pattern, [self._pressed], everything, js=PRESSED, **quiet)
+
+    def bind_encoding(self) -> None:
+        workspace, live = self._workspace, self._live
+
+        def bind(pressed: Any, act: Callable[[Workspace, Session], Any], **options: Any) -> None:
+            def acted(session: Session) -> Sequence[Any]:
+                act(workspace, session)
+                return render_live(workspace, session)
+
+            self._page.on(pressed, acted, [], live, **{"cause": "encode", **options})
+
+        bind(self._start.click, begin_encoding, cause=SETTINGS)
+        bind(self._stop.click, lambda workspace, session: workspace.stop(session, "encode"), show_progress="hidden")
+        bind(self._use_new.click, use_part)
+        bind(self._keep_old.click, drop_part)
+
+    def in_force(self, session: Session) -> Sequence[Any]:
+        return render_encode(self._workspace, session)
+
+    def change(self, session: Session, *values: Any) -> Sequence[Any] | None:
         before = (session.settings, session.query_settings, session.template)
         apply_controls(session, *values)
         if (session.settings, session.query_settings, session.template) == before:
             return None
-        slider = budget_slider(workspace, session)
-        kept = [gr.skip() for _ in controls]
-        return [gr.Dropdown(value=preset_of(session)), *slider, *kept, *_results(workspace, session)]
+        slider, kept = budget_slider(self._workspace, session), [gr.skip() for _ in self._controls]
+        return [gr.Dropdown(value=preset_of(session)), *slider, *kept, *_results(self._workspace, session)]
 
-    def change_budget(session: Session, given: float) -> Sequence[Any] | None:
-        if (found := budget_range(workspace, session)) is not None and given == found[-1]:
+    def change_budget(self, session: Session, given: float) -> Sequence[Any] | None:
+        if (found := budget_range(self._workspace, session)) is not None and given == found[-1]:
             return None
         session.settings = replace(session.settings, pool_tokens=int(given))
-        kept = [gr.skip() for _ in (tokens, *controls)]
-        return [gr.Dropdown(value=preset_of(session)), *kept, *_results(workspace, session)]
+        kept = [gr.skip() for _ in (self._tokens, *self._controls)]
+        return [gr.Dropdown(value=preset_of(session)), *kept, *_results(self._workspace, session)]
 
-    def in_force(session: Session) -> Sequence[Any]:
-        return render_encode(workspace, session)
-
-    def leave(handler: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
+    def _leaving(self, handler: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
         """Of a slider that is left: it shows what is in force, also where it was emptied."""
 
         def settle(session: Session, *values: Any) -> Sequence[Any]:
             handler(session, *values)
-            return in_force(session)
+            return self.in_force(session)
 
         return settle
 
-    def change_preset(session: Session, name: str) -> Sequence[Any]:
+    def change_preset(self, session: Session, name: str) -> Sequence[Any]:
         if name != OWN:
             session.settings, session.query_settings = preset(name).encode, preset(name).query
-        return render_encode(workspace, session)
+        return self.in_force(session)
 
-    def choose_pattern(session: Session, name: str) -> Sequence[Any]:
+    def choose_pattern(self, session: Session, name: str) -> Sequence[Any]:
         session.settings = session.settings.with_sparsity_pattern(name)
-        return render_encode(workspace, session)
+        return self.in_force(session)
 
-    def begin(session: Session) -> Sequence[Any]:
-        begin_encoding(workspace, session)
-        return render_live(workspace, session)
-
-    def halt(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "encode")
-        return render_live(workspace, session)
-
-    def use(session: Session) -> Sequence[Any]:
-        use_part(workspace, session)
-        return render_live(workspace, session)
-
-    def keep(session: Session) -> Sequence[Any]:
-        drop_part(workspace, session)
-        return render_live(workspace, session)
-
-    def watch(session: Session, seen: str) -> Sequence[Any]:
+    def watch(self, session: Session, seen: str) -> Sequence[Any]:
         """The progress; what settings mean, once, when a model has come or a job has ended. The controls are left to
         whoever is changing them at this moment, unless settings were taken from elsewhere."""
-        now = milestone(workspace, session)
+        workspace, now = self._workspace, milestone(self._workspace, session)
         if now == seen:
-            return [*[gr.skip() for _ in everything[: -len(live)]], *render_live(workspace, session), now]
+            return [*[gr.skip() for _ in self.everything[: -len(self._live)]], *render_live(workspace, session), now]
         (taken_up, model, _), before = now.split("\n"), seen.split("\n")
         if taken_up != before[0]:
-            return [*render_encode(workspace, session), now]
+            return [*self.in_force(session), now]
         budget = budget_slider(workspace, session) if model != before[1] else [gr.skip()]
-        return [gr.skip(), *budget, *[gr.skip() for _ in controls], *_results(workspace, session), now]
-
-    last = {"cause": SETTINGS, "trigger_mode": "always_last", "show_progress": "hidden"}
-    clamped = {"js": within({controls.index(slider): f"#{slider.elem_id}" for slider in (ratio, fresh)})}
-    page.on(taken(controls), change, controls, everything, refused=in_force, **clamped, **last)
-    page.on([ratio.release, fresh.release], leave(change), controls, everything, refused=in_force, **clamped, **last)
-    clamped = {"js": within({0: f"#{tokens.elem_id}"})}
-    page.on(tokens.input, change_budget, [tokens], everything, **clamped, **last)
-    page.on(tokens.release, leave(change_budget), [tokens], everything, **clamped, **last)
-    page.on(chosen.input, change_preset, [chosen], everything, cause=SETTINGS)
-    page.on(patterns.select, choose_pattern, [pressed], everything, js=PRESSED, cause=SETTINGS, show_progress="hidden")
-    page.on(start.click, begin, [], live, cause=SETTINGS)
-    page.on(stop.click, halt, [], live, show_progress="hidden")
-    page.on(use_new.click, use, [], live)
-    page.on(keep_old.click, keep, [], live)
-    page.watch(watch, [seen], [*everything, seen])
+        return [gr.skip(), *budget, *[gr.skip() for _ in self._controls], *_results(workspace, session), now]
 
 
 # --- what the tab shows -----------------------------------------------------------------------------------------------

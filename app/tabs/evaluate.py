@@ -34,121 +34,152 @@ from dbsa_core.errors import DBSAError
 from dbsa_core.files.tables import read_table
 
 HELD_OUT, FILE, OFFERED = "held out", "file", "offered"
+_QUIET: dict[str, Any] = {"cause": TEST, "show_progress": "hidden"}
 _FROM = [("Held out of the data", HELD_OUT), ("A test file", FILE)]
 
 
 def create_evaluate_tab(page: Page) -> None:
-    workspace = page.workspace
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            where = gr.Radio(_FROM, value=HELD_OUT, label="Rows to ask about", elem_id="test-from")
-            with gr.Row() as held_out:
-                number = gr.Number(100, label="Rows held out", precision=0, min_width=120, elem_id="hold-out")
-                seed = gr.Number(0, label="Seed (draws them)", precision=0, min_width=120, elem_id="hold-out-seed")
-            with gr.Column(visible=False) as of_file:
-                upload = gr.File(
-                    label=f"Test file, labelled ({ACCEPTED})", type="filepath", height=130, elem_id="test-file"
-                )
-                text = gr.Dropdown(label="Column with the texts", elem_id="test-text-column")
-                label = gr.Dropdown(label="Column with the right labels", elem_id="test-label-column")
-                reading = create_reading("test", detects_first_line=False)
-        with gr.Column(scale=3, min_width=320):
-            methods = gr.CheckboxGroup([], label="Methods", elem_id="evaluated-methods")
-            reject = gr.Checkbox(
-                False,
-                label="Also with a reject option, which may say that no label fits",
-                info="Fitted on further rows of the data, for each method.",
-                elem_id="evaluate-reject",
+    tab = EvaluateTab(page)
+    tab.bind_given()
+    tab.bind_results()
+
+
+class EvaluateTab:
+    """Its components, and what becomes of what is chosen and pressed."""
+
+    def __init__(self, page: Page):
+        self._page, self._workspace = page, page.workspace
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self._create_rows()
+            with gr.Column(scale=3, min_width=320):
+                self._create_methods()
+        self._create_results()
+        self._seen, self._offered, self._cut, self._pressed = (kept_by_page() for _ in range(4))
+        self._found.append(self._cut)
+        # What was given is never written back by its own event: it may be other by then.
+        self._shown = [*self._places, *self._live]
+
+    def _create_rows(self) -> None:
+        where = gr.Radio(_FROM, value=HELD_OUT, label="Rows to ask about", elem_id="test-from")
+        with gr.Row() as held_out:
+            number = gr.Number(100, label="Rows held out", precision=0, min_width=120, elem_id="hold-out")
+            seed = gr.Number(0, label="Seed (draws them)", precision=0, min_width=120, elem_id="hold-out-seed")
+        with gr.Column(visible=False) as of_file:
+            self._upload = gr.File(
+                label=f"Test file, labelled ({ACCEPTED})", type="filepath", height=130, elem_id="test-file"
             )
-            said = gr.HTML(elem_id="evaluation-said")
-            with gr.Row():
-                start = gr.Button("Evaluate", variant="primary", interactive=False, elem_id="evaluate")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-evaluation")
-            progress = gr.HTML(elem_id="evaluation-progress")
-    results = gr.HTML(elem_id="evaluation-results", js_on_load=LOOKED + BEHAVIOUR)
-    matrices = gr.HTML(elem_id="evaluation-matrices", js_on_load=LOOKED + BEHAVIOUR)
-    answers = gr.HTML(elem_id="evaluation-answers", js_on_load=LOOKED + BEHAVIOUR)
-    with gr.Accordion("Take it away", open=False, visible=False, elem_id="evaluation-away") as away:
-        files = gr.File(
-            label="Report, tables and settings (answers.csv holds the texts of the rows)",
-            visible=False, interactive=False, file_count="multiple", elem_id="evaluation-files",
-        )  # fmt: skip
-        programs = gr.HTML(elem_id="evaluation-programs", js_on_load=PUT_ADDRESS)
-    gr.Markdown("## Runs")
-    differing = gr.Checkbox(False, label="Diff only", visible=False, container=False, elem_id="diff-only")
-    runs = gr.HTML(elem_id="evaluation-runs", js_on_load=LOOKED + BEHAVIOUR)
-    seen, offered, cut, pressed = (kept_by_page() for _ in range(4))
-    given = [where, number, seed, methods, reject]
-    places = [held_out, of_file, text, label, reading.sheet]
-    live = [said, start, stop, progress]
-    found = [results, matrices, answers, away, files, programs, differing, runs, cut]
-    # What was given is never written back by its own event: it may be other by then.
-    shown = [*places, *live]
+            text = gr.Dropdown(label="Column with the texts", elem_id="test-text-column")
+            label = gr.Dropdown(label="Column with the right labels", elem_id="test-label-column")
+            self._reading = create_reading("test", detects_first_line=False)
+        self._where, self._numbers, self._columns = where, [number, seed], [text, label]
+        self._places = [held_out, of_file, text, label, self._reading.sheet]
 
-    def now(session: Session) -> list[Any]:
-        return [*render_places(session), *render_live(workspace, session)]
+    def _create_methods(self) -> None:
+        self._methods = gr.CheckboxGroup([], label="Methods", elem_id="evaluated-methods")
+        self._reject = gr.Checkbox(
+            False,
+            label="Also with a reject option, which may say that no label fits",
+            info="Fitted on further rows of the data, for each method.",
+            elem_id="evaluate-reject",
+        )
+        said = gr.HTML(elem_id="evaluation-said")
+        with gr.Row():
+            self._start = gr.Button("Evaluate", variant="primary", interactive=False, elem_id="evaluate")
+            self._stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-evaluation")
+        self._live = [said, self._start, self._stop, gr.HTML(elem_id="evaluation-progress")]
 
-    def choose(session: Session, *values: Any) -> Sequence[Any]:
+    def _create_results(self) -> None:
+        results = gr.HTML(elem_id="evaluation-results", js_on_load=LOOKED + BEHAVIOUR)
+        matrices = gr.HTML(elem_id="evaluation-matrices", js_on_load=LOOKED + BEHAVIOUR)
+        answers = gr.HTML(elem_id="evaluation-answers", js_on_load=LOOKED + BEHAVIOUR)
+        with gr.Accordion("Take it away", open=False, visible=False, elem_id="evaluation-away") as away:
+            files = gr.File(
+                label="Report, tables and settings (answers.csv holds the texts of the rows)",
+                visible=False, interactive=False, file_count="multiple", elem_id="evaluation-files",
+            )  # fmt: skip
+            programs = gr.HTML(elem_id="evaluation-programs", js_on_load=PUT_ADDRESS)
+        gr.Markdown("## Runs")
+        differing = gr.Checkbox(False, label="Diff only", visible=False, container=False, elem_id="diff-only")
+        runs = gr.HTML(elem_id="evaluation-runs", js_on_load=LOOKED + BEHAVIOUR)
+        self._differing, self._runs, self._looked_at = differing, runs, [results, matrices, answers, runs]
+        self._found: list[Any] = [results, matrices, answers, away, files, programs, differing, runs]
+
+    @property
+    def _given(self) -> list[Any]:
+        return [self._where, *self._numbers, self._methods, self._reject]
+
+    def bind_given(self) -> None:
+        on, reading, upload, shown = self._page.on, self._reading, self._upload, self._shown
+        number, seed = self._numbers
+        changes = [self._where.input, number.blur, number.submit, seed.blur, seed.submit]
+        changes += [self._methods.input, self._reject.input]
+        on(changes, self.choose, [self._offered, *self._given], shown, trigger_mode="always_last", **_QUIET)
+        on(upload.upload, self.read, [upload, *reading.inputs_of_new_file], shown, cause=TEST)
+        on(reading.changes, self.read, [upload, *reading.inputs], shown, trigger_mode="always_last", cause=TEST)
+        on([column.input for column in self._columns], self.columns, self._columns, shown, **_QUIET)
+
+    def bind_results(self) -> None:
+        on, live, found, differing = self._page.on, self._live, self._found, self._differing
+        on(self._start.click, self.begin, [differing, self._offered, *self._given], [*live, *found], cause=TEST)
+        on(self._stop.click, self.halt, [], live, show_progress="hidden")
+        on([view.select for view in self._looked_at], self.turn, [self._cut, differing], found, js=LOOK, **LOOKING)
+        on(differing.input, self.turn, [self._cut, differing], found, **LOOKING)
+        on(self._runs.delete, self.drop, [self._pressed, differing], [*live, *found], js=PRESSED, **_QUIET)
+        kept = [self._seen, self._offered, self._cut, differing]
+        self._page.watch(self.watch, kept, [self._methods, self._reject, self._offered, *live, *found, self._seen])
+        self._page.restore([*self._given, self._offered, *self._shown, *found, self._seen], self.restored)
+
+    def now(self, session: Session) -> list[Any]:
+        return [*render_places(session), *render_live(self._workspace, session)]
+
+    def restored(self, session: Session) -> list[Any]:
+        return [
+            *render_given(self._workspace, session),
+            offered_now(self._workspace, session),
+            *self.now(session),
+            *render_found(session, Cut(), False),
+            milestone(self._workspace, session),
+        ]
+
+    def choose(self, session: Session, *values: Any) -> Sequence[Any]:
         take_wanted(session, *values)
-        return now(session)
+        return self.now(session)
 
-    def read(session: Session, path: str | None, *how: str) -> Sequence[Any]:
+    def read(self, session: Session, path: str | None, *how: str) -> Sequence[Any]:
         if path is None:
-            return [gr.skip() for _ in shown]
+            return [gr.skip() for _ in self._shown]
         set_test_file(session, read_table(path, **options(*how)))
-        return now(session)
+        return self.now(session)
 
-    def columns(session: Session, text: str | None, label: str | None) -> Sequence[Any]:
+    def columns(self, session: Session, text: str | None, label: str | None) -> Sequence[Any]:
         session.wanted = replace(session.wanted, text_column=text, label_column=label)
-        return now(session)
+        return self.now(session)
 
-    def begin(session: Session, differing: bool, *values: Any) -> Sequence[Any]:
+    def begin(self, session: Session, differing: bool, *values: Any) -> Sequence[Any]:
         take_wanted(session, *values)
-        begin_evaluation(workspace, session)
-        return [*render_live(workspace, session), *render_found(session, Cut(), differing)]
+        begin_evaluation(self._workspace, session)
+        return [*render_live(self._workspace, session), *render_found(session, Cut(), differing)]
 
-    def halt(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "evaluate")
-        return render_live(workspace, session)
+    def halt(self, session: Session) -> Sequence[Any]:
+        self._workspace.stop(session, "evaluate")
+        return render_live(self._workspace, session)
 
-    def turn(session: Session, look: str, differing: bool) -> Sequence[Any]:
+    def turn(self, session: Session, look: str, differing: bool) -> Sequence[Any]:
         return render_found(session, Cut.of(look), differing)
 
-    def drop(session: Session, run: str, differing: bool) -> Sequence[Any]:
+    def drop(self, session: Session, run: str, differing: bool) -> Sequence[Any]:
         remove(session, run)
-        return [*render_live(workspace, session), *render_found(session, Cut(), differing)]
+        return [*render_live(self._workspace, session), *render_found(session, Cut(), differing)]
 
-    def watch(session: Session, before: str, offered: str, look: str, differing: bool) -> Sequence[Any]:
+    def watch(self, session: Session, before: str, offered: str, look: str, differing: bool) -> Sequence[Any]:
+        workspace = self._workspace
         seen, offers = milestone(workspace, session), offered_now(workspace, session)
         choices = [gr.skip()] * 2 if offers == offered else render_given(workspace, session)[3:]
         if seen == before:
-            return [*choices, offers, *[gr.skip() for _ in (*live, *found)], seen]
+            return [*choices, offers, *[gr.skip() for _ in (*self._live, *self._found)], seen]
         shown = [*render_live(workspace, session), *render_found(session, Cut.of(look), differing)]
         return [*choices, offers, *shown, seen]
-
-    quiet: dict[str, Any] = {"cause": TEST, "show_progress": "hidden"}
-    changes = [where.input, number.blur, number.submit, seed.blur, seed.submit, methods.input, reject.input]
-    page.on(changes, choose, [offered, *given], shown, trigger_mode="always_last", **quiet)
-    page.on(upload.upload, read, [upload, *reading.inputs_of_new_file], shown, cause=TEST)
-    page.on(reading.changes, read, [upload, *reading.inputs], shown, trigger_mode="always_last", cause=TEST)
-    page.on([text.input, label.input], columns, [text, label], shown, **quiet)
-    page.on(start.click, begin, [differing, offered, *given], [*live, *found], cause=TEST)
-    page.on(stop.click, halt, [], live, show_progress="hidden")
-    looks = [view.select for view in (results, matrices, answers, runs)]
-    page.on(looks, turn, [cut, differing], found, js=LOOK, **LOOKING)
-    page.on(differing.input, turn, [cut, differing], found, **LOOKING)
-    page.on(runs.delete, drop, [pressed, differing], [*live, *found], js=PRESSED, **quiet)
-    page.watch(watch, [seen, offered, cut, differing], [methods, reject, offered, *live, *found, seen])
-    page.restore(
-        [*given, offered, *shown, *found, seen],
-        lambda session: [
-            *render_given(workspace, session),
-            offered_now(workspace, session),
-            *now(session),
-            *render_found(session, Cut(), False),
-            milestone(workspace, session),
-        ],
-    )
 
 
 def take_wanted(

@@ -42,78 +42,96 @@ NONE_INFO = "None: some labels are left out for fitting, and their rows must be 
 
 
 def create_no_label(page: Page) -> None:
-    workspace = page.workspace
-    with gr.Accordion("Texts that fit no label", open=False, elem_id="no-label") as panel:
-        label = gr.Dropdown([("None", NO_LABEL)], value=NO_LABEL, label="Label of such texts", elem_id="out-of-scope")
-        allowed = gr.Checkbox(
-            False, label="Answers may be “None of the labels”", info="Fitted on rows of the file.", elem_id="may-refuse"
-        )
-        with gr.Row():
-            fit = gr.Button("Fit", size="sm", min_width=90, elem_id="fit-reject")
-            stop = gr.Button("Stop", size="sm", min_width=90, variant="stop", interactive=False, elem_id="stop-reject")
-        said = gr.HTML(elem_id="reject-said")
-        threshold = gr.Slider(
-            0, 1, 0, step=0.01, label="Threshold (no label fits below this in-scope score)", visible=False,
-            elem_id="threshold",
-        )  # fmt: skip
-        curve = gr.Plot(show_label=False, visible=False, elem_id="coverage-plot")
-    seen, unfolded = kept_by_page(), gr.State(False)
-    controls = [label, allowed, fit, stop, said, threshold]
-    shown = [*controls, curve]
-    page.restore([*controls, seen], lambda session: [*render_controls(workspace, session), ""])
+    NoLabel(page).bind()
 
-    def rendered(session: Session) -> Sequence[Any]:
+
+class NoLabel:
+    """Its components, and what becomes of what is chosen and pressed."""
+
+    def __init__(self, page: Page):
+        self._page, self._workspace = page, page.workspace
+        with gr.Accordion("Texts that fit no label", open=False, elem_id="no-label") as self._panel:
+            self._label = gr.Dropdown(
+                [("None", NO_LABEL)], value=NO_LABEL, label="Label of such texts", elem_id="out-of-scope"
+            )
+            self._allowed = gr.Checkbox(
+                False,
+                label="Answers may be “None of the labels”",
+                info="Fitted on rows of the file.",
+                elem_id="may-refuse",
+            )
+            with gr.Row():
+                self._fit = gr.Button("Fit", size="sm", min_width=90, elem_id="fit-reject")
+                self._stop = gr.Button(
+                    "Stop", size="sm", min_width=90, variant="stop", interactive=False, elem_id="stop-reject"
+                )
+            said = gr.HTML(elem_id="reject-said")
+            self._threshold = gr.Slider(
+                0, 1, 0, step=0.01, label="Threshold (no label fits below this in-scope score)", visible=False,
+                elem_id="threshold",
+            )  # fmt: skip
+            curve = gr.Plot(show_label=False, visible=False, elem_id="coverage-plot")
+        self._seen, self._unfolded = kept_by_page(), gr.State(False)
+        self._controls = [self._label, self._allowed, self._fit, self._stop, said, self._threshold]
+        self._shown = [*self._controls, curve]
+
+    def bind(self) -> None:
+        page, panel, shown, unfolded = self._page, self._panel, self._shown, self._unfolded
+        last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
+        chosen = {"refused": self.rendered, **last}
+        page.on(panel.expand, self.unfold, [], [*shown, unfolded], **last)
+        panel.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
+        page.on(self._label.input, self.name, [self._label], shown, **chosen)
+        page.on(self._allowed.input, self.permit, [self._allowed], shown, **chosen)
+        page.on(self._fit.click, self.begin, [], shown, **last)
+        page.on(self._stop.click, self.halt, [], shown, **last)
+        page.on(self._threshold.release, self.choose, [self._threshold], shown, trigger_mode="always_last", **chosen)
+        page.watch(self.watch, [self._seen, unfolded], [*shown, self._seen])
+        page.restore([*self._controls, self._seen], lambda s: [*render_controls(self._workspace, s), ""])
+
+    def rendered(self, session: Session) -> Sequence[Any]:
         """What they bind to can be pressed while it is unfolded alone."""
-        return [*render_controls(workspace, session), render_curve(workspace, session)]
+        return [*render_controls(self._workspace, session), render_curve(self._workspace, session)]
 
-    def beside(session: Session) -> Sequence[Any]:
+    def beside(self, session: Session) -> Sequence[Any]:
         """The same but for what is chosen, which may be being chosen otherwise at this moment."""
-        return [*unchosen(session), render_curve(workspace, session)]
+        return [*self.unchosen(session), render_curve(self._workspace, session)]
 
-    def unchosen(session: Session) -> list[Any]:
-        return [gr.skip(), gr.skip(), *render_controls(workspace, session)[2:]]
+    def unchosen(self, session: Session) -> list[Any]:
+        return [gr.skip(), gr.skip(), *render_controls(self._workspace, session)[2:]]
 
-    def name(session: Session, chosen: str | None) -> Sequence[Any]:
-        declare(workspace, session, chosen or NO_LABEL)
-        return rendered(session)
+    def name(self, session: Session, chosen: str | None) -> Sequence[Any]:
+        declare(self._workspace, session, chosen or NO_LABEL)
+        return self.rendered(session)
 
-    def permit(session: Session, ticked: bool) -> Sequence[Any]:
+    def permit(self, session: Session, ticked: bool) -> Sequence[Any]:
+        workspace = self._workspace
         allow(workspace, session, ticked)
         if ticked and workspace.ready(session) is not None and not fits_now(workspace, session):
             begin_fitting(workspace, session)
-        return rendered(session)
+        return self.rendered(session)
 
-    def begin(session: Session) -> Sequence[Any]:
-        begin_fitting(workspace, session)
-        return beside(session)
+    def begin(self, session: Session) -> Sequence[Any]:
+        begin_fitting(self._workspace, session)
+        return self.beside(session)
 
-    def halt(session: Session) -> Sequence[Any]:
-        workspace.stop(session, "reject")
-        return beside(session)
+    def halt(self, session: Session) -> Sequence[Any]:
+        self._workspace.stop(session, "reject")
+        return self.beside(session)
 
-    def choose(session: Session, value: float) -> Sequence[Any]:
-        choose_threshold(workspace, session, value)
-        return beside(session)
+    def choose(self, session: Session, value: float) -> Sequence[Any]:
+        choose_threshold(self._workspace, session, value)
+        return self.beside(session)
 
-    def unfold(session: Session) -> Sequence[Any]:
-        return [*beside(session), True]
+    def unfold(self, session: Session) -> Sequence[Any]:
+        return [*self.beside(session), True]
 
-    def watch(session: Session, before: str, unfolded: bool) -> Sequence[Any]:
-        now = milestone(workspace, session)
+    def watch(self, session: Session, before: str, unfolded: bool) -> Sequence[Any]:
+        now = milestone(self._workspace, session)
         if now == before:
-            return [gr.skip() for _ in (*shown, seen)]
+            return [gr.skip() for _ in (*self._shown, self._seen)]
         # Plotly measures its place when it draws, which is nothing while it is folded.
-        return [*(beside(session) if unfolded else [*unchosen(session), gr.skip()]), now]
-
-    last: dict[str, Any] = {"cause": SETTINGS, "show_progress": "hidden"}
-    page.on(panel.expand, unfold, [], [*shown, unfolded], **last)
-    panel.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
-    page.on(label.input, name, [label], shown, refused=rendered, **last)
-    page.on(allowed.input, permit, [allowed], shown, refused=rendered, **last)
-    page.on(fit.click, begin, [], shown, **last)
-    page.on(stop.click, halt, [], shown, **last)
-    page.on(threshold.release, choose, [threshold], shown, refused=rendered, trigger_mode="always_last", **last)
-    page.watch(watch, [seen, unfolded], [*shown, seen])
+        return [*(self.beside(session) if unfolded else [*self.unchosen(session), gr.skip()]), now]
 
 
 def render_controls(workspace: Workspace, session: Session) -> list[Any]:
