@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -119,9 +120,12 @@ def launch_options() -> dict[str, Any]:
 @contextmanager
 def served(workspace: Workspace, demo: gr.Blocks) -> Iterator[str]:
     """The address of `build(workspace)` on this computer, for as long as it is needed: for scripts and tests."""
+    with socket.create_server(("127.0.0.1", 0)) as free:  # Gradio's own search meets that of another process
+        port = free.getsockname()[1]
     _, url, _ = demo.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, inbrowser=False, **launch_options()
-    )
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, inbrowser=False,
+        **launch_options(),
+    )  # fmt: skip
     try:
         yield url
     finally:
