@@ -656,6 +656,10 @@ FAULTS = (
     Fault("what blocks without a column got is lost", "app/ask/heads.py",
           "return columns if own.all() else np.concatenate(", "return columns if True else np.concatenate(",
           "app/ask/heads"),
+    Fault("a head's spread is its entropy", "app/ask/shown.py",
+          "return np.exp(entropy).astype", "return entropy.astype", "app/ask/heads"),
+    Fault("the spread is sent as if there were one part", "app/ask/heads.py",
+          "_packed(attention.spread / parts,", "_packed(attention.spread,", "app/ask/heads"),
     Fault("a row's share is that of the whole context", "app/ask/heads.py",
           "return np.clip(by_row / whole, 0, 1)", "return np.clip(by_row, 0, 1)", "app/ask/heads"),
     Fault("rows are kept of the blocks with least", "app/ask/by_row.py",
@@ -711,8 +715,8 @@ FAULTS = (
     Fault("the whole mask of an answer is linked with nothing", "app/mask/figure.py",
           '"data-linked" if linked else ""', '""', "app/mask/figure"),
     Fault("the end of a job writes controls back", "app/tabs/encode.py",
-          "[gr.skip(), *budget, *[gr.skip() for _ in controls], *_results",
-          "[*render_encode(workspace, session)[:-len(results)], *_results",
+          "[gr.skip(), *budget, *[gr.skip() for _ in self._controls], *_results",
+          "[*self.in_force(session)[: -4 - len(self._live)], *_results",
           "app/server/encode_tab"),
 )  # fmt: skip
 

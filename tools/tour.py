@@ -136,10 +136,10 @@ def what_was_read(walk: Walk) -> None:
     expect(page.locator('#blocks [data-part="block-22"] .dbsa-demo').last).to_be_visible()
     walk.picture("linked", ".dbsa-said", "#blocks", "#attention")
     walk.button("Let go", ".dbsa-said")
-    share = page.locator("#attention").get_by_label("Share on")
-    walk.press("Share on", share)
+    share = page.locator("#attention").get_by_label("Darker: more")
+    walk.press("Darker: more", share)
     page.keyboard.press("Escape")
-    walk.choose("the first block", share)
+    walk.choose("share on the first block", share)
     walk.picture("heads", "#attention .dbsa-panel:has(.dbsa-grid)")
 
 

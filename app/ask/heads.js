@@ -5,19 +5,20 @@ window.dbsaHeads ??= (() => {
   let data = null, at = null, over = null, share = null, answer = null;
 
   const bytes = text => Uint8Array.from(atob(text), one => one.charCodeAt(0));
+  const wide = packed => Uint16Array.from({length: packed.length / 2}, (_, at) => packed[2 * at] + 256 * packed[2 * at + 1]);
   const read = grid => {
-    const {layers, heads, groups, mass, rows} = grid.dataset;
-    const count = layers * heads, packed = bytes(mass), by = bytes(rows ?? '');
-    const pairs = new Uint16Array(packed.length / 2);
-    for (let i = 0; i < pairs.length; i++) pairs[i] = packed[2 * i] + 256 * packed[2 * i + 1];
-    return {grid, from: mass, heads: Number(heads), layers: Number(layers), count, groups: JSON.parse(groups), pairs,
-      columns: pairs.length / count, by, stretches: by.length / count};
+    const {layers, heads, parts, groups, mass, rows, spread} = grid.dataset;
+    const count = layers * heads, pairs = wide(bytes(mass)), by = bytes(rows ?? '');
+    return {grid, from: mass, heads: Number(heads), layers: Number(layers), parts: Number(parts), count,
+      groups: JSON.parse(groups), pairs, columns: pairs.length / count, by, stretches: by.length / count,
+      spread: [...wide(bytes(spread))].map(one => Math.max(1, one / 65535 * parts))};
   };
   const massOf = (head, columns) => {
     let sum = 0;
     for (const one of columns) sum += data.pairs[head * data.columns + one];
     return sum / 65535;
   };
+  const concentration = head => data.parts > 1 ? 1 - Math.log(data.spread[head]) / Math.log(data.parts) : 1;
   const columnsOf = element => (element.dataset.columns ?? '').split(' ').filter(Boolean).map(Number);
   const stretchOf = (head, element) => {
     const part = columnsOf(element.closest('[data-columns]'));
@@ -54,9 +55,9 @@ window.dbsaHeads ??= (() => {
     const shares = groups.map(({words, columns}) => `${percent(massOf(head, columns))} on ${words}`);
     const blocks = all('.dbsa-entry[data-columns]').map(one => [massOf(head, columnsOf(one)), one]);
     const [most, entry] = blocks.sort((one, other) => other[0] - one[0])[0] ?? [0, null];
-    const name = nameOf(head);
+    const name = nameOf(head), spread = ` Spread over ${data.spread[head].toFixed(1)} of ${data.parts} parts.`;
     const best = entry && most > 0 ? ` Of what was read, ${entry.dataset.called} got most: ${percent(most)}.` : '';
-    return `${name[0].toUpperCase()}${name.slice(1)}: ${shares.join(', ')}.${best}${entry ? mostOf(head, entry) : ''}`;
+    return `${name[0].toUpperCase()}${name.slice(1)}: ${shares.join(', ')}.${spread}${best}${entry ? mostOf(head, entry) : ''}`;
   };
 
   // --- showing it -------------------------------------------------------------------------------------------------
@@ -113,8 +114,8 @@ window.dbsaHeads ??= (() => {
     return `M${x} ${y}h${wide}v${high}h-${wide}z`;
   };
   const shade = () => {
-    const {columns} = data.groups[share], levels = all('[data-level]', data.grid), paths = levels.map(() => '');
-    const shares = Array.from({length: data.count}, (_, head) => massOf(head, columns));
+    const levels = all('[data-level]', data.grid), paths = levels.map(() => ''), group = data.groups[share];
+    const shares = Array.from({length: data.count}, (_, head) => group ? massOf(head, group.columns) : concentration(head));
     const most = Math.max(...shares, 1e-6), last = levels.length - 1;
     shares.forEach((one, head) => { paths[Math.min(last, Math.ceil(last * one / most))] += box(cellOf(head)); });
     levels.forEach((one, level) => one.setAttribute('d', paths[level]));
@@ -183,7 +184,7 @@ window.dbsaHeads ??= (() => {
       if (data?.grid !== grid || data.from !== grid.dataset.mass) data = read(grid);
       if (at !== null && at >= data.count) at = null;
       const select = document.querySelector('[data-share]');
-      if (share !== null && data.groups[share] && select) { select.value = share; shade(); }
+      if (select && [...select.options].some(one => one.value === share)) { select.value = share; shade(); }
       else share = select?.value ?? null;
       show();
     },

@@ -2,7 +2,8 @@
 
 The grid holds what `heads.js` shows of a head that is pointed at or chosen: the share of each column (`data-mass`,
 16 bits each), of which a bar or an entry names its own (`data-columns`), and in these the rows (`data-rows`, `data-
-stretch`): the square root of a row's share of its block, 8 bits each. What the server wrote is the mean of all heads.
+stretch`): the square root of a row's share of its block, 8 bits each; and over how many parts it spread (`data-spread`,
+as a share of all parts, 16 bits each). What the server wrote is the mean of all heads.
 Knows nothing about text: what is drawn is numbers and block ids.
 """
 
@@ -22,6 +23,8 @@ from app.words import count, percent
 from dbsa_core.prediction import NOWHERE
 
 SHADES = 10
+CONCENTRATION = "concentration"
+"""What the grid can show beside shares: 0 where a head spreads over all parts alike, 1 where it looks at one alone."""
 MOST_CELLS = 6_000
 """Heads of all layers, up to which they are told apart."""
 MOST_NUMBERS, FEWEST_COLUMNS = 60_000, 32
@@ -36,7 +39,7 @@ CSS = """
 .dbsa-heads { display: block; width: 100%; height: 13rem; fill: var(--dbsa-fill-best); }
 .dbsa-headat { fill: none; stroke: var(--dbsa-outline); stroke-width: 3; vector-effect: non-scaling-stroke; }
 .dbsa-headat.dbsa-pointed { stroke-width: 2; stroke-dasharray: 3 2; }
-.dbsa .dbsa-headsaid { min-height: 4.2em; margin: 0.4rem 0 0; }
+.dbsa .dbsa-headsaid { min-height: 7em; margin: 0.4rem 0 0; }
 .dbsa .dbsa-barsaid { min-height: 3em; margin: 0; }
 .dbsa-below .dbsa-panel h3 { display: flex; flex-wrap: wrap; gap: 0.2rem 0.6rem; align-items: baseline; }
 .dbsa-whose { font-weight: 400; color: var(--dbsa-muted); font-size: 0.85rem; }
@@ -146,10 +149,13 @@ def heads_panel(answer: ShownAnswer, columns: Columns) -> str:
     if attention is None or attention.mass[:, :, 0].size > MOST_CELLS:
         return ""
     groups = columns.groups
-    options = "".join(f'<option value="{name}">{escape(group.words)}</option>' for name, group in groups.items())
+    words = {name: f"share on {group.words}" for name, group in groups.items()}
+    if len(attention.names) > 1:
+        words[CONCENTRATION] = "concentration"
+    options = "".join(f'<option value="{name}">{escape(said)}</option>' for name, said in words.items())
     title = (
-        f"<h3><label>Share on <select data-share>{options}</select></label>"
-        '<span class="dbsa-muted">by layer (down) and head (across)</span></h3>'
+        f"<h3><label>Darker: more <select data-share>{options}</select></label>"
+        '<span class="dbsa-muted">layers down, heads across</span></h3>'
     )
     grid = _grid(attention, columns)
     said = f'<p class="dbsa-muted dbsa-headsaid">{escape(groups_sentence(attention, groups))}</p>'
@@ -164,7 +170,15 @@ def groups_sentence(attention: ShownAttention, groups: dict[str, Group]) -> str:
     mass = share_of(attention, first.parts)
     layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
     most = f"Head {head + 1} of layer {layer + 1} gave most to {first.words}: {percent(float(mass.max()))}."
-    return f"Mean of all heads: {', '.join(mean)}. {most}"
+    return f"Mean of all heads: {', '.join(mean)}. {most} {spread_sentence(attention)}"
+
+
+def spread_sentence(attention: ShownAttention) -> str:
+    """Over how many parts heads spread, and which one over fewest."""
+    spread, parts = attention.spread, count(len(attention.names), "part")
+    layer, head = np.unravel_index(int(spread.argmin()), spread.shape)
+    least = f"head {head + 1} of layer {layer + 1} over fewest: {spread.min():.1f}"
+    return f"A head spread over {spread.mean():.1f} of {parts} on average, {least}."
 
 
 def share_of(attention: ShownAttention, parts: Sequence[str]) -> np.ndarray:
@@ -180,7 +194,15 @@ def _grid(attention: ShownAttention, columns: Columns) -> str:
     sent = {
         name: {"words": group.words, "columns": _numbers(columns.of(group.parts))} for name, group in groups.items()
     }
-    data = {"layers": layers, "heads": heads, "groups": json.dumps(sent), "mass": _packed(columns.mass, 65535, "<u2")}
+    parts = len(attention.names)
+    data = {
+        "layers": layers,
+        "heads": heads,
+        "parts": parts,
+        "groups": json.dumps(sent),
+        "mass": _packed(columns.mass, 65535, "<u2"),
+        "spread": _packed(attention.spread / parts, 65535, "<u2"),
+    }
     if columns.by_row is not None:
         data["rows"] = _packed(np.sqrt(columns.by_row), 255, "u1")
     named = "".join(f' data-{name}="{escape(str(value))}"' for name, value in data.items())

@@ -207,5 +207,8 @@ def _looked(answer: ShownAnswer, columns: Columns | None) -> str:
     )
     said = "It says where the model read, not why it answered."
     if grid := heads_panel(answer, columns):
-        said = f"Point at a head in the grid to see where it alone looked; a click keeps it, Escape lets it go. {said}"
+        said = (
+            "Point at a head in the grid to see where it alone looked; a click keeps it, Escape lets it go. Spread "
+            f"over so many parts: as many equal shares have the same entropy. {said}"
+        )
     return _folded("Where the query looked", "", f'<div id="attention">{bars}{grid}{muted(said)}</div>')

@@ -171,6 +171,15 @@ class ShownAttention:
         """Of each part, as the mean of all heads."""
         return dict(zip(self.names, map(float, self.mass.mean(axis=(0, 1))), strict=True))
 
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """float32 [layers, heads]: over how many parts a head spread its attention, from 1 to all of them: so many
+        equal shares have the entropy that its own have. It is the exponential of that."""
+        mass = self.mass.astype(np.float64)
+        mass /= np.maximum(mass.sum(axis=-1, keepdims=True), 1e-12)
+        entropy = -(mass * np.log(np.maximum(mass, 1e-12))).sum(axis=-1)
+        return np.exp(entropy).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class ShownAnswer:

@@ -60,9 +60,9 @@ window.dbsaPicture ??= (() => {
   const svg = () => {
     const mask = document.querySelector('.dbsa-cells[data-linked]'), {shapes, box} = dbsaMask.picture(mask);
     const looked = document.querySelector('.dbsa-columns'), right = box.width + 50, wide = 560, top = 78;
-    const width = looked ? right + wide + 24 : box.width + 190, height = Math.max(top + box.height + 40, looked ? 590 : 0);
+    const width = looked ? right + wide + 24 : box.width + 190, height = Math.max(top + box.height + 40, looked ? 640 : 0);
     const label = wordsOf('#dbsa-answer .dbsa-label'), query = wordsOf('.dbsa-for > span').replace(/^for: /, '');
-    const select = document.querySelector('[data-share]'), on = select ? select.options[select.selectedIndex].textContent : '';
+    const select = document.querySelector('[data-share]'), on = select?.options[select.selectedIndex].textContent;
     const parts = [
       `<rect class="b" width="${width}" height="${height}"/>`,
       text(20, 32, cut(label, 60), 'class="t"'), text(20, 54, cut(query, looked ? 140 : 80), 'class="q"'),
@@ -73,7 +73,8 @@ window.dbsaPicture ??= (() => {
     ];
     if (looked) {
       parts.push(titled(right, top, `Share of attention, per cent (${wordsOf('.dbsa-whose')})`), bars(right, top + 30, wide),
-        paragraph(right, top + 190, wordsOf('.dbsa-barsaid'), 92), titled(right, top + 246, `Share on ${on} by layer (down) and head (across)`),
+        paragraph(right, top + 190, wordsOf('.dbsa-barsaid'), 92));
+      if (on) parts.push(titled(right, top + 246, `${on[0].toUpperCase()}${on.slice(1)}, by layer (down) and head (across)`),
         heads(right, top + 258, wide), paragraph(right, top + 478, wordsOf('.dbsa-headsaid'), 92));
     }
     const head = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`;

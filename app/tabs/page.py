@@ -45,6 +45,9 @@ element.addEventListener('click', event => { if (event.target.closest('.dbsa-dis
 
 # A beat that was made before something was pressed may come after what that answered; then the pulse goes on.
 _REST = "(calm, seen) => calm.split(' ')[0] === seen ? {__type__: 'update', active: false} : undefined"
+# Gradio may carry out this end after the beginning that a press brought meanwhile: so it is looked at once more.
+_SETTLED = "() => new Promise(settled => setTimeout(settled, 700))"
+_GO_ON = "(calm, seen) => calm.split(' ')[0] === seen ? undefined : {__type__: 'update', active: true}"
 
 CSS = """
 .dbsa-header { display: flex; align-items: baseline; gap: 0 1.2rem; padding: 0.5rem 0; font-size: 0.9rem;
@@ -230,7 +233,9 @@ class Page:
             calm = gr.skip() if busy else f"{asked_for} {time.monotonic()}"
             return [*found, calm, *self.state(session, busy)]
 
-        self.calm.change(None, [self.calm, self.seen], [self.pulse], js=_REST, api_visibility="private", queue=False)
+        given, quiet = [self.calm, self.seen], {"api_visibility": "private", "queue": False}
+        rests = self.calm.change(None, given, [self.pulse], js=_REST, **quiet)
+        rests.then(None, js=_SETTLED, **quiet).then(None, given, [self.pulse], js=_GO_ON, **quiet)
         self.pulse.tick(
             beat,
             [self.session_id, *inputs],
@@ -241,13 +246,13 @@ class Page:
         )
 
 
-def kept_by_page(value: str = "") -> Any:
+def kept_by_page(value: str = "", **options: Any) -> Any:
     """A value that the page itself holds, beside what it shows.
 
     Answers of the server may reach the page in another order than they were made. A `gr.State` is the server's and
     would say what was made last; this says what was shown last.
     """
-    return gr.Textbox(value, visible="hidden", container=False)
+    return gr.Textbox(value, visible="hidden", container=False, **options)
 
 
 def create_page(workspace: Workspace) -> Page:
@@ -257,7 +262,7 @@ def create_page(workspace: Workspace) -> Page:
     header = gr.HTML(elem_id="header", js_on_load=_HOLD + AMENDS + SCRIPT + PICTURE + THERE)
     strip = gr.HTML(elem_id="messages", js_on_load=_DISMISS)
     pulse, tabs = gr.Timer(PULSE_SECONDS, active=False), gr.Tabs(elem_id="tabs")
-    seen, calm = kept_by_page("0"), kept_by_page()
+    seen, calm = kept_by_page("0"), kept_by_page(elem_id="calm")
     page = Page(workspace, session_id, arrival, address, header, strip, pulse, seen, calm, tabs)
 
     def dismiss_all(session: Session) -> list[Any]:

@@ -752,6 +752,26 @@ def test_models_are_offered_by_what_they_take_here(page: Page) -> None:
     expect(page.locator("#header")).to_contain_text("SmolLM2-135M-Instruct, CPU")
 
 
+def test_a_page_that_came_to_rest_too_early_goes_on(page: Page) -> None:
+    """As when the end of its pulse is carried out after the beginning that a press brought."""
+    beats: list[str] = []
+    page.on("request", lambda request: beats.append(request.url) if request.method == "POST" else None)
+    expect(page.locator("#header")).to_contain_text("encoded, ready", timeout=ENCODED)
+    page.wait_for_timeout(4_000)
+    beats.clear()
+    page.wait_for_timeout(2_500)
+    assert beats == [], "it rests"
+    page.locator("#calm textarea, #calm input").evaluate(
+        "box => { box.value = '-1 0'; box.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    page.wait_for_timeout(2_500)
+    assert beats, "it asked again"
+    page.wait_for_timeout(2_000)
+    beats.clear()
+    page.wait_for_timeout(2_500)
+    assert beats == [], "and rests again"
+
+
 def test_a_model_may_be_loaded_with_weights_of_fewer_bits(page: Page) -> None:
     open_tab(page, "Encode")
     expect(page.locator("#model-0")).to_contain_text("in use", timeout=ENCODED)

@@ -182,6 +182,28 @@ def test_the_grid_shows_another_share(page: Page, looked: ShownAttention) -> Non
         assert drawn.count("M") == layers * heads
 
 
+def test_the_grid_shows_how_concentrated_heads_are(page: Page, looked: ShownAttention) -> None:
+    layers, heads, _ = looked.mass.shape
+    spread, parts = looked.spread, len(looked.names)
+    page.get_by_label("Darker: more").select_option("concentration")
+    shades = page.locator("[data-level]").evaluate_all("all => all.map(one => one.getAttribute('d'))")
+    concentrated = 1 - np.log(spread) / np.log(parts)
+    for layer, head in np.ndindex(layers, heads):
+        there = f"M{head * 560 / heads:.1f} {layer * max(4.0, 200 / layers):.1f}h"
+        (level,) = (level for level, shade in enumerate(shades) if there in shade)
+        assert level == pytest.approx(10 * concentrated[layer, head] / concentrated.max() + 0.5, abs=0.52)
+    layer, head = map(int, np.unravel_index(int(spread.argmin()), spread.shape))
+    said = page.locator(".dbsa-headsaid")
+    expect(said).to_contain_text(f"head {head + 1} of layer {layer + 1} over fewest: {spread.min():.1f}.")
+    page.mouse.move(*cell(page, looked, layer, head))
+    expect(whose(page)).to_have_text(f"head {head + 1} of layer {layer + 1}")
+    expect(said).to_contain_text(f"Spread over {spread[layer, head]:.1f} of {parts} parts.")
+    page.mouse.click(*cell(page, looked, 5, 5))
+    expect(said).to_contain_text(f"Spread over {spread[5, 5]:.1f} of {parts} parts.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Darker: more")).to_have_value("concentration")
+
+
 def test_heads_are_chosen_by_keys_and_escape_lets_go(page: Page, looked: ShownAttention) -> None:
     grid = page.locator(".dbsa-grid")
     grid.focus()

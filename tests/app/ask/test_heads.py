@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -26,7 +27,7 @@ def sent(page: str) -> dict[str, np.ndarray]:
     """What a page holds: mass [heads of all layers, columns], and rows [heads of all layers, stretches]."""
     found = {}
     count = int(re.findall(r'data-layers="(\d+)"', page)[0]) * int(re.findall(r'data-heads="(\d+)"', page)[0])
-    for name, kind, scale in (("mass", "<u2", 65535), ("rows", "u1", 255)):
+    for name, kind, scale in (("mass", "<u2", 65535), ("rows", "u1", 255), ("spread", "<u2", 65535)):
         for text in re.findall(rf'data-{name}="([^"]+)"', page):
             found[name] = np.frombuffer(base64.b64decode(text), kind).reshape(count, -1) / scale
     return found
@@ -41,6 +42,38 @@ def test_the_shares_of_every_head_are_sent_and_are_all_of_it(shown: ShownAnswer)
     assert mass.sum(-1) == pytest.approx(np.ones(len(mass)), abs=1e-3)
     for place, name in enumerate(made.names):
         assert mass[:, int(columns.of([name]))] == pytest.approx(heads[:, place], abs=1e-5)
+
+
+def test_a_head_spreads_over_as_many_parts_as_equal_shares_would() -> None:
+    """By the definition, in plain Python; and the two ends."""
+    made = attention(9)
+    for layer, head in np.ndindex(made.mass.shape[:2]):
+        entropy = -sum(float(share) * math.log(float(share)) for share in made.mass[layer, head] if share > 0)
+        assert float(made.spread[layer, head]) == pytest.approx(math.exp(entropy), rel=1e-4)
+    count = len(made.names)
+    mass = np.zeros((1, 3, count), np.float32)
+    mass[0, 0, 2] = 1
+    mass[0, 1, :4] = 0.25
+    mass[0, 2] = 1 / count
+    ends = ShownAttention(made.names, mass)
+    assert ends.spread[0] == pytest.approx([1, 4, count])
+    said = groups_sentence(ends, groups_of(ends, 1))
+    assert said.endswith(
+        f"A head spread over {(5 + count) / 3:.1f} of {count} parts on average, head 1 of layer 1 over fewest: 1.0."
+    )
+
+
+def test_the_spread_of_every_head_is_sent(shown: ShownAnswer) -> None:
+    made = shown.attention
+    assert made is not None
+    page = heads_panel(shown, Columns(shown))
+    found = sent(page)["spread"][:, 0] * len(made.names)
+    assert found == pytest.approx(made.spread.ravel(), abs=1e-3)
+    assert f'data-parts="{len(made.names)}"' in page
+    assert '<option value="concentration">concentration</option>' in page
+    alone = ShownAttention(("query",), np.ones((1, 2, 1), np.float32))
+    page = heads_panel(answer(attention=alone), Columns(answer(attention=alone)))
+    assert "concentration" not in page
 
 
 def test_rows_are_sent_as_shares_of_their_block(shown: ShownAnswer) -> None:
