@@ -117,13 +117,18 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def free_port() -> int:
+    """Of this computer. Gradio's own search may meet that of another process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
 @contextmanager
 def served(workspace: Workspace, demo: gr.Blocks) -> Iterator[str]:
     """The address of `build(workspace)` on this computer, for as long as it is needed: for scripts and tests."""
-    with socket.create_server(("127.0.0.1", 0)) as free:  # Gradio's own search meets that of another process
-        port = free.getsockname()[1]
     _, url, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, inbrowser=False,
+        server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True, quiet=True, inbrowser=False,
         **launch_options(),
     )  # fmt: skip
     try:

@@ -25,9 +25,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from app.server.example import QUERIES  # noqa: E402  # the script runs without an installation
+from app.launch import free_port  # noqa: E402  # the script runs without an installation
+from app.server.example import QUERIES  # noqa: E402
 from benchmarks.cpu import Sample, machine, row  # noqa: E402
 from benchmarks.many_blocks import many_blocks  # noqa: E402
+from tools.browser import CHROMIUM, launched  # noqa: E402
 
 TURNS = 3
 CLICKS = 3
@@ -47,9 +49,7 @@ LOAD = "import dbsa_core; dbsa_core.LanguageModel.load()"
 @contextmanager
 def started(*command: str) -> Iterator[tuple[str, float]]:
     """The address of a server that was just started with a free port as its last argument, and when that was."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     begun = time.perf_counter()
     server = subprocess.Popen(
         [sys.executable, *command, str(port)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -197,12 +197,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "trec" / "train.csv")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app.json")
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--chromium", type=Path, default=CHROMIUM)
     options = parser.parse_args()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=options.chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
+        browser = launched(playwright, options.chromium)
         start_turn(browser)  # saves the example's pool, and warms the disk up
         turns = [start_turn(browser) for _ in range(TURNS)]
         clicks: list[float] = []

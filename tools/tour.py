@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tools.browser import CHROMIUM, example_browser
+from tools.browser import CHROMIUM, cell_of, example_browser
 
 ROOT = Path(__file__).resolve().parents[1]
 TOUR = ROOT / "docs" / "TOUR.md"
@@ -56,6 +56,15 @@ class Walk:
         del self._left[0]
 
     def press(self, words: str, what: Locator) -> None:
+        """What has these words on it."""
+        expect(what).to_contain_text(words, timeout=SOON)
+        self._press(words, what)
+
+    def labelled(self, words: str, within: str) -> None:
+        """What has them beside it."""
+        self._press(words, self.page.locator(within).get_by_label(words))
+
+    def _press(self, words: str, what: Locator) -> None:
         self._next("press", words)
         what.click(timeout=SOON)
 
@@ -137,7 +146,7 @@ def what_was_read(walk: Walk) -> None:
     walk.picture("linked", ".dbsa-said", "#blocks", "#attention")
     walk.button("Let go", ".dbsa-said")
     share = page.locator("#attention").get_by_label("Darker: more")
-    walk.press("Darker: more", share)
+    walk.labelled("Darker: more", "#attention")
     page.keyboard.press("Escape")
     walk.choose("share on the first block", share)
     walk.picture("heads", "#attention .dbsa-panel:has(.dbsa-grid)")
@@ -149,14 +158,7 @@ def the_mask(walk: Walk) -> None:
     svg = walk.page.locator("#whole-mask .dbsa-cells svg")
     svg.scroll_into_view_if_needed()
     expect(svg.locator(".dbsa-itself")).to_be_attached(timeout=SOON)
-    at: list[float] = svg.evaluate(
-        """svg => {
-          const [left, , width] = svg.getAttribute('viewBox').split(' ').map(Number), size = width + left - 22;
-          const at = new DOMPoint(8.5 * size / 29, 23.5 * size / 29).matrixTransform(svg.getScreenCTM());
-          return [at.x, at.y];
-        }"""
-    )
-    walk.point("24, 9", *at)
+    walk.point("24, 9", *cell_of(svg, 24, 9, 29))
     walk.read("Block 24 does not see block 9.", "#whole-mask .dbsa-cellsaid")
     walk.picture("mask", "#whole-mask")
 
@@ -204,8 +206,7 @@ def another_pattern(walk: Walk) -> None:
 
 
 def tuning(walk: Walk) -> None:
-    method = walk.page.locator("#method")
-    walk.press("Best for this file (tuned)", method.get_by_label("Best for this file (tuned)"))
+    walk.labelled("Best for this file (tuned)", "#method")
     walk.read("Tuning for this file", "#tuned-said")
     asked = re.compile(r"[4-9]\d of 480" if walk.makes_pictures else r"[1-9]\d* of 480")
     expect(walk.page.locator("#tuned-said")).to_contain_text(asked, timeout=SOON)

@@ -18,7 +18,7 @@ window.dbsaHeads ??= (() => {
     for (const one of columns) sum += data.pairs[head * data.columns + one];
     return sum / 65535;
   };
-  const concentration = head => data.parts > 1 ? 1 - Math.log(data.spread[head]) / Math.log(data.parts) : 1;
+  const concentration = head => 1 - Math.log(data.spread[head]) / Math.log(data.parts);
   const columnsOf = element => (element.dataset.columns ?? '').split(' ').filter(Boolean).map(Number);
   const stretchOf = (head, element) => {
     const part = columnsOf(element.closest('[data-columns]'));

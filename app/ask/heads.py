@@ -168,17 +168,21 @@ def groups_sentence(attention: ShownAttention, groups: dict[str, Group]) -> str:
     mean = [f"{percent(sum(shares[part] for part in group.parts))} on {group.words}" for group in groups.values()]
     first = next(iter(groups.values()))
     mass = share_of(attention, first.parts)
-    layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
-    most = f"Head {head + 1} of layer {layer + 1} gave most to {first.words}: {percent(float(mass.max()))}."
+    most = f"{head_called(mass, mass.argmax()).capitalize()} gave most to {first.words}: {percent(float(mass.max()))}."
     return f"Mean of all heads: {', '.join(mean)}. {most} {spread_sentence(attention)}"
 
 
 def spread_sentence(attention: ShownAttention) -> str:
     """Over how many parts heads spread, and which one over fewest."""
     spread, parts = attention.spread, count(len(attention.names), "part")
-    layer, head = np.unravel_index(int(spread.argmin()), spread.shape)
-    least = f"head {head + 1} of layer {layer + 1} over fewest: {spread.min():.1f}"
+    least = f"{head_called(spread, spread.argmin())} over fewest: {spread.min():.1f}"
     return f"A head spread over {spread.mean():.1f} of {parts} on average, {least}."
+
+
+def head_called(values: np.ndarray, place: np.intp) -> str:
+    """ "head 3 of layer 12": the one at a place of values [layers, heads], counted through."""
+    layer, head = np.unravel_index(place, values.shape)
+    return f"head {head + 1} of layer {layer + 1}"
 
 
 def share_of(attention: ShownAttention, parts: Sequence[str]) -> np.ndarray:

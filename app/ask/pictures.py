@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-
-from app.ask.heads import Columns, called, groups_of
+from app.ask.heads import Columns, called, groups_of, head_called
 from app.ask.linked import part_of
 from app.ask.shown import ShownAnswer, ShownAttention
 from app.words import count, percent
@@ -72,9 +70,7 @@ def _many(parts: Sequence[str]) -> str:
 
 def _most(attention: ShownAttention, part: str) -> str:
     mass = attention.mass[:, :, attention.names.index(part)]
-    layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
-    most = percent(float(mass[layer, head]))
-    return f"the head that looked at it most, head {head + 1} of layer {layer + 1}, gave it {most}"
+    return f"the head that looked at it most, {head_called(mass, mass.argmax())}, gave it {percent(float(mass.max()))}"
 
 
 def attention_sentence(attention: ShownAttention, sinks: int) -> str:

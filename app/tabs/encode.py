@@ -58,8 +58,6 @@ def create_encode_tab(page: Page) -> None:
     tab = EncodeTab(page)
     tab.bind_settings()
     tab.bind_encoding()
-    page.watch(tab.watch, [tab.seen], [*tab.everything, tab.seen])
-    page.restore([tab.seen, *tab.everything], lambda s: [milestone(page.workspace, s), *tab.in_force(s)])
 
 
 class EncodeTab:
@@ -74,9 +72,9 @@ class EncodeTab:
             with gr.Column(scale=3, min_width=320):
                 planned, picture = self._create_plan()
         self._patterns = patterns
-        self.seen, self._pressed = kept_by_page(), kept_by_page()
+        self._seen, self._pressed = kept_by_page(), kept_by_page()
         results = [patterns, planned, ratio_note, picture, *self._live]
-        self.everything = [self._chosen, self._tokens, *self._controls, *results]
+        self._everything = [self._chosen, self._tokens, *self._controls, *results]
         """All that `render_encode` gives values for, in its order."""
 
     def _create_settings(self) -> gr.HTML:
@@ -113,7 +111,7 @@ class EncodeTab:
         return planned, gr.HTML(elem_id="plan-mask", js_on_load=LOAD)
 
     def bind_settings(self) -> None:
-        on, everything, ratio, fresh, tokens = self._page.on, self.everything, self._ratio, self._fresh, self._tokens
+        on, everything, ratio, fresh, tokens = self._page.on, self._everything, self._ratio, self._fresh, self._tokens
         last = {"cause": SETTINGS, "trigger_mode": "always_last", "show_progress": "hidden"}
         sliders = {self._controls.index(slider): f"#{slider.elem_id}" for slider in (ratio, fresh)}
         read = {
@@ -146,9 +144,14 @@ class EncodeTab:
         bind(self._stop.click, lambda workspace, session: workspace.stop(session, "encode"), show_progress="hidden")
         bind(self._use_new.click, use_part)
         bind(self._keep_old.click, drop_part)
+        self._page.watch(self.watch, [self._seen], [*self._everything, self._seen])
+        self._page.restore([self._seen, *self._everything], self.restored)
 
     def in_force(self, session: Session) -> Sequence[Any]:
         return render_encode(self._workspace, session)
+
+    def restored(self, session: Session) -> Sequence[Any]:
+        return [milestone(self._workspace, session), *self.in_force(session)]
 
     def change(self, session: Session, *values: Any) -> Sequence[Any] | None:
         before = (session.settings, session.query_settings, session.template)
@@ -188,7 +191,7 @@ class EncodeTab:
         whoever is changing them at this moment, unless settings were taken from elsewhere."""
         workspace, now = self._workspace, milestone(self._workspace, session)
         if now == seen:
-            return [*[gr.skip() for _ in self.everything[: -len(self._live)]], *render_live(workspace, session), now]
+            return [*[gr.skip() for _ in self._everything[: -len(self._live)]], *render_live(workspace, session), now]
         (taken_up, model, _), before = now.split("\n"), seen.split("\n")
         if taken_up != before[0]:
             return [*self.in_force(session), now]

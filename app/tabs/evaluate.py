@@ -54,9 +54,8 @@ class EvaluateTab:
                 self._create_rows()
             with gr.Column(scale=3, min_width=320):
                 self._create_methods()
-        self._create_results()
         self._seen, self._offered, self._cut, self._pressed = (kept_by_page() for _ in range(4))
-        self._found.append(self._cut)
+        self._create_results()
         # What was given is never written back by its own event: it may be other by then.
         self._shown = [*self._places, *self._live]
 
@@ -103,7 +102,7 @@ class EvaluateTab:
         differing = gr.Checkbox(False, label="Diff only", visible=False, container=False, elem_id="diff-only")
         runs = gr.HTML(elem_id="evaluation-runs", js_on_load=LOOKED + BEHAVIOUR)
         self._differing, self._runs, self._looked_at = differing, runs, [results, matrices, answers, runs]
-        self._found: list[Any] = [results, matrices, answers, away, files, programs, differing, runs]
+        self._found = [results, matrices, answers, away, files, programs, differing, runs, self._cut]
 
     @property
     def _given(self) -> list[Any]:

@@ -22,6 +22,7 @@ from dbsa_core.task import Task
 from tests.app.pages import ROWS
 from tests.app.serving import NEVER_COMES, SOON, served
 from tests.tiny import tiny_model
+from tools.browser import launched
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +58,7 @@ def url(pools: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser(chromium_path: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
-        )
+        browser = launched(playwright, chromium_path)
         yield browser
         browser.close()
 

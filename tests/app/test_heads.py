@@ -47,6 +47,12 @@ def cell(page: Page, looked: ShownAttention, layer: int, head: int) -> tuple[flo
     return box["x"] + (head + 0.5) * box["width"] / heads, box["y"] + (layer + 0.5) * box["height"] / layers
 
 
+def drawn_at(looked: ShownAttention, layer: int, head: int) -> str:
+    """How its cell begins in the path of its shade."""
+    layers, heads, _ = looked.mass.shape
+    return f"M{head * 560 / heads:.1f} {layer * max(4.0, 200 / layers):.1f}h"
+
+
 def bars(page: Page) -> dict[str, float]:
     """The number over each, by the word below it."""
     found = page.locator(".dbsa-columns li").all()
@@ -176,8 +182,7 @@ def test_the_grid_shows_another_share(page: Page, looked: ShownAttention) -> Non
         page.locator("[data-share]").select_option(name)
         mass = share_of(looked, group.parts)
         layer, head = np.unravel_index(int(mass.argmax()), mass.shape)
-        there = f"M{head * 560 / heads:.1f} {layer * max(4.0, 200 / layers):.1f}h"
-        expect(darkest).to_have_attribute("d", re.compile(re.escape(there)))
+        expect(darkest).to_have_attribute("d", re.compile(re.escape(drawn_at(looked, int(layer), int(head)))))
         drawn = page.locator("[data-level]").evaluate_all("all => all.map(one => one.getAttribute('d')).join('')")
         assert drawn.count("M") == layers * heads
 
@@ -189,8 +194,7 @@ def test_the_grid_shows_how_concentrated_heads_are(page: Page, looked: ShownAtte
     shades = page.locator("[data-level]").evaluate_all("all => all.map(one => one.getAttribute('d'))")
     concentrated = 1 - np.log(spread) / np.log(parts)
     for layer, head in np.ndindex(layers, heads):
-        there = f"M{head * 560 / heads:.1f} {layer * max(4.0, 200 / layers):.1f}h"
-        (level,) = (level for level, shade in enumerate(shades) if there in shade)
+        (level,) = (level for level, shade in enumerate(shades) if drawn_at(looked, layer, head) in shade)
         assert level == pytest.approx(10 * concentrated[layer, head] / concentrated.max() + 0.5, abs=0.52)
     layer, head = map(int, np.unravel_index(int(spread.argmin()), spread.shape))
     said = page.locator(".dbsa-headsaid")

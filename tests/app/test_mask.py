@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.serving import GRADIO_ON_PANDAS_3, SOON
 from tests.app.test_browser import ENCODED, FILTER, open_tab, try_example, use_trec
+from tools.browser import cell_of
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]
 CHOSEN = re.compile(r"\bdbsa-chosen\b")
@@ -26,17 +27,7 @@ def cell(page: Page, figure: str, row: float, column: float) -> tuple[float, flo
 
 def place(page: Page, figure: str, row: float, column: float) -> tuple[float, float]:
     """The same, without going there."""
-    svg = page.locator(f"{figure} .dbsa-cells svg")
-    found: list[float] = svg.evaluate(
-        """(svg, [row, column, blocks]) => {
-          const [left, , width] = svg.getAttribute('viewBox').split(' ').map(Number), size = width + left - 22;
-          const [x, y] = [column, row].map(place => (place - 0.5) * size / blocks);
-          const at = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
-          return [at.x, at.y];
-        }""",
-        [row, column, BLOCKS],
-    )
-    return found[0], found[1]
+    return cell_of(page.locator(f"{figure} .dbsa-cells svg"), row, column, BLOCKS)
 
 
 def test_the_whole_mask_is_linked_with_what_was_read(page: Page) -> None:

@@ -24,7 +24,8 @@ from tests.app.pages import text_of
 
 
 def sent(page: str) -> dict[str, np.ndarray]:
-    """What a page holds: mass [heads of all layers, columns], and rows [heads of all layers, stretches]."""
+    """What a page holds: mass [heads of all layers, columns], rows [heads of all layers, stretches], and the spread of
+    each head."""
     found = {}
     count = int(re.findall(r'data-layers="(\d+)"', page)[0]) * int(re.findall(r'data-heads="(\d+)"', page)[0])
     for name, kind, scale in (("mass", "<u2", 65535), ("rows", "u1", 255), ("spread", "<u2", 65535)):
