@@ -17,6 +17,7 @@ import gradio as gr
 
 from app.ask.heads import CSS as HEADS_CSS
 from app.ask.history import CSS as HISTORY_CSS
+from app.ask.inside import CSS as INSIDE_CSS
 from app.ask.linked import CSS as LINKED_CSS
 from app.ask.style import CSS as ASK_CSS
 from app.ask.what_if import CSS as WHAT_IF_CSS
@@ -98,8 +99,8 @@ def build(workspace: Workspace) -> gr.Blocks:
     return demo
 
 
-STYLES = (CSS, PAGE_CSS, ASK_CSS, MASK_CSS, LINKED_CSS, HEADS_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS, ISSUES_CSS,
-          METHOD_CSS, MODEL_CSS, ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS, SAVE_CSS,
+STYLES = (CSS, PAGE_CSS, ASK_CSS, MASK_CSS, LINKED_CSS, HEADS_CSS, INSIDE_CSS, WHAT_IF_CSS, HISTORY_CSS, TAUGHT_CSS,
+          ISSUES_CSS, METHOD_CSS, MODEL_CSS, ROWS_CSS, TALLY_CSS, EXPLORE_CSS, PROGRAMS_CSS, EVALUATION_CSS, SAVE_CSS,
           PATTERNS_CSS)  # fmt: skip
 """What stands later wins."""
 

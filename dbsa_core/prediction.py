@@ -124,11 +124,16 @@ class QueryAttention:
     """Of each span its rows in order: indices into the pool's demonstrations, or `START`."""
     by_row: np.ndarray | None = None
     """float32 [layers, heads, all of these rows]; those of a span sum to its mass."""
+    by_token: tuple[np.ndarray, ...] = ()
+    """Of each span float32 [tokens], the mean of all heads; they sum to the mean of its mass. Of `NOWHERE` there is
+    none."""
 
     @classmethod
-    def of(cls, parts: Sequence[ContextPart], stretches: np.ndarray) -> QueryAttention:
+    def of(
+        cls, parts: Sequence[ContextPart], stretches: np.ndarray, tokens: np.ndarray | None = None
+    ) -> QueryAttention:
         """From the mass of each part's stretches, float32 [layers, heads, stretches], and behind them that of the sink
-        scores where the model has any."""
+        scores where the model has any. `tokens` is that of the whole context's tokens, as the mean of all heads."""
         counts = [len(part.ends) for part in parts]
         names, rows = [part.name for part in parts], [part.rows for part in parts]
         if stretches.shape[-1] > sum(counts):
@@ -136,7 +141,8 @@ class QueryAttention:
         firsts = np.cumsum([0, *counts[:-1]])
         of_rows = np.concatenate([np.full(count, bool(own)) for count, own in zip(counts, rows, strict=True)])
         mass = np.add.reduceat(stretches, firsts, axis=-1)
-        return cls(tuple(names), mass, tuple(rows), stretches[..., of_rows])
+        by_token = tuple(tokens[part.start : part.ends[-1]] for part in parts) if tokens is not None else ()
+        return cls(tuple(names), mass, tuple(rows), stretches[..., of_rows], by_token)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from dbsa_core.retrieve.corpus import Corpus
 from dbsa_core.retrieve.embeddings import Embeddings
 from dbsa_core.settings import QuerySettings, RetrieverKey
 from dbsa_core.stage2.trie import LabelTrie
+from dbsa_core.token_texts import TokenTexts
 
 
 class Task:
@@ -88,6 +89,11 @@ class Task:
     @cached_property
     def _rows_by_label(self) -> dict[str | None, NDArray[np.intp]]:
         return {}
+
+    @cached_property
+    def token_texts(self) -> TokenTexts:
+        """What the model's tokens say."""
+        return TokenTexts(self.model.tokenizer)
 
     @property
     def longest_label(self) -> int:

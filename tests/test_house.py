@@ -68,6 +68,7 @@ MAY_IMPORT = {
     "example": "",
     # Demonstrations to blocks of ids.
     "plain_text": "",
+    "token_texts": "",
     "prompt": "errors data plain_text",
     "blocks": "errors data prompt",
     "masks": "blocks",
@@ -131,7 +132,7 @@ MAY_IMPORT = {
     # What a user decides and gets.
     "settings": "errors blocks classifiers retrieve",
     "prediction": "stage2.label_scores",
-    "task": "errors data prompt model.language_model retrieve settings stage2.trie",
+    "task": "errors data prompt model.language_model retrieve settings stage2.trie token_texts",
     "speed": "devices data interrupt prompt blocks model.language_model stage1.chunks stage1.encoding",
     "planning": (
         "errors devices prompt blocks store stage1.memory stage1.working model.language_model settings speed task"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -85,6 +86,9 @@ class ByteTokenizer:
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return ([256] if special and self.bos_token_id is not None else []) + list(text.encode())
+
+    def decode(self, ids: Sequence[int], **options: bool) -> str:
+        return bytes(one for one in ids if one < 256).decode(errors="replace")
 
     def __len__(self) -> int:
         return 260

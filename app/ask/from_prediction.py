@@ -5,14 +5,16 @@ Knows nothing about HTML. Words are marked by what the retriever says of them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.ask.by_row import NOT_APART, ByRow, apart_by_row
+from app.ask.by_token import reach_words, tokens_of
 from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownLabel, ShownMethod, ShownPart, ShownPool, ShownRow
+from app.ask.spans import keys_of, similar_key
 from app.words import between, count, ordinal
 from dbsa_core.data import Demonstration
 from dbsa_core.prediction import Prediction, QueryAttention
@@ -41,9 +43,12 @@ def shown_answer(
     """Everything about one answer; `name` is that of the data, `compared` what other methods answered, and `stamp`
     what the answer used, in words."""
     apart = apart_by_row(prediction.attention)
-    selection, attention = prediction.selection, _attention(prediction.attention, apart)
+    reach = reach_words(setup.task.model.windows)
+    selection, attention = prediction.selection, _attention(prediction.attention, apart, reach)
     shares = attention.shares if attention is not None else {}
     parts = [*_blocks(setup, prediction, settings, shares, apart), *_similar(setup, prediction, settings, shares)]
+    tokens = tokens_of(prediction.attention, setup)
+    parts = [replace(part, tokens=tokens.get(part.key)) for part in parts]
     if attention is not None:
         parts.sort(key=lambda part: -(part.share or 0))
     return ShownAnswer(
@@ -188,7 +193,7 @@ def _similar(
         if row in encoded and prediction.selection is not None:
             note += ", its block was not read"
         shown = _rows(setup, prediction, [row], weights[row], strengths[row], near[row])
-        key = _similar_key(number)
+        key = similar_key(number)
         parts.append(ShownPart(key, "Similar row", note, None, shares.get(key), shown))
     return parts
 
@@ -206,25 +211,11 @@ def _place_words(number: int, retriever: str) -> str:
     return "nearest" if number == 1 else f"{ordinal(number)} nearest"
 
 
-def _similar_key(number: int) -> str:
-    return f"similar {number}"
-
-
-def _attention(attention: QueryAttention | None, apart: ByRow) -> ShownAttention | None:
-    """With names for people: blocks from 1, and the nearest similar example, which stands last, as the first."""
+def _attention(attention: QueryAttention | None, apart: ByRow, reach: str) -> ShownAttention | None:
     if attention is None:
         return None
-    similar = sum(span.startswith("similar example ") for span in attention.spans)
-
-    def shown(span: str) -> str:
-        if found := re.fullmatch(r"block (\d+)", span):
-            return f"block {int(found[1]) + 1}"
-        if found := re.fullmatch(r"similar example (\d+)", span):
-            return _similar_key(similar + 1 - int(found[1]))
-        return span
-
-    names = tuple(map(shown, attention.spans))
-    return ShownAttention(names, attention.mass.astype(np.float32), apart.kept, apart.start)
+    names, mass = keys_of(attention.spans), attention.mass.astype(np.float32)
+    return ShownAttention(names, mass, apart.kept, apart.start, reach)
 
 
 # --- marked words -----------------------------------------------------------------------------------------------------

@@ -175,6 +175,7 @@ window.dbsaHeads ??= (() => {
   });
 
   return {
+    percent,
     // Whenever a view was shown anew: the head that is chosen stays so, unless the answer is another.
     refresh() {
       const grid = document.querySelector('.dbsa-grid[data-mass]');

@@ -11,7 +11,7 @@ window.dbsaLinked ??= (() => {
   const choiceOf = event => {
     const target = event.target.closest ? event.target : null;
     const named = target?.closest('[data-part]');
-    if (!named || target.closest('[data-expand], [data-event], a, select')) return null;
+    if (!named || target.closest('[data-expand], [data-event], .dbsa-inside, a, select')) return null;
     return {parts: partsOf(named), row: target.closest('.dbsa-open [data-row]')?.dataset.row ?? '', from: named};
   };
   const isSame = (one, other) => one?.parts.join(' ') === other?.parts.join(' ') && one?.row === other?.row;
@@ -80,6 +80,7 @@ window.dbsaLinked ??= (() => {
     const now = pointed ?? chosen, said = now ? wordsOf(now) : '';
     showMasks(now, said);
     say(said);
+    dbsaInside.show();
   };
   const reveal = (from, whole) => {
     const card = document.querySelector('.dbsa-entry.dbsa-chosen'), list = card?.closest('.dbsa-list');

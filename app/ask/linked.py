@@ -17,9 +17,9 @@ from app.ask.shown import ShownAnswer
 from app.mask.figure import SCRIPT as MASK_SCRIPT
 from app.mask.figure import whenever_shown
 
-_OWN = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("linked.js", "heads.js"))
-SCRIPT = MASK_SCRIPT + _OWN
-"""Makes `dbsaLinked`, `dbsaMask` of `app.mask` and `dbsaHeads` of `app.ask.heads`."""
+_OWN = ("linked.js", "heads.js", "inside.js")
+SCRIPT = MASK_SCRIPT + "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _OWN)
+"""Makes `dbsaLinked`, `dbsaMask` of `app.mask`, `dbsaHeads` of `app.ask.heads` and `dbsaInside` of `app.ask.inside`."""
 LOAD = whenever_shown("dbsaMask.refresh(); dbsaLinked.refresh(); dbsaHeads.refresh();")
 """For the `js_on_load` of a `gr.HTML` with such views."""
 HINT = "Point at a block in any of these views to see it in all of them. A click keeps it, Escape lets it go."

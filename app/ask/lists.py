@@ -12,6 +12,7 @@ from typing import Any
 
 from app.ask.cards import muted_class
 from app.ask.heads import Columns, heads_panel, number_one
+from app.ask.inside import inside_view
 from app.ask.linked import about, part_of, said_line
 from app.ask.pictures import attention_bars, attention_sentence, bar_sentence, of_head
 from app.ask.shown import Pieces, ShownAnswer, ShownPart, ShownRow
@@ -129,6 +130,8 @@ def _part(answer: ShownAnswer, columns: Columns | None, part: ShownPart, places:
     if columns is not None and columns.has(part.key):
         order += f" {of_head(columns, [part.key], part.note)}"
         rows += _start(answer, part, most)
+    if answer.attention is not None:
+        rows += inside_view(part, answer.attention.reach)
     return (
         f'<article class="dbsa-entry" data-part="{part_of(part.key)}" data-said="{escape(_said(answer, part))}"{order}>'
         f"<header>{head}</header>{rows}</article>"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.ask.shown import ShownAnswer, as_json, form, from_json
+from app.ask.plain import as_json, form, from_json
+from app.ask.shown import ShownAnswer
 from dbsa_core.example import example_file
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,15 @@
-"""One answer as the Ask page shows it: plain values that can be written to a file and read again.
+"""One answer as the Ask page shows it: values that can be written to a file and read again, by `app.ask.plain`.
 
 Knows nothing about models, sessions or HTML.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,6 +42,29 @@ class ShownRow:
 
 
 @dataclass(frozen=True)
+class Before:
+    """Tokens of other parts that the tokens of one saw."""
+
+    kind: str
+    """As cells of the mask are called: "sink", or "previous"."""
+    name: str
+    """ "block 1", "blocks 10 and 11", "9 blocks and 2 similar rows"."""
+    tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class ShownTokens:
+    """A block or a similar row by its tokens."""
+
+    texts: tuple[str, ...]
+    """One after the other they are its text; () where that is left out, or cannot be told."""
+    shares: np.ndarray
+    """float32 [tokens]: of the attention of the query's last token, as the mean of all heads."""
+    before: tuple[Before, ...]
+    """In the order of the context; behind them come its own, each of which sees those up to itself."""
+
+
+@dataclass(frozen=True)
 class ShownPart:
     """A block, or a similar row, that was read."""
 
@@ -58,6 +80,8 @@ class ShownPart:
     """Of the attention of the query's last token, as the mean of all heads."""
     rows: tuple[ShownRow, ...]
     """The best match first."""
+    tokens: ShownTokens | None = None
+    """None where they are not told apart."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +189,8 @@ class ShownAttention:
     """float32 [layers, heads, stretches]: of rows of blocks, those with the most attention. None where none is kept."""
     start: int | None = None
     """Which of the stretches is what stands before the first row, such as a BOS."""
+    reach: str = ""
+    """Of layers with a sliding window of their own, in a sentence."""
 
     @cached_property
     def shares(self) -> dict[str, float]:
@@ -196,67 +222,3 @@ class ShownAnswer:
     """What other methods answered."""
     stamp: tuple[tuple[str, str], ...] = ()
     """Names and values of all that the answer used."""
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def as_json(answer: ShownAnswer) -> dict[str, Any]:
-    """Plain values; the attention as float16 in base64."""
-    plain = asdict(answer)
-    if answer.attention is not None:
-        mass = answer.attention.mass.astype(np.float16)
-        plain["attention"] = {
-            "names": list(answer.attention.names),
-            "shape": list(mass.shape),
-            "float16": base64.b64encode(mass.tobytes()).decode(),
-            "start": answer.attention.start,
-        }
-        if (by_row := answer.attention.by_row) is not None:
-            found = by_row.astype(np.float16)
-            plain["attention"]["rows"] = found.shape[-1]
-            plain["attention"]["by_row"] = base64.b64encode(found.tobytes()).decode()
-    return plain
-
-
-def from_json(plain: Mapping[str, Any]) -> ShownAnswer:
-    """What `as_json` wrote. `KeyError`, `TypeError` or `ValueError` where it was of another form."""
-    found = plain["attention"]
-    attention = None
-    if found is not None:
-        values = np.frombuffer(base64.b64decode(found["float16"]), np.float16).reshape(found["shape"])
-        by_row = None
-        if "by_row" in found:
-            rows = np.frombuffer(base64.b64decode(found["by_row"]), np.float16)
-            by_row = rows.reshape(*found["shape"][:2], found["rows"]).astype(np.float32)
-        attention = ShownAttention(tuple(found["names"]), values.astype(np.float32), by_row, found["start"])
-    pool, method = ShownPool(**plain["pool"]), _method(plain["method"])
-    compared = tuple(map(_method, plain["compared"]))
-    parts = tuple(_part(part) for part in plain["parts"])
-    read = tuple(plain["read"])
-    stamp = tuple((name, value) for name, value in plain["stamp"])
-    return ShownAnswer(plain["query"], pool, method, read, parts, attention, compared, stamp)
-
-
-def _method(plain: Mapping[str, Any]) -> ShownMethod:
-    lists = {"best": tuple(ShownLabel(**label) for label in plain["best"])}
-    lists |= {name: tuple(plain[name]) for name in ("equal_rows", "notes", "measured")}
-    return ShownMethod(**{**plain, **lists})
-
-
-def _part(plain: Mapping[str, Any]) -> ShownPart:
-    return ShownPart(**{**plain, "rows": tuple(map(_row, plain["rows"]))})
-
-
-def _row(plain: Mapping[str, Any]) -> ShownRow:
-    return ShownRow(**{**plain, "text": _pieces(plain["text"]), "label": _pieces(plain["label"])})
-
-
-def _pieces(plain: list[list[Any]]) -> Pieces:
-    return tuple((text, strength) for text, strength in plain)
-
-
-def form() -> str:
-    """The fields of all these values in words: a file that was written when they were others is not read."""
-    kinds = (ShownAnswer, ShownPool, ShownMethod, ShownLabel, ShownPart, ShownRow, ShownAttention)
-    return "; ".join(f"{kind.__name__} {' '.join(field.name for field in fields(kind))}" for kind in kinds)

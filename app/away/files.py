@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownMethod, ShownPart, ShownRow
+from app.ask.shown import Pieces, ShownAnswer, ShownAttention, ShownMethod, ShownPart, ShownRow, ShownTokens
 from app.away.page import standalone
 from dbsa_core.data import TAUGHT
 from dbsa_core.errors import DataError
 
-DIGITS = 6
-"""Of a share, behind the point."""
+DIGITS, TOKEN_DIGITS = 6, 8
+"""Of a share, and of a token's, behind the point."""
 
 
 def write_files(answer: ShownAnswer, folder: Path, *, texts: bool) -> list[Path]:
@@ -127,6 +127,16 @@ def _part(part: ShownPart, texts: bool) -> dict[str, Any]:
         "score": _rounded(part.score),
         "share": _rounded(part.share),
         "rows": rows,
+        "tokens": _tokens(part.tokens, texts) if part.tokens is not None else None,
+    }
+
+
+def _tokens(tokens: ShownTokens, texts: bool) -> dict[str, Any]:
+    shares = [round(share, TOKEN_DIGITS) for share in tokens.shares.tolist()]
+    return {
+        "saw_before": {one.name: one.tokens for one in tokens.before},
+        "shares": shares,
+        **({"texts": list(tokens.texts)} if texts else {}),
     }
 
 

@@ -5,18 +5,19 @@ The page may not ask for anything, by its own policy. Knows nothing about sessio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from app.ask.cards import answer_view
 from app.ask.heads import CSS as HEADS_CSS
+from app.ask.inside import CSS as INSIDE_CSS
 from app.ask.linked import CSS as LINKED_CSS
 from app.ask.linked import SCRIPT as LINKED_SCRIPT
 from app.ask.lists import below_view
 from app.ask.phases import phases_view
-from app.ask.shown import Pieces, ShownAnswer, ShownRow
+from app.ask.shown import Pieces, ShownAnswer, ShownRow, ShownTokens
 from app.ask.style import CSS as ASK_CSS
 from app.away.style import BUTTONS, CSS
 from app.mask.figure import mask_figure
@@ -49,24 +50,34 @@ def texts_in(answer: ShownAnswer) -> int:
 
 def without_texts(answer: ShownAnswer) -> ShownAnswer:
     """The same with numbers and labels of rows, and no text of them."""
-    return _with_rows(answer, lambda row: replace(row, text=((LEFT_OUT, 0),)))
+    silent = _with_rows(answer, lambda row: replace(row, text=((LEFT_OUT, 0),)))
+    return _with_tokens(silent, lambda tokens: replace(tokens, texts=()))
 
 
 def standalone(answer: ShownAnswer, *, texts: bool) -> str:
     """The whole page, of at most `LARGEST` bytes. `texts`: with those of the rows that were read, of which there are
     `texts_in`; where they are too many or too long, blocks with their best rows, and beginnings of texts."""
     shown = answer if texts else without_texts(answer)
-    page = _page(shown, "")
-    for rows, characters in _SMALLER:
+    for smaller, left_out in _smaller_ones(shown):
+        page = _page(smaller, f"So that this page stays small, {left_out}." if left_out else "")
         if len(page.encode()) <= LARGEST:
             break
-        said = f"of each block at most {count(rows, 'row')}, and of each text at most {characters} characters"
-        page = _page(_smaller(shown, rows, characters), f"So that this page stays small, it shows {said}.")
     return page
 
 
 _SMALLER = ((10, 400), (5, 200), (2, 120), (1, 60))
 """Rows of a block and characters of a text, tried one after the other."""
+
+
+def _smaller_ones(answer: ShownAnswer) -> Iterator[tuple[ShownAnswer, str]]:
+    """The answer, and with less and less of it; and what is left out."""
+    yield answer, ""
+    whole = _with_tokens(answer, lambda tokens: None)
+    said = "blocks cannot be seen token by token"
+    yield whole, said
+    for rows, characters in _SMALLER:
+        least = f"at most {count(rows, 'row')} of each block are shown, and {characters} characters of each text"
+        yield _smaller(whole, rows, characters), f"{said}; {least}"
 
 
 def _smaller(answer: ShownAnswer, rows: int, characters: int) -> ShownAnswer:
@@ -75,6 +86,11 @@ def _smaller(answer: ShownAnswer, rows: int, characters: int) -> ShownAnswer:
 
 def _with_rows(answer: ShownAnswer, change: Callable[[ShownRow], ShownRow], most: int | None = None) -> ShownAnswer:
     parts = (replace(part, rows=tuple(map(change, part.rows[:most]))) for part in answer.parts)
+    return replace(answer, parts=tuple(parts))
+
+
+def _with_tokens(answer: ShownAnswer, change: Callable[[ShownTokens], ShownTokens | None]) -> ShownAnswer:
+    parts = (replace(part, tokens=part.tokens and change(part.tokens)) for part in answer.parts)
     return replace(answer, parts=tuple(parts))
 
 
@@ -100,7 +116,7 @@ def _page(shown: ShownAnswer, note: str) -> str:
         f'<details class="dbsa dbsa-more"><summary>Times, and what this answer used</summary>{phases_view(shown)}'
         "</details>"
     )
-    styles = "".join((VARIABLES, VIEWS, ASK_CSS, MASK_CSS, LINKED_CSS, HEADS_CSS, CSS))
+    styles = "".join((VARIABLES, VIEWS, ASK_CSS, MASK_CSS, LINKED_CSS, HEADS_CSS, INSIDE_CSS, CSS))
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="generator" content="DBSA">'

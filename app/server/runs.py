@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.ask.from_prediction import shown_answer, shown_method
-from app.ask.shown import ShownAnswer, ShownMethod, as_json, from_json
+from app.ask.plain import as_json, from_json
+from app.ask.shown import ShownAnswer, ShownMethod
 from app.server.answered import Answer
 from app.server.stamps import stamp
 from dbsa_core.prediction import Prediction

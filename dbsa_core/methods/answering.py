@@ -191,7 +191,9 @@ def answer_alone(question: Question, parts: Parts | None = None) -> Prediction:
             scores = score_labels(
                 prefix, question.prompt, task.trie, decode=question.decode, spans=ranges, votes=question.votes
             )
-    looked = None if read is None or scores.mass is None else QueryAttention.of(read, scores.mass.numpy())
+    looked = None
+    if read is not None and scores.mass is not None and scores.token_mass is not None:
+        looked = QueryAttention.of(read, scores.mass.numpy(), scores.token_mass.numpy())
     seconds = watch.finish() | {"retrieve": question.retrieve_seconds}
     seconds["total"] += question.seconds
     cold = task.model.first_of(question.kind) or scores.warming_up

@@ -74,6 +74,9 @@ class LanguageModel:
     movable: tuple[bool, ...]
     """For each layer, whether its keys may be kept rotated and be moved by rotating queries: its RoPE tables are the
     same at every length, and it has neither a sliding window nor a softcap nor sink scores."""
+    windows: tuple[int | None, ...]
+    """For each layer, its own sliding window: a token sees those at positions less than this before its own. None: all
+    that the blocks let it see."""
     writes_scores: bool
     """Whether scores of attention are written out: a layer has a softcap or sink scores."""
     hook: Hook = field(repr=False)
@@ -126,8 +129,8 @@ class LanguageModel:
             movable = tuple(plain and not rope.length_dependent for plain in survey.plain)
             name = name or config.model_type
             hook.number(survey.rotates)
-            own = name, rope, shape, survey.heads, max_positions, signature, movable, survey.writes_scores
-            made = cls(model, tokenizer, *own, hook)
+            own = name, rope, shape, survey.heads, max_positions, signature, movable, survey.windows
+            made = cls(model, tokenizer, *own, survey.writes_scores, hook)
             made.probe()
         except BaseException:
             hook.close()
@@ -267,6 +270,8 @@ class _Survey:
     rotates: tuple[bool, ...] = ()
     plain: tuple[bool, ...] = ()
     """For each layer, whether it has neither a sliding window nor a softcap nor sink scores."""
+    windows: tuple[int | None, ...] = ()
+    """Of each layer."""
     writes_scores: bool = False
     heads: int = 0
     kv_heads: int = 0
@@ -366,7 +371,7 @@ def _survey(model: PreTrainedModel, config: Any, hook: Hook) -> _Survey:
     rotates, plain = tuple(seen.rotates for seen in found), tuple(seen.options.plain for seen in found)
     written = any(seen.options.softcap is not None or seen.options.sinks is not None for seen in found)
     sizes = first.heads, first.kv_heads, first.key_dim
-    return _Survey(type(attention_modules(model)[0]), rotates, plain, written, *sizes)
+    return _Survey(type(attention_modules(model)[0]), rotates, plain, tuple(windows), written, *sizes)
 
 
 _NOT_OF_THE_MODEL = {"_name_or_path", "transformers_version"}

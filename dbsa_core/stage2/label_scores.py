@@ -51,6 +51,8 @@ class LabelScores:
     """Each label that is not finished stands in exactly one of these."""
     mass: torch.Tensor | None = None
     """[layers, heads, spans], if it was asked for."""
+    token_mass: torch.Tensor | None = None
+    """[tokens] of prefix and prompt, the mean of all heads, beside `mass`."""
     warming_up: bool = False
     """Whether a faster way for such queries was being prepared meanwhile."""
     votes: np.ndarray | None = None

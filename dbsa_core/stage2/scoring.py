@@ -88,10 +88,20 @@ def score_labels(
             behind = prefill(prefix, prompt[:before]) if before else prefix
             walk = TailWalk(behind, prompt[before:], trie, mass, votes=votes)
         log_probs, best, left = _scored(WAYS[chosen](walk), walk)
-    stacked = mass.stacked() if mass is not None else None
+    stacked, by_token = (mass.stacked(), mass.by_token()) if mass is not None else (None, None)
     tokens = before + walk.tokens
     return LabelScores(
-        trie.labels, log_probs, chosen, best, walk.forwards, tokens, tuple(left), stacked, found.warming_up, votes
+        trie.labels,
+        log_probs,
+        chosen,
+        best,
+        walk.forwards,
+        tokens,
+        tuple(left),
+        stacked,
+        by_token,
+        found.warming_up,
+        votes,
     )
 
 

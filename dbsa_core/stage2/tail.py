@@ -42,6 +42,8 @@ class AttentionMass:
     """layer -> float32 [heads, spans]."""
     nowhere: dict[int, torch.Tensor] = field(default_factory=dict)
     """layer with sink scores -> float32 [heads]: the share that these took, which is on no token."""
+    _tokens: torch.Tensor | None = field(default=None, repr=False)
+    """float32 [tokens]: the means of the heads of each layer so far, added up."""
     _edges: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def take(self, layer: int, weights: torch.Tensor, first: int) -> None:
@@ -52,6 +54,14 @@ class AttentionMass:
         sums = torch.cat([weights.new_zeros(len(weights), 1), weights.cumsum(-1)], dim=-1)
         starts, ends = self._edges[first].unbind(-1)
         self.by_layer[layer] = (sums[:, ends] - sums[:, starts]).clamp(min=0)
+        if self._tokens is None:
+            self._tokens = weights.new_zeros(first + weights.shape[-1])
+        self._tokens[first:] += weights.mean(0)
+
+    def by_token(self) -> torch.Tensor:
+        """float32 [tokens] on the CPU: of all that was seen, from the first token on, the mean of all layers' heads."""
+        assert self._tokens is not None
+        return (self._tokens / len(self.by_layer)).cpu()
 
     def stacked(self) -> torch.Tensor:
         """float32 [layers, heads, spans] on the CPU; one more share is `nowhere`, where any layer has it."""

@@ -27,11 +27,13 @@ class Tags(HTMLParser):
     def __init__(self, page: str):
         super().__init__()
         self.seen: list[str] = []
+        self.opened: list[tuple[str, list[tuple[str, str | None]]]] = []
         self.open: list[str] = []
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.opened.append((tag, attrs))
         self.seen += [tag, *(name for name, _ in attrs)]
         self.open += [tag] if tag not in ("wbr", "br", "input") else []
 

@@ -88,6 +88,11 @@ def test_it_is_the_dense_oracles_by_block_and_by_row(family: str) -> None:
     ends = np.cumsum([len(block) for block in blocks])
     for place, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         assert found.mass[..., place] == pytest.approx(weights[..., start:end].sum(-1), abs=1e-5)
+    tokens = weights.mean((0, 1))
+    assert np.concatenate(found.by_token) == pytest.approx(tokens, abs=1e-6)
+    assert len(tokens) == sum(map(len, found.by_token))
+    for place, own in enumerate(found.by_token):
+        assert own.sum() == pytest.approx(found.mass[..., place].mean(), abs=1e-5)
     if family == "gpt_oss":
         assert found.mass[..., -1] == pytest.approx(1 - weights.sum(-1), abs=1e-5)
         assert found.mass[..., -1].min() > 1e-4

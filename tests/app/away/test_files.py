@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.ask.shown import ShownAnswer
+from app.ask.shown import ShownAnswer, ShownTokens
 from app.away import files
 from app.away.files import answer_json, attention_csv, read_csv, write_files
 from dbsa_core.data import TAUGHT
@@ -59,12 +59,20 @@ def test_the_json_has_the_same_numbers(shown: ShownAnswer) -> None:
     assert all("text" in row for part in plain["read"] for row in part["rows"])
     bare = answer_json(shown, texts=False)
     assert not any("text" in row for part in bare["read"] for row in part["rows"])
+    for made, silent, part in zip(plain["read"], bare["read"], shown.parts, strict=True):
+        assert part.tokens is not None
+        assert made["tokens"]["shares"] == pytest.approx(part.tokens.shares.tolist(), abs=1e-8)
+        assert sum(made["tokens"]["shares"]) == pytest.approx(made["share"], abs=1e-4)
+        assert made["tokens"]["texts"] == [*part.tokens.texts]
+        assert made["tokens"]["saw_before"] == {run.name: run.tokens for run in part.tokens.before}
+        assert silent["tokens"] == {name: value for name, value in made["tokens"].items() if name != "texts"}
 
 
 def test_no_file_without_texts_has_one(shown: ShownAnswer, tmp_path: Path) -> None:
     row = shown.parts[0].rows[0]
     secret = replace(row, text=(("a secret ", 0), ("of the file", 2)), number=TAUGHT)
-    kept = replace(shown, parts=(replace(shown.parts[0], rows=(secret,)), *shown.parts[1:]))
+    tokens = ShownTokens(("a secret ", "token"), np.ones(2, np.float32), ())
+    kept = replace(shown, parts=(replace(shown.parts[0], rows=(secret,), tokens=tokens), *shown.parts[1:]))
     bare, whole = (write_files(kept, tmp_path, texts=texts) for texts in (False, True))
     assert {path.suffix for path in bare} == {".html", ".csv", ".json"}
     assert len(bare) == len(whole) == 4

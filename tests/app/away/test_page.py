@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from html import escape
 
+import numpy as np
 import pytest
 
 from app.ask.lists import below_view
-from app.ask.shown import ShownAnswer, ShownPart, ShownRow
+from app.ask.shown import ShownAnswer, ShownPart, ShownRow, ShownTokens
 from app.away.page import LARGEST, LEFT_OUT, standalone, texts_in, without_texts
 from tests.app.ask.test_views import POOL, answer, attention
 from tests.app.pages import IMAGE, SCRIPT, Tags, text_of
@@ -63,6 +64,28 @@ def test_texts_are_in_it_only_where_that_was_said(shown: ShownAnswer) -> None:
     assert without_texts(shown).attention is shown.attention
 
 
+def test_tokens_say_nothing_where_texts_are_left_out_and_their_shares_stay(shown: ShownAnswer) -> None:
+    with_them, without = standalone(shown, texts=True), standalone(shown, texts=False)
+    assert with_them.count(' data-text="') == without.count(' data-shares="') == len(shown.parts) > 4
+    assert not {"data-text", "data-lengths"} & {*Tags(without.partition("<main>")[2].partition("</main>")[0]).seen}
+    tokens = shown.parts[0].tokens
+    assert tokens is not None
+    secret = replace(shown.parts[0], tokens=replace(tokens, texts=("a secret",) * len(tokens.texts)))
+    kept = replace(shown, parts=(secret, *shown.parts[1:]))
+    assert "a secret" in standalone(kept, texts=True)
+    assert "a secret" not in standalone(kept, texts=False)
+
+
+def test_a_page_that_would_be_too_large_goes_without_tokens_first(shown: ShownAnswer) -> None:
+    tokens = ShownTokens(("word ",) * 30_000, np.ones(30_000, np.float32), ())
+    large = replace(shown, parts=tuple(replace(part, tokens=tokens) for part in shown.parts))
+    page = standalone(large, texts=True)
+    assert len(page.encode()) <= LARGEST
+    assert "So that this page stays small, blocks cannot be seen token by token." in text_of(page)
+    assert page.count("data-row=") == texts_in(shown)
+    assert "dbsa-inside" not in page.partition("<main>")[2].partition("<script>")[0]
+
+
 @pytest.mark.parametrize(("rows", "length"), [(5, 30_000), (400, 300)])
 def test_a_page_of_long_texts_stays_small_and_says_so(rows: int, length: int) -> None:
     base = answer()
@@ -72,7 +95,7 @@ def test_a_page_of_long_texts_stays_small_and_says_so(rows: int, length: int) ->
     large = replace(base, parts=tuple(parts), attention=looked, pool=replace(POOL, blocks=200, planned=200))
     page = standalone(large, texts=True)
     assert len(page.encode()) <= LARGEST
-    words = re.search(r"So that this page stays small, it shows of each block at most (\d+) rows?, and", text_of(page))
+    words = re.search(r"So that this page stays small, blocks .*?; at most (\d+) rows? of each", text_of(page))
     assert words is not None
     assert page.count("data-row=") == 40 * min(rows, int(words[1]))
     small = standalone(replace(large, parts=tuple(parts[:1])), texts=True)

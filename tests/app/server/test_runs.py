@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.ask.shown import as_json
+from app.ask.plain import as_json
 from app.server.asking import classify_text
 from app.server.comparing import compare_with
 from app.server.runs import Runs

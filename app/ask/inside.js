@@ -1,0 +1,167 @@
+// One block or similar row, token by token: see inside.py, which says what stands at the element.
+window.dbsaInside ??= (() => {
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+  const LEVELS = 6, BINS = 360, MASK = 700, BARS = 720, WIDE = 1000;
+  // Whether the reader wants to see tokens; what is drawn, by element; the token that is kept and the one pointed at.
+  let wanted = false, answer = null, at = null, over = null, from = null;
+  const drawn = new WeakMap();
+
+  const read = ({dataset: {shares, before, called, text, lengths}}) => {
+    const bytes = Uint8Array.from(atob(shares), one => one.charCodeAt(0)), got = [], texts = [];
+    for (let place = 0; place < bytes.length; place += 2) got.push(((bytes[place] + 256 * bytes[place + 1]) / 65535) ** 2);
+    const signs = [...(text ?? '')], runs = JSON.parse(before);
+    let end = 0;
+    for (const length of (lengths ?? '').split(' ').filter(Boolean)) texts.push(signs.slice(end, end += Number(length)).join(''));
+    return {got, texts, runs, called, seen: runs.reduce((sum, run) => sum + run[2], 0), most: Math.max(...got, 1e-9)};
+  };
+  const count = (number, what) => `${number.toLocaleString('en')} ${what}${number === 1 ? '' : 's'}`;
+  const visible = text => text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ +| +$/g, '') || '␣'.repeat(text.length);
+  const words = ({got, texts, called, seen}, token) => {
+    const text = texts[token] ? `“${visible(texts[token])}”, token` : 'Token';
+    const before = seen ? `${count(seen, 'token')} before the ${called} and ` : '';
+    return `${text} ${(token + 1).toLocaleString('en')} of ${got.length.toLocaleString('en')}: ${dbsaHeads.percent(got[token])} of what `
+      + `the ${called} got. It saw ${before}${(token + 1).toLocaleString('en')} of its own, itself included.`;
+  };
+
+  // --- drawing ------------------------------------------------------------------------------------------------------
+
+  const box = (x, y, wide, high) => `M${x.toFixed(1)} ${y.toFixed(2)}h${wide.toFixed(1)}v${high.toFixed(2)}h-${wide.toFixed(1)}z`;
+  // Columns of the mask: what stood before is drawn narrower where its own would be hard to see.
+  const columns = ({got, runs, seen}) => {
+    const own = seen ? Math.max(0.4, got.length / (got.length + seen)) * MASK : MASK;
+    let x = 0;
+    const found = runs.map(([kind, name, tokens]) => {
+      const wide = (MASK - own) * tokens / seen, left = x;
+      x += wide;
+      return {kind, name, tokens, left, wide};
+    });
+    return {found, left: x, own};
+  };
+  const windowOf = data => {
+    const size = data.got.length, {found, left, own} = columns(data), bins = Math.min(size, BINS), high = size / bins;
+    let stairs = `M${left.toFixed(1)} 0`, bars = '';
+    for (let token = 0; token < size; token++) stairs += `H${(left + own * (token + 1) / size).toFixed(1)}V${token + 1}`;
+    for (let bin = 0; bin < bins; bin++) {
+      const most = Math.max(...data.got.slice(Math.floor(bin * high), Math.max(Math.ceil((bin + 1) * high), 1)));
+      if (most > 0) bars += box(BARS, bin * high, Math.max(1, (WIDE - BARS) * most / data.most), high);
+    }
+    const seen = found.map(run => `<path class="dbsa-${run.kind}" d="${box(run.left, 0, run.wide, size)}"/>`).join('');
+    return `<svg viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(300, Math.max(90, 3 * size))}px" aria-hidden="true">`
+      + `<path class="dbsa-none" d="${box(left, 0, own, size)}"/>${seen}<path class="dbsa-itself" d="${stairs}H${left.toFixed(1)}z"/>`
+      + `<path class="dbsa-got" d="${bars}"/><path class="dbsa-over" d=""/></svg>`;
+  };
+  const keysOf = ({runs, called, got}) => [
+    ...runs.map(([kind, name, tokens]) => [kind, `${name}: ${count(tokens, 'token')}`]),
+    ['itself', `the ${called} itself, up to each token: ${count(got.length, 'token')}`],
+  ];
+  const draw = inside => {
+    const data = read(inside), frame = inside.querySelector('.dbsa-window'), tokens = inside.querySelector('.dbsa-tokens');
+    frame.innerHTML = windowOf(data);
+    for (const [name, value] of Object.entries({role: 'slider', tabindex: 0, 'aria-valuemin': 1, 'aria-valuemax': data.got.length,
+      'aria-valuenow': 1, 'aria-valuetext': 'No token is chosen', 'aria-label': `Token, of ${data.got.length.toLocaleString('en')}`})) frame.setAttribute(name, value);
+    inside.querySelector('.dbsa-windowkeys').replaceChildren(...keysOf(data).map(([kind, text]) => {
+      const item = document.createElement('li'), key = document.createElement('span');
+      key.className = `dbsa-key dbsa-${kind}`;
+      item.append(key, text);
+      return item;
+    }));
+    tokens.replaceChildren(...data.got.map((share, token) => {
+      const one = document.createElement('span');
+      one.textContent = data.texts.length ? data.texts[token].replaceAll('\n', '↵\n') : '·';
+      one.style.setProperty('--dbsa-level', Math.round(LEVELS * Math.sqrt(share / data.most)));
+      return one;
+    }));
+    drawn.set(inside, {...data, from: inside.dataset.shares});
+    return drawn.get(inside);
+  };
+
+  // --- showing it ---------------------------------------------------------------------------------------------------
+
+  const shown = () => all('.dbsa-entry.dbsa-open .dbsa-inside');
+  const dataOf = inside => {
+    const known = drawn.get(inside);
+    return known?.from === inside.dataset.shares && inside.querySelector('.dbsa-tokens').children.length ? known : draw(inside);
+  };
+  const mark = inside => {
+    const data = dataOf(inside), own = inside === from, token = own ? over ?? at : null, size = data.got.length;
+    const [frame, tokens] = [inside.querySelector('.dbsa-window'), inside.querySelector('.dbsa-tokens')];
+    const high = Math.max(1, size / 120), top = token === null ? 0 : Math.min(size - high, Math.max(0, token + 0.5 - high / 2));
+    frame.querySelector('.dbsa-over').setAttribute('d', token === null ? '' : box(0, top, WIDE, high));
+    for (const one of all('.dbsa-on', tokens)) one.classList.remove('dbsa-on');
+    if (token !== null) tokens.children[token].classList.add('dbsa-on');
+    const line = inside.querySelector('.dbsa-tokensaid'), said = token === null ? line.dataset.hint : words(data, token);
+    line.textContent = said;
+    frame.setAttribute('aria-valuenow', (token ?? 0) + 1);
+    frame.setAttribute('aria-valuetext', token === null ? 'No token is chosen' : said);
+  };
+  // Of a token that is chosen elsewhere its place in the text; the page itself does not move.
+  const bring = inside => {
+    const tokens = inside.querySelector('.dbsa-tokens'), one = tokens.querySelector('.dbsa-on');
+    if (!one) return;
+    const [frame, own] = [tokens, one].map(each => each.getBoundingClientRect());
+    if (own.top < frame.top || own.bottom > frame.bottom) tokens.scrollTop += own.top - frame.top - frame.height / 3;
+  };
+  const show = () => {
+    const about = document.querySelector('[data-answer]')?.dataset.answer ?? null;
+    if (about !== answer) [answer, at, over, from] = [about, null, null, null];
+    for (const inside of shown()) {
+      if (inside.open !== wanted) inside.open = wanted;
+      if (wanted) mark(inside);
+    }
+  };
+  const point = (inside, token) => {
+    if (token === over && (token === null || inside === from)) return;
+    const last = from;
+    if (token !== null && inside !== from) [from, at] = [inside, null];
+    over = token;
+    for (const one of new Set([last, from])) if (one?.isConnected && one.open) mark(one);
+  };
+  const choose = (inside, token) => {
+    [at, over, from] = [inside === from && token === at ? null : token, null, inside];
+    for (const one of shown()) if (one.open) mark(one);
+  };
+
+  // --- events -------------------------------------------------------------------------------------------------------
+
+  const tokenOf = event => {
+    const inside = event.target.closest?.('.dbsa-inside[open]');
+    if (!inside || !drawn.has(inside)) return [null, null];
+    const word = event.target.closest('.dbsa-tokens > span'), frame = event.target.closest('.dbsa-window svg');
+    if (word) return [inside, [...word.parentElement.children].indexOf(word)];
+    if (!frame) return [inside, null];
+    const {top, height} = frame.getBoundingClientRect(), size = drawn.get(inside).got.length;
+    return [inside, Math.min(size - 1, Math.max(0, Math.floor((event.clientY - top) / height * size)))];
+  };
+  document.addEventListener('toggle', event => {
+    if (!event.target.matches?.('.dbsa-entry.dbsa-open .dbsa-inside') || event.target.open === wanted) return;
+    wanted = event.target.open;
+    show();
+  }, true);
+  document.addEventListener('pointermove', event => {
+    if (event.pointerType === 'touch') return;
+    const [inside, token] = tokenOf(event);
+    point(inside, token);
+    if (token !== null && event.target.closest('.dbsa-window')) bring(inside);
+  });
+  document.addEventListener('click', event => {
+    const [inside, token] = tokenOf(event);
+    if (token === null) return;
+    choose(inside, token);
+    if (event.target.closest('.dbsa-window')) bring(inside);
+  });
+  document.addEventListener('keydown', event => {
+    if (event.key === 'Escape') [at, over, from] = [null, null, null];
+    const inside = event.target.closest?.('.dbsa-inside[open]');
+    if (!inside || !event.target.matches('.dbsa-window') || event.ctrlKey || event.metaKey || event.altKey) return;
+    const size = drawn.get(inside).got.length, now = inside === from ? at : null;
+    const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10}[event.key];
+    const end = {Home: 0, End: size - 1}[event.key];
+    if (end === undefined && !step) return;
+    event.preventDefault();
+    const to = end ?? (now === null ? 0 : Math.min(size - 1, Math.max(0, now + step)));
+    if (to !== now) choose(inside, to);
+    bring(inside);
+  });
+
+  return {show};
+})();

@@ -1,0 +1,118 @@
+"""One block, or similar row, token by token: what its tokens saw while it was encoded, and what the query saw of them.
+
+`inside.js` draws it when it is opened, from what stands at the element: the text (`data-text`) and how many characters
+of it each token says (`data-lengths`; none where the text is left out), the square root of each token's share of what
+all of them got (`data-shares`, 16 bits each), and what they saw of other parts (`data-before`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+
+import numpy as np
+
+from app.ask.shown import ShownPart, ShownTokens
+from app.words import count, percent
+
+LEVELS = 6
+"""Shades of a token."""
+HINT = "Point at a token, here or in the picture, to read what it got and saw. A click keeps it."
+
+CSS = """
+.dbsa-inside { margin: 0.5rem 0 0.2rem; cursor: auto; }
+.dbsa-entry:not(.dbsa-open) .dbsa-inside { display: none; }
+.dbsa .dbsa-inside > summary { font-size: 0.82rem; font-weight: 600; padding: 0.15rem 0; color: var(--dbsa-muted); }
+.dbsa-inside > div { display: grid; gap: 0.4rem; }
+.dbsa-inside .dbsa-windowof { display: grid; grid-template-columns: 72% 28%; font-size: 0.78rem;
+  color: var(--dbsa-muted); margin-bottom: -0.3rem; }
+.dbsa-window { cursor: crosshair; border-radius: 3px; touch-action: manipulation; }
+.dbsa-window svg { display: block; width: 100%; }
+.dbsa-window .dbsa-over { fill: none; stroke: var(--dbsa-outline); stroke-width: 2; vector-effect: non-scaling-stroke; }
+.dbsa-window .dbsa-none { fill: var(--dbsa-cell-none); } .dbsa-window .dbsa-sink { fill: var(--dbsa-cell-sink); }
+.dbsa-window .dbsa-previous { fill: var(--dbsa-cell-previous); }
+.dbsa-window .dbsa-itself { fill: var(--dbsa-cell-itself); } .dbsa-window .dbsa-got { fill: var(--dbsa-fill-best); }
+.dbsa-window path { shape-rendering: crispEdges; }
+.dbsa .dbsa-windowkeys { display: flex; flex-wrap: wrap; gap: 0 0.9rem; font-size: 0.78rem;
+  color: var(--dbsa-muted); }
+.dbsa-windowkeys li { color: inherit; }
+.dbsa .dbsa-inside p { margin: 0; font-size: 0.85rem; }
+.dbsa .dbsa-inside .dbsa-tokensaid { padding: 0.2rem 0.6rem; border-radius: 6px; min-height: 3.2em;
+  background: var(--block-background-fill); }
+@media (max-width: 760px) { .dbsa .dbsa-inside .dbsa-tokensaid { min-height: 4.8em; } }
+.dbsa-tokens { max-height: 16rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem;
+  line-height: 1.7; padding: 0.3rem 0.5rem; border-radius: 6px; border: 1px solid var(--border-color-primary); }
+.dbsa-tokens > span { padding: 0.12rem 0; cursor: crosshair; box-shadow: inset 1px 0 0 var(--dbsa-track);
+  background: color-mix(in srgb, var(--dbsa-token) calc(var(--dbsa-level) * 11%), transparent); }
+.dbsa-tokens > span:empty { padding-left: 0.25rem; }
+.dbsa-tokens > .dbsa-on { outline: 2px solid var(--dbsa-outline); }
+.dbsa { --dbsa-token: var(--dbsa-fill); --dbsa-level: 0; }
+"""
+
+
+def inside_view(part: ShownPart, reach: str) -> str:
+    """To stand in the part's entry; "" where its tokens are not told apart. `reach`: see `ShownAttention`."""
+    tokens = part.tokens
+    if tokens is None or not len(tokens.shares):
+        return ""
+    whole = float(tokens.shares.sum())
+    of_whole = tokens.shares / whole if whole > 0 else tokens.shares
+    codes = np.round(np.sqrt(of_whole) * 65535).astype("<u2").tobytes()
+    data = {
+        "shares": base64.b64encode(codes).decode(),
+        "before": json.dumps([[one.kind, one.name, one.tokens] for one in tokens.before]),
+        "called": _called(part),
+    }
+    if tokens.texts:
+        data |= {"text": "".join(tokens.texts), "lengths": " ".join(str(len(text)) for text in tokens.texts)}
+    named = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    said = escape(f"{most_sentence(tokens, _called(part))} {window_sentence(part)} {reach}".strip())
+    return (
+        f'<details class="dbsa-inside"{named}><summary>Token by token</summary>'
+        '<div><div class="dbsa-windowof"><span>What each token saw, tokens down</span><span>Share it got</span></div>'
+        f'<div class="dbsa-window"></div><ul class="dbsa-windowkeys"></ul>'
+        f'<p class="dbsa-muted">{said}</p><p class="dbsa-tokensaid" data-hint="{HINT}">{HINT}</p>'
+        '<div class="dbsa-tokens"></div></div></details>'
+    )
+
+
+def most_sentence(tokens: ShownTokens, called: str) -> str:
+    """Which token got most, and on how few half of it all is."""
+    shares, whole = tokens.shares, float(tokens.shares.sum())
+    if whole <= 0:
+        return f"The query's last token looked at none of its {count(len(shares), 'token')}."
+    best = int(shares.argmax())
+    said = token_called(tokens, best)
+    half = int(np.searchsorted(np.sort(shares)[::-1].cumsum(), whole / 2)) + 1
+    got = percent(float(shares[best]) / whole)
+    return (
+        f"Of its {count(len(shares), 'token')}, {said} got most: {got} of what the {called} got, as the mean of all "
+        f"heads. Half of that is on {count(half, 'token')}."
+    )
+
+
+def window_sentence(part: ShownPart) -> str:
+    """What its tokens saw."""
+    assert part.tokens is not None
+    before = part.tokens.before
+    names = " and ".join(f"{one.name} ({count(one.tokens, 'token')})" for one in before)
+    when = "It was encoded" if _called(part) == "block" else "It was encoded with the query,"
+    return f"{when} with {names} in sight." if names else f"{when} with nothing before it in sight."
+
+
+def token_called(tokens: ShownTokens, at: int) -> str:
+    """ "“router” (token 57)"; "token 57" where the text is left out or a part of a sign alone."""
+    text = seen_token(tokens.texts[at]) if tokens.texts else ""
+    return f"“{text}” (token {at + 1:,})" if text else f"token {at + 1:,}"
+
+
+def seen_token(text: str) -> str:
+    """With signs for what cannot be seen."""
+    for white, sign in (("\n", "↵"), ("\t", "⇥")):
+        text = text.replace(white, sign)
+    return text.strip(" ") or "␣" * len(text)
+
+
+def _called(part: ShownPart) -> str:
+    return "block" if part.key.startswith("block ") else "row"
