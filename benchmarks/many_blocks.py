@@ -16,8 +16,10 @@ import numpy as np
 from playwright.sync_api import Browser, Page
 
 from app.ask.by_row import MOST_NUMBERS
+from app.ask.by_token import MOST_TOKENS
 from app.ask.linked import about
 from app.ask.shown import (
+    Before,
     ShownAnswer,
     ShownAttention,
     ShownLabel,
@@ -25,6 +27,7 @@ from app.ask.shown import (
     ShownPart,
     ShownPool,
     ShownRow,
+    ShownTokens,
 )
 from app.launch import build, served
 from app.server.runs import Runs
@@ -35,6 +38,8 @@ from dbsa_core.blocks import BlockPattern, mask_density
 BLOCKS = (200, 2_000, 20_000)
 LAYERS, HEADS, SIZE, SIMILAR, RATIO = 30, 9, 5, 8, 0.3
 TURNS = 5
+LONG = 1_000
+"""Tokens of the block that is looked into."""
 
 SHOW = """
 ([run, answer]) => new Promise(done => {
@@ -96,6 +101,22 @@ at => new Promise(done => {
 """
 """Moves over the whole mask: milliseconds until its words, its close-up and all other views are painted."""
 
+INSIDE = """
+size => new Promise(done => {
+  const all = [...document.querySelectorAll('.dbsa-inside')];
+  const inside = all.find(one => one.dataset.lengths.split(' ').length === size);
+  inside.closest('.dbsa-entry').querySelector('[data-link]').click();
+  const summary = inside.querySelector('summary'), begun = performance.now();
+  summary.click();
+  requestAnimationFrame(() => setTimeout(() => {
+    const passed = performance.now() - begun, shown = inside.querySelectorAll('.dbsa-tokens > span').length;
+    summary.click();
+    done(shown === size ? passed : NaN);
+  }));
+})
+"""
+"""Looks into the long block, and out again: milliseconds until its tokens are painted."""
+
 
 def made_up(blocks: int) -> ShownAnswer:
     draw = np.random.default_rng(blocks)
@@ -123,8 +144,20 @@ def made_up(blocks: int) -> ShownAnswer:
             for share, place in zip(shares, places, strict=True)
         )
 
+    # And token by token, as many as an answer tells apart; the block with most is as long as one of 50 demonstrations.
+    lengths = {key: 20 * SIZE if key.startswith("block") else 20 for key in best} | {kept[0]: LONG}
+    total = np.cumsum([lengths[key] for key in best])
+    apart_by_token = {key for key, end in zip(best, total, strict=True) if end <= MOST_TOKENS}
+
+    def tokens(key: str) -> ShownTokens | None:
+        if key not in apart_by_token:
+            return None
+        shares = draw.dirichlet(np.full(lengths[key], 0.3)).astype(np.float32) * attention.shares[key]
+        words = ("Text", ":", " How", " do", " I", " connect", " my", " robot", "?", "\n") * (lengths[key] // 10)
+        return ShownTokens(words, shares, (Before("sink", "block 1", 20 * SIZE),))
+
     parts = [
-        ShownPart(key, key.capitalize(), "score 4.8", float(place), attention.shares[key], rows(key))
+        ShownPart(key, key.capitalize(), "score 4.8", float(place), attention.shares[key], rows(key), tokens(key))
         for place, key in enumerate(keys)
     ]
     parts.sort(key=lambda part: -(part.share or 0))
@@ -171,6 +204,7 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
     clicked: dict[str, list[float]] = {run: [] for run in answers}
     heads: dict[str, list[float]] = {run: [] for run in answers}
     over: dict[str, list[float]] = {run: [] for run in answers}
+    inside: dict[str, list[float]] = {run: [] for run in answers}
     sent: dict[str, float] = {}
     runs, (first, *others) = Runs(), answers
     runs.keep(first, answers[first])
@@ -184,7 +218,9 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
                 clicks = [page.evaluate(CLICK, place) for place in (3, 6)]
                 looks = [page.evaluate(HEAD, place) for place in (0.3, 0.6)]
                 moves = [page.evaluate(POINT, place) for place in (0.3, 0.4)]
+                look = page.evaluate(INSIDE, LONG)
                 if turn:
+                    inside[run].append(look / 1000)
                     shown[run].append(milliseconds / 1000)
                     clicked[run] += [click / 1000 for click in clicks]
                     heads[run] += [look / 1000 for look in looks]
@@ -199,5 +235,6 @@ def many_blocks(browser: Browser) -> list[dict[str, Any]]:
             row(f"{name}click to all views", Sample.of(clicked[run]), "s", 0.1),
             row(f"{name}click on a head to all views", Sample.of(heads[run]), "s", 0.1),
             row(f"{name}move over the whole mask to its words", Sample.of(over[run]), "s", 0.1),
+            row(f"{name}a block of {LONG:,} tokens to its tokens", Sample.of(inside[run]), "s", 0.1),
         ]
     return rows

@@ -48,7 +48,7 @@ window.dbsaInside ??= (() => {
     const seen = found.map(run => `<path class="dbsa-${run.kind}" d="${box(run.left, 0, run.wide, size)}"/>`).join('');
     return `<svg viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(300, Math.max(90, 3 * size))}px" aria-hidden="true">`
       + `<path class="dbsa-none" d="${box(left, 0, own, size)}"/>${seen}<path class="dbsa-itself" d="${stairs}H${left.toFixed(1)}z"/>`
-      + `<path class="dbsa-got" d="${bars}"/><path class="dbsa-over" d=""/></svg>`;
+      + `<path class="dbsa-tokenbars" d="${bars}"/><path class="dbsa-tokenat" d=""/></svg>`;
   };
   const keysOf = ({runs, called, got}) => [
     ...runs.map(([kind, name, tokens]) => [kind, `${name}: ${count(tokens, 'token')}`]),
@@ -86,7 +86,7 @@ window.dbsaInside ??= (() => {
     const data = dataOf(inside), own = inside === from, token = own ? over ?? at : null, size = data.got.length;
     const [frame, tokens] = [inside.querySelector('.dbsa-window'), inside.querySelector('.dbsa-tokens')];
     const high = Math.max(1, size / 120), top = token === null ? 0 : Math.min(size - high, Math.max(0, token + 0.5 - high / 2));
-    frame.querySelector('.dbsa-over').setAttribute('d', token === null ? '' : box(0, top, WIDE, high));
+    frame.querySelector('.dbsa-tokenat').setAttribute('d', token === null ? '' : box(0, top, WIDE, high));
     for (const one of all('.dbsa-on', tokens)) one.classList.remove('dbsa-on');
     if (token !== null) tokens.children[token].classList.add('dbsa-on');
     const line = inside.querySelector('.dbsa-tokensaid'), said = token === null ? line.dataset.hint : words(data, token);
@@ -132,11 +132,6 @@ window.dbsaInside ??= (() => {
     const {top, height} = frame.getBoundingClientRect(), size = drawn.get(inside).got.length;
     return [inside, Math.min(size - 1, Math.max(0, Math.floor((event.clientY - top) / height * size)))];
   };
-  document.addEventListener('toggle', event => {
-    if (!event.target.matches?.('.dbsa-entry.dbsa-open .dbsa-inside') || event.target.open === wanted) return;
-    wanted = event.target.open;
-    show();
-  }, true);
   document.addEventListener('pointermove', event => {
     if (event.pointerType === 'touch') return;
     const [inside, token] = tokenOf(event);
@@ -144,6 +139,12 @@ window.dbsaInside ??= (() => {
     if (token !== null && event.target.closest('.dbsa-window')) bring(inside);
   });
   document.addEventListener('click', event => {
+    const summary = event.target.closest?.('.dbsa-inside > summary');
+    if (summary) {  // not by its own toggling, of which one is told later: the page may have shown it anew by then
+      event.preventDefault();
+      wanted = !summary.parentElement.open;
+      return show();
+    }
     const [inside, token] = tokenOf(event);
     if (token === null) return;
     choose(inside, token);

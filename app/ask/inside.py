@@ -29,10 +29,12 @@ CSS = """
   color: var(--dbsa-muted); margin-bottom: -0.3rem; }
 .dbsa-window { cursor: crosshair; border-radius: 3px; touch-action: manipulation; }
 .dbsa-window svg { display: block; width: 100%; }
-.dbsa-window .dbsa-over { fill: none; stroke: var(--dbsa-outline); stroke-width: 2; vector-effect: non-scaling-stroke; }
+.dbsa-window .dbsa-tokenat { fill: none; stroke: var(--dbsa-outline); stroke-width: 2;
+  vector-effect: non-scaling-stroke; }
 .dbsa-window .dbsa-none { fill: var(--dbsa-cell-none); } .dbsa-window .dbsa-sink { fill: var(--dbsa-cell-sink); }
 .dbsa-window .dbsa-previous { fill: var(--dbsa-cell-previous); }
-.dbsa-window .dbsa-itself { fill: var(--dbsa-cell-itself); } .dbsa-window .dbsa-got { fill: var(--dbsa-fill-best); }
+.dbsa-window .dbsa-itself { fill: var(--dbsa-cell-itself); }
+.dbsa-window .dbsa-tokenbars { fill: var(--dbsa-fill-best); }
 .dbsa-window path { shape-rendering: crispEdges; }
 .dbsa .dbsa-windowkeys { display: flex; flex-wrap: wrap; gap: 0 0.9rem; font-size: 0.78rem;
   color: var(--dbsa-muted); }
@@ -73,7 +75,7 @@ def inside_view(part: ShownPart, reach: str) -> str:
         '<div><div class="dbsa-windowof"><span>What each token saw, tokens down</span><span>Share it got</span></div>'
         f'<div class="dbsa-window"></div><ul class="dbsa-windowkeys"></ul>'
         f'<p class="dbsa-muted">{said}</p><p class="dbsa-tokensaid" data-hint="{HINT}">{HINT}</p>'
-        '<div class="dbsa-tokens"></div></div></details>'
+        '<div class="dbsa-tokens" tabindex="0" role="group" aria-label="Its text by token"></div></div></details>'
     )
 
 
