@@ -1,7 +1,7 @@
 // One block or similar row, token by token: see inside.py, which says what stands at the element.
 window.dbsaInside ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
-  const LEVELS = 6, BINS = 360, MASK = 700, BARS = 720, WIDE = 1000;
+  const LEVELS = 6, BINS = 200, MASK = 700, BARS = 720, WIDE = 1000;
   // Whether the reader wants to see tokens; what is drawn, by element; the token that is kept and the one pointed at.
   let wanted = false, answer = null, at = null, over = null, from = null;
   const drawn = new WeakMap();
@@ -46,7 +46,7 @@ window.dbsaInside ??= (() => {
       if (most > 0) bars += box(BARS, bin * high, Math.max(1, (WIDE - BARS) * most / data.most), high);
     }
     const seen = found.map(run => `<path class="dbsa-${run.kind}" d="${box(run.left, 0, run.wide, size)}"/>`).join('');
-    return `<svg viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(300, Math.max(90, 3 * size))}px" aria-hidden="true">`
+    return `<svg viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(200, Math.max(90, 3 * size))}px" aria-hidden="true">`
       + `<path class="dbsa-none" d="${box(left, 0, own, size)}"/>${seen}<path class="dbsa-itself" d="${stairs}H${left.toFixed(1)}z"/>`
       + `<path class="dbsa-tokenbars" d="${bars}"/><path class="dbsa-tokenat" d=""/></svg>`;
   };
@@ -101,6 +101,11 @@ window.dbsaInside ??= (() => {
     const [frame, own] = [tokens, one].map(each => each.getBoundingClientRect());
     if (own.top < frame.top || own.bottom > frame.bottom) tokens.scrollTop += own.top - frame.top - frame.height / 3;
   };
+  // What was opened is in sight within its list, as far as that is tall enough.
+  const bringWhole = inside => {
+    const list = inside.closest('.dbsa-list'), [frame, own] = [list, inside].map(each => each.getBoundingClientRect());
+    if (wanted && own.bottom > frame.bottom) list.scrollTop += Math.min(own.top - frame.top, own.bottom - frame.bottom);
+  };
   const show = () => {
     const about = document.querySelector('[data-answer]')?.dataset.answer ?? null;
     if (about !== answer) [answer, at, over, from] = [about, null, null, null];
@@ -143,7 +148,8 @@ window.dbsaInside ??= (() => {
     if (summary) {  // not by its own toggling, of which one is told later: the page may have shown it anew by then
       event.preventDefault();
       wanted = !summary.parentElement.open;
-      return show();
+      show();
+      return bringWhole(summary.parentElement);
     }
     const [inside, token] = tokenOf(event);
     if (token === null) return;

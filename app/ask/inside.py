@@ -43,8 +43,9 @@ CSS = """
 .dbsa .dbsa-inside .dbsa-tokensaid { padding: 0.2rem 0.6rem; border-radius: 6px; min-height: 3.2em;
   background: var(--block-background-fill); }
 @media (max-width: 760px) { .dbsa .dbsa-inside .dbsa-tokensaid { min-height: 4.8em; } }
-.dbsa-tokens { max-height: 16rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem;
-  line-height: 1.7; padding: 0.3rem 0.5rem; border-radius: 6px; border: 1px solid var(--border-color-primary); }
+.dbsa-tokens { position: relative; max-height: 14rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  font-size: 0.85rem; line-height: 1.7; padding: 0.3rem 0.5rem; border-radius: 6px;
+  border: 1px solid var(--border-color-primary); }
 .dbsa-tokens > span { padding: 0.12rem 0; cursor: crosshair; box-shadow: inset 1px 0 0 var(--dbsa-track);
   background: color-mix(in srgb, var(--dbsa-token) calc(var(--dbsa-level) * 11%), transparent); }
 .dbsa-tokens > span:empty { padding-left: 0.25rem; }

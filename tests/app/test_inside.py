@@ -66,6 +66,8 @@ def said(found: ShownTokens, token: int, whose: str) -> str:
 
 def test_a_block_is_looked_into_token_by_token(page: Page, tokens: dict[str, ShownTokens]) -> None:
     inside, found = opened(page, "block-12"), tokens["block 12"]
+    within = "one => one.getBoundingClientRect().bottom <= one.closest('.dbsa-list').getBoundingClientRect().bottom + 1"
+    assert inside.evaluate(within), "its list goes there"
     words = inside.locator(".dbsa-tokens > span")
     assert len(words.all()) == len(found.texts) > 100
     assert "".join(words.all_text_contents()).replace("↵\n", "\n") == "".join(found.texts)
