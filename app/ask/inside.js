@@ -2,6 +2,7 @@
 window.dbsaInside ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const LEVELS = 6, BINS = 200, MASK = 700, BARS = 720, WIDE = 1000;
+  const HINT = 'Point at a token, here or in the picture, to read what it got and saw. A click keeps it.';
   // Whether the reader wants to see tokens; what is drawn, by element; the token that is kept and the one pointed at.
   let wanted = false, answer = null, at = null, over = null, from = null;
   const drawn = new WeakMap();
@@ -9,7 +10,10 @@ window.dbsaInside ??= (() => {
   const read = ({dataset: {shares, before, called, text, lengths}}) => {
     const bytes = Uint8Array.from(atob(shares), one => one.charCodeAt(0)), got = [], texts = [];
     for (let place = 0; place < bytes.length; place += 2) got.push(((bytes[place] + 256 * bytes[place + 1]) / 65535) ** 2);
-    const signs = [...(text ?? '')], runs = JSON.parse(before);
+    const signs = [...(text ?? '')], runs = before.split('; ').filter(Boolean).map(run => {
+      const [kind, tokens, ...name] = run.split(' ');
+      return [kind, name.join(' '), Number(tokens)];
+    });
     let end = 0;
     for (const length of (lengths ?? '').split(' ').filter(Boolean)) texts.push(signs.slice(end, end += Number(length)).join(''));
     return {got, texts, runs, called, seen: runs.reduce((sum, run) => sum + run[2], 0), most: Math.max(...got, 1e-9)};
@@ -55,7 +59,13 @@ window.dbsaInside ??= (() => {
     ['itself', `the ${called} itself, up to each token: ${count(got.length, 'token')}`],
   ];
   const draw = inside => {
-    const data = read(inside), frame = inside.querySelector('.dbsa-window'), tokens = inside.querySelector('.dbsa-tokens');
+    const body = inside.querySelector('div'), data = read(inside);
+    body.replaceChildren(body.querySelector('p'));  // what the server wrote
+    body.insertAdjacentHTML('afterbegin', '<div class="dbsa-windowof"><span>What each token saw, tokens down</span>'
+      + '<span>Share it got</span></div><div class="dbsa-window"></div><ul class="dbsa-windowkeys"></ul>');
+    body.insertAdjacentHTML('beforeend', '<p class="dbsa-tokensaid"></p>'
+      + '<div class="dbsa-tokens" tabindex="0" role="group" aria-label="Its text by token"></div>');
+    const [frame, tokens] = [inside.querySelector('.dbsa-window'), inside.querySelector('.dbsa-tokens')];
     frame.innerHTML = windowOf(data);
     for (const [name, value] of Object.entries({role: 'slider', tabindex: 0, 'aria-valuemin': 1, 'aria-valuemax': data.got.length,
       'aria-valuenow': 1, 'aria-valuetext': 'No token is chosen', 'aria-label': `Token, of ${data.got.length.toLocaleString('en')}`})) frame.setAttribute(name, value);
@@ -80,7 +90,7 @@ window.dbsaInside ??= (() => {
   const shown = () => all('.dbsa-entry.dbsa-open .dbsa-inside');
   const dataOf = inside => {
     const known = drawn.get(inside);
-    return known?.from === inside.dataset.shares && inside.querySelector('.dbsa-tokens').children.length ? known : draw(inside);
+    return known?.from === inside.dataset.shares && inside.querySelector('.dbsa-tokens')?.children.length ? known : draw(inside);
   };
   const mark = inside => {
     const data = dataOf(inside), own = inside === from, token = own ? over ?? at : null, size = data.got.length;
@@ -89,8 +99,8 @@ window.dbsaInside ??= (() => {
     frame.querySelector('.dbsa-tokenat').setAttribute('d', token === null ? '' : box(0, top, WIDE, high));
     for (const one of all('.dbsa-on', tokens)) one.classList.remove('dbsa-on');
     if (token !== null) tokens.children[token].classList.add('dbsa-on');
-    const line = inside.querySelector('.dbsa-tokensaid'), said = token === null ? line.dataset.hint : words(data, token);
-    line.textContent = said;
+    const said = token === null ? HINT : words(data, token);
+    inside.querySelector('.dbsa-tokensaid').textContent = said;
     frame.setAttribute('aria-valuenow', (token ?? 0) + 1);
     frame.setAttribute('aria-valuetext', token === null ? 'No token is chosen' : said);
   };

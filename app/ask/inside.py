@@ -2,13 +2,12 @@
 
 `inside.js` draws it when it is opened, from what stands at the element: the text (`data-text`) and how many characters
 of it each token says (`data-lengths`; none where the text is left out), the square root of each token's share of what
-all of them got (`data-shares`, 16 bits each), and what they saw of other parts (`data-before`).
+all of them got (`data-shares`, 16 bits each), and what they saw of other parts (`data-before`: kind, tokens and name).
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from html import escape
 
 import numpy as np
@@ -18,8 +17,6 @@ from app.words import count, percent
 
 LEVELS = 6
 """Shades of a token."""
-HINT = "Point at a token, here or in the picture, to read what it got and saw. A click keeps it."
-
 CSS = """
 .dbsa-inside { margin: 0.5rem 0 0.2rem; cursor: auto; }
 .dbsa-entry:not(.dbsa-open) .dbsa-inside { display: none; }
@@ -64,7 +61,7 @@ def inside_view(part: ShownPart, reach: str) -> str:
     codes = np.round(np.sqrt(of_whole) * 65535).astype("<u2").tobytes()
     data = {
         "shares": base64.b64encode(codes).decode(),
-        "before": json.dumps([[one.kind, one.name, one.tokens] for one in tokens.before]),
+        "before": "; ".join(f"{one.kind} {one.tokens} {one.name}" for one in tokens.before),
         "called": _called(part),
     }
     if tokens.texts:
@@ -73,10 +70,7 @@ def inside_view(part: ShownPart, reach: str) -> str:
     said = escape(f"{most_sentence(tokens, _called(part))} {window_sentence(part)} {reach}".strip())
     return (
         f'<details class="dbsa-inside"{named}><summary>Token by token</summary>'
-        '<div><div class="dbsa-windowof"><span>What each token saw, tokens down</span><span>Share it got</span></div>'
-        f'<div class="dbsa-window"></div><ul class="dbsa-windowkeys"></ul>'
-        f'<p class="dbsa-muted">{said}</p><p class="dbsa-tokensaid" data-hint="{HINT}">{HINT}</p>'
-        '<div class="dbsa-tokens" tabindex="0" role="group" aria-label="Its text by token"></div></div></details>'
+        f'<div><p class="dbsa-muted">{said}</p></div></details>'
     )
 
 

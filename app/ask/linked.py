@@ -16,9 +16,9 @@ from zlib import crc32
 from app.ask.shown import ShownAnswer
 from app.mask.figure import SCRIPT as MASK_SCRIPT
 from app.mask.figure import whenever_shown
+from app.scripts import script_of
 
-_OWN = ("linked.js", "heads.js", "inside.js")
-SCRIPT = MASK_SCRIPT + "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _OWN)
+SCRIPT = MASK_SCRIPT + script_of(Path(__file__).parent, "linked.js", "heads.js", "inside.js")
 """Makes `dbsaLinked`, `dbsaMask` of `app.mask`, `dbsaHeads` of `app.ask.heads` and `dbsaInside` of `app.ask.inside`."""
 LOAD = whenever_shown("dbsaMask.refresh(); dbsaLinked.refresh(); dbsaHeads.refresh();")
 """For the `js_on_load` of a `gr.HTML` with such views."""

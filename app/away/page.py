@@ -22,12 +22,13 @@ from app.ask.style import CSS as ASK_CSS
 from app.away.style import BUTTONS, CSS
 from app.mask.figure import mask_figure
 from app.mask.style import CSS as MASK_CSS
+from app.scripts import script_of
 from app.theme import VARIABLES, VIEWS
 from app.words import count
 
 LARGEST = 1_000_000
 """Bytes of a page."""
-PICTURE = Path(__file__).with_name("picture.js").read_text(encoding="utf-8")
+PICTURE = script_of(Path(__file__).parent, "picture.js")
 """Makes `dbsaPicture`: what is shown as one picture, SVG or PNG."""
 LEFT_OUT = "(text left out)"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"

@@ -16,13 +16,14 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
+from app.scripts import script_of
 from app.views import density_words, muted
 from app.words import count, percent
 from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, pair_counts
 from dbsa_core.settings import FULL_WINDOW
 
-SCRIPT = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("pattern.js", "mask.js"))
+SCRIPT = script_of(Path(__file__).parent, "pattern.js", "mask.js")
 """Makes `dbsaPattern` and `dbsaMask`."""
 THERE = "window.dbsaThere = true; window.dispatchEvent(new Event('dbsa-there'));\n"
 """To stand behind the scripts of a page, which it has once."""

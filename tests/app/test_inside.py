@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.ask.inside import HINT, seen_token
+from app.ask.inside import seen_token
 from app.ask.recorded import read
 from app.ask.shown import ShownAnswer, ShownTokens
 from app.server.example import FILE, QUERIES
@@ -18,6 +18,7 @@ from tests.app.serving import GRADIO_ON_PANDAS_3
 from tests.app.test_browser import FILTER, try_example
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]
+HINT = "Point at a token, here or in the picture, to read what it got and saw. A click keeps it."
 ON = ".dbsa-tokens > .dbsa-on"
 
 
