@@ -12,14 +12,18 @@ from html import escape
 
 import numpy as np
 
+from app.ask.by_token import MOST_TOKENS
 from app.ask.shown import ShownPart, ShownTokens
 from app.words import count, percent
 
-LEVELS = 6
-"""Shades of a token."""
+NOT_APART = f"Not shown token by token: the parts with most attention are, up to {MOST_TOKENS:,} tokens of one answer."
+"""Of a part."""
+
 CSS = """
 .dbsa-inside { margin: 0.5rem 0 0.2rem; cursor: auto; }
 .dbsa-entry:not(.dbsa-open) .dbsa-inside { display: none; }
+.dbsa .dbsa-untold { margin: 0.4rem 0 0; font-size: 0.82rem; }
+.dbsa-entry:not(.dbsa-open) .dbsa-untold { display: none; }
 .dbsa .dbsa-inside > summary { font-size: 0.82rem; font-weight: 600; padding: 0.15rem 0; color: var(--dbsa-muted); }
 .dbsa-inside > div { display: grid; gap: 0.4rem; }
 .dbsa-inside .dbsa-windowof { display: grid; grid-template-columns: 72% 28%; font-size: 0.78rem;
@@ -52,10 +56,10 @@ CSS = """
 
 
 def inside_view(part: ShownPart, reach: str) -> str:
-    """To stand in the part's entry; "" where its tokens are not told apart. `reach`: see `ShownAttention`."""
+    """To stand in the part's entry; `reach`: see `ShownAttention`."""
     tokens = part.tokens
-    if tokens is None or not len(tokens.shares):
-        return ""
+    if tokens is None:
+        return f'<p class="dbsa-muted dbsa-untold">{NOT_APART}</p>'
     whole = float(tokens.shares.sum())
     of_whole = tokens.shares / whole if whole > 0 else tokens.shares
     codes = np.round(np.sqrt(of_whole) * 65535).astype("<u2").tobytes()

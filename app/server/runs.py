@@ -1,6 +1,6 @@
 """Runs: the answers that a server has given, as they were shown, for whoever has the link of one.
 
-Knows nothing about screens. A run is a few kilobytes; the pool that it read is not kept with it.
+Knows nothing about screens. A run is some tens of kilobytes; the pool that it read is not kept with it.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from app.ask.inside import inside_view, most_sentence, seen_token, window_sentence
+from app.ask.inside import NOT_APART, inside_view, most_sentence, seen_token, window_sentence
+from app.ask.lists import below_view
 from app.ask.shown import Before, ShownAnswer, ShownPart, ShownTokens
 from app.words import percent
 from tests.app.pages import IMAGE, SCRIPT, Tags
@@ -81,7 +83,15 @@ def test_white_space_is_seen(text: str, seen: str) -> None:
     assert seen_token(text) == seen
 
 
-def test_the_reach_of_layers_is_said_beside_it_and_without_tokens_there_is_nothing(shown: ShownAnswer) -> None:
+def test_the_reach_of_layers_is_said_beside_it() -> None:
     assert "In each layer it ends." in inside_view(part([1.0]), "In each layer it ends.")
-    assert inside_view(ShownPart("block 1", "Block 1", "", 1.0, 0.1, ()), "x") == ""
-    assert inside_view(part([]), "x") == ""
+
+
+def test_a_part_whose_tokens_are_not_told_apart_says_so(shown: ShownAnswer) -> None:
+    first, *others = shown.parts
+    some = below_view(replace(shown, parts=(replace(first, tokens=None), *others)))
+    assert some.count(NOT_APART) == 1
+    assert some.count("Token by token") == len(others)
+    none = below_view(replace(shown, parts=tuple(replace(part, tokens=None) for part in shown.parts)))
+    assert NOT_APART not in none
+    assert "Token by token" not in none
