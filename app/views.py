@@ -140,8 +140,11 @@ def plan_view(plan: EncodingPlan) -> str:
         ("Tokens", f"{plan.tokens:,}"),
         ("Attention computed", f"{percent(plan.density)} of full attention's token pairs"),
         ("Block by block", density_words(plan.pattern, total)),
-        ("Memory for keys and values", size_words(plan.num_bytes)),
-        ("Memory while encoding", f"up to {size_words(plan.peak_bytes)}, those included"),
+        (
+            "Memory for keys and values",
+            f"{size_words(plan.kept_bytes)} ({size_words(plan.num_bytes)} with room for more rows)",
+        ),
+        ("Memory while encoding", f"up to {size_words(plan.peak_bytes)}, keys and values included"),
         ("Limited by", plan.limited_by),
     ]
     return view("plan", f'<p class="dbsa-lead">{escape(plan.sentence)}</p>', facts(named), notes_list(plan.notes))

@@ -103,6 +103,11 @@ class EncodingPlan:
         the room for appended rows where the device takes that at once. `peak`, asked when it is first wanted."""
         return self.peak()
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory for the keys and values of its blocks alone."""
+        return self.num_bytes // with_spare(self.tokens) * self.tokens
+
     def encodes_as(self, other: EncodingPlan) -> bool:
         """Whether both make the same pool of the same data, whatever their settings say."""
         one, another = ((plan.blocks, plan.pattern, plan.rope_length, plan.settings.int8) for plan in (self, other))

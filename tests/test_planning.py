@@ -95,6 +95,7 @@ def test_the_smallest_limit_is_the_default_budget(
     assert tokens - 44 < found.tokens <= tokens, "as many rows as fit, and no more"
     assert found.seconds == pytest.approx(found.tokens / speed)
     assert found.num_bytes == math.ceil(1.25 * found.tokens) * PER_TOKEN, "with room for a quarter more"
+    assert found.kept_bytes == found.tokens * PER_TOKEN <= found.peak_bytes
 
 
 @pytest.mark.parametrize(("budget", "rows"), [(1 + 6 * 44, 6), (6 * 44, 5), (1 + 44, 1)])

@@ -3,6 +3,7 @@ window.dbsaLinked ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const partsOf = element => (element?.dataset.part ?? '').split(' ').filter(Boolean);
   const numbersOf = parts => parts.filter(part => part.startsWith('block-')).map(part => Number(part.slice(6)));
+  const NARROW = matchMedia('(max-width: 760px)');
   // What is chosen and what is pointed at: {parts, row, cell, from}; opened: the entries that were opened by hand.
   let chosen = null, pointed = null, order = null, answer = null, opened = new Set();
 
@@ -42,7 +43,7 @@ window.dbsaLinked ??= (() => {
   };
   const say = said => {
     const line = document.querySelector('.dbsa-said');
-    if (!line) return;
+    if (!line || chosen && pointed && NARROW.matches) return;  // there its height is that of its words
     const span = line.querySelector('span'), text = said || line.dataset.hint;
     line.setAttribute('aria-live', pointed ? 'off' : 'polite');
     if (span.textContent !== text) span.textContent = text;

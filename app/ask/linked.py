@@ -46,10 +46,10 @@ def said_line() -> str:
 CSS = """
 .dbsa .dbsa-said { grid-column: 1 / -1; margin: 0; padding: 0.3rem 0.8rem; min-height: 2.1rem; border-radius: 6px;
   background: var(--dbsa-soft); font-size: 0.88rem; display: flex; gap: 0.8rem; align-items: center; }
-.dbsa .dbsa-said.dbsa-kept { min-height: 3.2rem; }
+.dbsa .dbsa-said.dbsa-kept { min-height: 3.6rem; }
 @media (max-width: 1100px) {
-  .dbsa .dbsa-said { min-height: 3.2rem; }
-  .dbsa .dbsa-said.dbsa-kept { min-height: 4.4rem; }
+  .dbsa .dbsa-said { min-height: 3.6rem; }
+  .dbsa .dbsa-said.dbsa-kept { min-height: 4.9rem; }
 }
 @media (max-width: 760px) { .dbsa .dbsa-said:not(.dbsa-kept) { display: none; } }
 .dbsa-said > span { flex: 1; }

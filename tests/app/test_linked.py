@@ -229,3 +229,23 @@ def test_a_finger_chooses_on_a_narrow_screen(page: Page) -> None:
     expect(entry(page, "block-12")).to_be_visible()
     expect(said(page)).to_contain_text("Block 12 (score")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 500])
+def test_pointing_elsewhere_moves_nothing_while_a_block_is_kept(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for summary in page.locator(".dbsa-below > details:not([open]) > summary").all():
+        summary.click()
+    page.locator('.dbsa-columns [data-part="block-12"] button').click()
+    expect(entry(page, "block-12")).to_have_class(OPEN)
+    page.mouse.move(2, 2)
+
+    def top() -> float:
+        found: float = page.evaluate("document.querySelector('#attention').getBoundingClientRect().top + scrollY")
+        return found
+
+    before = top()
+    for name in ("3", "similar", "query"):
+        bar(page, name).hover()
+        expect(bar(page, name)).to_have_class(POINTED)
+        assert top() == before, name

@@ -111,7 +111,9 @@ def test_plan_view(setup: Setup) -> None:
     assert f"{percent(plan.density)} of full attention" in page.replace("&#x27;", "'")
     assert f"Tokens {plan.tokens:,}" in page
     assert "Limited by your budget" in page
-    assert f"Memory while encoding up to {views.size_words(plan.peak_bytes)}, those included" in page
+    kept, reserved, most = map(views.size_words, (plan.kept_bytes, plan.num_bytes, plan.peak_bytes))
+    assert f"Memory for keys and values {kept} ({reserved} with room for more rows)" in page
+    assert f"Memory while encoding up to {most}, keys and values included" in page
     assert f"Blocks {len(plan.blocks)} × 2 demonstrations" in page
 
 
