@@ -23,8 +23,8 @@ from dbsa_core.blocks import BlockPattern
 from dbsa_core.masks import NOT_SEEN, PREVIOUS, SELF, SINK, pair_counts
 from dbsa_core.settings import FULL_WINDOW
 
-SCRIPT = script_of(Path(__file__).parent, "pattern.js", "mask.js")
-"""Makes `dbsaPattern` and `dbsaMask`."""
+SCRIPT = script_of(Path(__file__).parent, "pattern.js", "cells.js", "mask.js")
+"""Makes `dbsaPattern`, `dbsaCells` and `dbsaMask`."""
 THERE = "window.dbsaThere = true; window.dispatchEvent(new Event('dbsa-there'));\n"
 """To stand behind the scripts of a page, which it has once."""
 

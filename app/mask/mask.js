@@ -1,9 +1,8 @@
 // The mask of stage 1, drawn from its pattern alone: see figure.py, which says how elements take part.
 window.dbsaMask ??= (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
-  const {many, run, first, before, strips, kindOf} = dbsaPattern;
-  const LARGEST = 440, AROUND = {top: 36, right: 22, below: 26}, SMALL = 5, CLOSE = 24, SHADES = 5;
-  const leftOf = total => 28 + 6.5 * many(total).length;
+  const {many, run, kindOf} = dbsaPattern, {SMALL, AROUND, leftOf, box, path, label, drawn, nothing, stepOf, ticksOf} = dbsaCells;
+  const LARGEST = 440, CLOSE = 24;
   const observed = new WeakSet(), known = new WeakMap();  // of a mask: what it is drawn from, and what is shown in it
 
   const drawnFrom = ({dataset: {total, encoded, sinks, window, read, size}}) => [total, encoded, sinks, window, read, size].join(';');
@@ -25,80 +24,12 @@ window.dbsaMask ??= (() => {
 
   // --- drawing --------------------------------------------------------------------------------------------------------
 
-  const box = (x, y, wide, high) => `M${+x.toFixed(2)} ${+y.toFixed(2)}h${+wide.toFixed(2)}v${+high.toFixed(2)}h${-wide.toFixed(2)}z`;
-  const path = (kind, d) => `<path class="dbsa-${kind}" d="${d}"/>`;
-  const KINDS = ['none', 'previous', 'sink', 'itself'];
-  const drawn = boxes => KINDS.map(kind => path(kind, boxes[kind])).join('');
-  const nothing = () => Object.fromEntries(KINDS.map(kind => [kind, '']));
-  // Lines between the cells of a block and those before it.
-  const grid = (cells, unit) => Array.from({length: cells - 1}, (_, at) => {
-    const place = (at + 1) * unit;
-    return `M0 ${place}H${place}M${place} ${place}V${cells * unit}`;
-  }).join('');
-  const stepOf = (count, most) => {
-    for (let power = 1; ; power *= 10) for (const times of [1, 2, 5]) if (count <= most * times * power) return times * power;
-  };
-  // Whole numbers of blocks that there are; the first, and where `next` would be too near to it, not that one.
-  const ticksOf = (from, to, step) => {
-    const found = [];
-    for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) if (tick - from >= step / 2) found.push(tick);
-    return [from, ...found.filter(tick => tick > from)];
-  };
-  const label = (x, y, anchor, text, more = '') => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"${more}>${text}</text>`;
-
-  // What was read, square by square: the darker, the larger the share of a square's blocks.
-  const shaded = ({read}, factor, side, shape) => {
-    const counts = new Map(), paths = Array(SHADES).fill('');
-    for (const block of read) {
-      const at = Math.floor((block - 1) / factor);
-      counts.set(at, (counts.get(at) ?? 0) + 1);
-    }
-    for (const [at, count] of counts) paths[Math.ceil(SHADES * count / factor) - 1] += shape(at * side, side);
-    return paths.map((d, shade) => d && `<path class="dbsa-asked" fill-opacity="${(shade + 1) / SHADES}" d="${d}"/>`).join('');
-  };
-  const scaleWords = ({sinks, window, read}, factor) => {
-    const kinds = ['one that sees itself', sinks && `one that sees ${first(sinks)}`, window && `one that sees ${before(window)}`];
-    const shade = read.length ? ' The more of its blocks were read, the stronger its mark.' : '';
-    return `Each square stands for ${factor} × ${factor} blocks, and looks like ${kinds.filter(Boolean).join(', else like ')}.${shade}`;
-  };
-
-  // The shapes of a mask of so many pixels, with axes and the query's row or without.
-  const compose = (state, size, axes) => {
-    const {total, encoded, read} = state;
-    const factor = Math.ceil(total / size), count = Math.ceil(total / factor), unit = size / total, side = unit * factor;
-    const boxes = nothing();
-    for (let row = 0; row < count; row++) {
-      const high = Math.min(unit < SMALL ? side + 0.4 : side, size - row * side);  // no seams between rows
-      for (const [kind, from, end] of strips(state, factor, row)) {
-        boxes[kind] += box(from * side, row * side, Math.min(size, end * side) - from * side, high);
-      }
-    }
-    let shapes = drawn(boxes);
-    if (unit >= SMALL) shapes += path('gaps', grid(total, unit));
-    shapes += path('pale', encoded < total ? box(0, encoded * unit, size, size - encoded * unit) : '');
-    if (unit >= SMALL) shapes += path('read', read.map(block => box((block - 1) * unit, (block - 1) * unit, unit, unit)).join(''));
-    else shapes += shaded(state, factor, side, (at, wide) => box(Math.min(size - 1, at + wide + 1), at, 6, wide));
-    if (axes) {
-      const ticks = ticksOf(1, total, stepOf(total, Math.max(2, Math.min(10, Math.floor(size / (14 + 6.5 * many(total).length))))));
-      shapes += ticks.map(tick => label((tick - 0.5) * unit, -6, 'middle', many(tick))).join('');
-      shapes += ticks.map(tick => label(-6, (tick - 0.5) * unit + 4, 'end', many(tick))).join('');
-      shapes += label(size / 2, -23, 'middle', 'attended to', ' class="dbsa-axis"');
-      shapes += label(0, 0, 'middle', 'block being encoded', ` class="dbsa-axis" transform="translate(${14 - leftOf(total)} ${size / 2}) rotate(-90)"`);
-      if (read.length) {
-        shapes += path('none', box(0, size + 7, size, 12));
-        shapes += shaded(state, factor, side, (at, wide) => box(at, size + 7, Math.min(wide, size - at), 12));
-        shapes += label(-6, size + 17, 'end', 'query');
-      }
-    }
-    const left = leftOf(total), {top, right, below} = AROUND;
-    return {shapes, factor, unit, side, box: {left, top, width: size + left + right, height: size + top + below}};
-  };
   const draw = mask => {
     const state = stateOf(mask), {total} = state, fixed = Number(mask.dataset.size), svg = mask.querySelector('svg');
     if (!fixed && !mask.clientWidth) return;  // it is drawn as soon as there is room for it
     const size = fixed || Math.max(120, Math.min(LARGEST, mask.clientWidth - leftOf(total) - AROUND.right));
     if (size === state.size) return;
-    const {shapes, factor, unit, side, box} = compose(state, size, !fixed);
+    const {shapes, factor, unit, side, box} = dbsaCells.compose(state, size, !fixed);
     svg.innerHTML = `${shapes}${path('frame', '')}${path('cross', '')}<path class="dbsa-cross dbsa-pointed"/>`;
     Object.assign(state, {size, factor, unit, side});
     if (!fixed) {
@@ -106,7 +37,7 @@ window.dbsaMask ??= (() => {
       svg.style.maxWidth = `${box.width}px`;
       const note = mask.closest('.dbsa-masks').querySelector('.dbsa-scale');
       note.hidden = factor === 1;
-      note.textContent = scaleWords(state, factor);
+      note.textContent = dbsaCells.scaleWords(state, factor);
     }
     mark(mask);
   };
@@ -321,7 +252,7 @@ window.dbsaMask ??= (() => {
     },
     isOver: event => Boolean(event.target.closest?.('.dbsa-cells, .dbsa-near')),
     // The whole of a mask for another picture: {shapes, box}, what stands left of and above its first cell in the box.
-    picture: mask => compose(stateOf(mask), LARGEST, true),
+    picture: mask => dbsaCells.compose(stateOf(mask), LARGEST, true),
     show, words, ofBlock,
   };
 })();
