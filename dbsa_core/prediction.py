@@ -129,9 +129,7 @@ class QueryAttention:
     none."""
 
     @classmethod
-    def of(
-        cls, parts: Sequence[ContextPart], stretches: np.ndarray, tokens: np.ndarray | None = None
-    ) -> QueryAttention:
+    def of(cls, parts: Sequence[ContextPart], stretches: np.ndarray, tokens: np.ndarray) -> QueryAttention:
         """From the mass of each part's stretches, float32 [layers, heads, stretches], and behind them that of the sink
         scores where the model has any. `tokens` is that of the whole context's tokens, as the mean of all heads."""
         counts = [len(part.ends) for part in parts]
@@ -141,7 +139,7 @@ class QueryAttention:
         firsts = np.cumsum([0, *counts[:-1]])
         of_rows = np.concatenate([np.full(count, bool(own)) for count, own in zip(counts, rows, strict=True)])
         mass = np.add.reduceat(stretches, firsts, axis=-1)
-        by_token = tuple(tokens[part.start : part.ends[-1]] for part in parts) if tokens is not None else ()
+        by_token = tuple(tokens[part.start : part.ends[-1]] for part in parts)
         return cls(tuple(names), mass, tuple(rows), stretches[..., of_rows], by_token)
 
 

@@ -659,7 +659,7 @@ FAULTS = (
     Fault("a head's spread is its entropy", "app/ask/shown.py",
           "return np.exp(entropy).astype", "return entropy.astype", "app/ask/heads"),
     Fault("the spread is sent as if there were one part", "app/ask/heads.py",
-          "_packed(attention.spread / parts,", "_packed(attention.spread,", "app/ask/heads"),
+          "packed(attention.spread / parts,", "packed(attention.spread,", "app/ask/heads"),
     Fault("a row's share is that of the whole context", "app/ask/heads.py",
           "return np.clip(by_row / whole, 0, 1)", "return np.clip(by_row, 0, 1)", "app/ask/heads"),
     Fault("rows are kept of the blocks with least", "app/ask/by_row.py",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.ask.spans import is_block
 from dbsa_core.prediction import START, QueryAttention
 
 MOST_NUMBERS = 150_000
@@ -41,7 +42,7 @@ def apart_by_row(attention: QueryAttention | None, most: int = MOST_NUMBERS) -> 
     rows = [row for own in attention.rows for row in own]
     firsts = np.cumsum([0, *map(len, attention.rows)])
     shares = attention.mass.mean(axis=(0, 1))
-    blocks = [span for span, name in enumerate(attention.spans) if name.startswith("block ") and attention.rows[span]]
+    blocks = [span for span, name in enumerate(attention.spans) if is_block(name) and attention.rows[span]]
     kept: list[int] = []
     for span in sorted(blocks, key=lambda span: -shares[span]):
         own = range(firsts[span], firsts[span + 1])

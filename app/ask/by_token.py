@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.ask.shown import Before, ShownTokens
-from app.ask.spans import keys_of
+from app.ask.spans import is_block, keys_of, number_of
 from app.words import count
 from dbsa_core.prediction import QueryAttention
 
@@ -55,7 +55,7 @@ def _ids(attention: QueryAttention, setup: Setup, span: int) -> Sequence[int]:
 def _block(attention: QueryAttention, span: int) -> int | None:
     """Its id, from 0."""
     name = attention.spans[span]
-    return int(name.split()[1]) if name.startswith("block ") else None
+    return number_of(name) if is_block(name) else None
 
 
 def _before(attention: QueryAttention, setup: Setup, span: int) -> tuple[Before, ...]:

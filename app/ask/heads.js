@@ -5,13 +5,16 @@ window.dbsaHeads ??= (() => {
   let data = null, at = null, over = null, share = null, answer = null;
 
   const bytes = text => Uint8Array.from(atob(text), one => one.charCodeAt(0));
-  const wide = packed => Uint16Array.from({length: packed.length / 2}, (_, at) => packed[2 * at] + 256 * packed[2 * at + 1]);
+  const wide = text => {
+    const packed = bytes(text);
+    return Uint16Array.from({length: packed.length / 2}, (_, at) => packed[2 * at] + 256 * packed[2 * at + 1]);
+  };
   const read = grid => {
     const {layers, heads, parts, groups, mass, rows, spread} = grid.dataset;
-    const count = layers * heads, pairs = wide(bytes(mass)), by = bytes(rows ?? '');
+    const count = layers * heads, pairs = wide(mass), by = bytes(rows ?? '');
     return {grid, from: mass, heads: Number(heads), layers: Number(layers), parts: Number(parts), count,
       groups: JSON.parse(groups), pairs, columns: pairs.length / count, by, stretches: by.length / count,
-      spread: [...wide(bytes(spread))].map(one => Math.max(1, one / 65535 * parts))};
+      spread: [...wide(spread)].map(one => Math.max(1, one / 65535 * parts))};
   };
   const massOf = (head, columns) => {
     let sum = 0;
@@ -175,7 +178,7 @@ window.dbsaHeads ??= (() => {
   });
 
   return {
-    percent,
+    percent, wide,
     // Whenever a view was shown anew: the head that is chosen stays so, unless the answer is another.
     refresh() {
       const grid = document.querySelector('.dbsa-grid[data-mass]');

@@ -19,6 +19,7 @@ from html import escape
 import numpy as np
 
 from app.ask.shown import ShownAnswer, ShownAttention
+from app.ask.spans import is_block, number_of
 from app.words import count, percent
 from dbsa_core.prediction import NOWHERE
 
@@ -76,14 +77,6 @@ def groups_of(attention: ShownAttention, sinks: int) -> dict[str, Group]:
         "nowhere": Group("no token (attention sink)", tuple(name for name in attention.names if name == NOWHERE)),
     }
     return {name: group for name, group in found.items() if group.parts}
-
-
-def is_block(name: str) -> bool:
-    return name.startswith("block ")
-
-
-def number_of(name: str) -> int:
-    return int(name.split()[1])
 
 
 class Columns:
@@ -204,11 +197,11 @@ def _grid(attention: ShownAttention, columns: Columns) -> str:
         "heads": heads,
         "parts": parts,
         "groups": json.dumps(sent),
-        "mass": _packed(columns.mass, 65535, "<u2"),
-        "spread": _packed(attention.spread / parts, 65535, "<u2"),
+        "mass": packed(columns.mass, 65535, "<u2"),
+        "spread": packed(attention.spread / parts, 65535, "<u2"),
     }
     if columns.by_row is not None:
-        data["rows"] = _packed(np.sqrt(columns.by_row), 255, "u1")
+        data["rows"] = packed(np.sqrt(columns.by_row), 255, "u1")
     named = "".join(f' data-{name}="{escape(str(value))}"' for name, value in data.items())
     role = (
         f'role="slider" tabindex="0" aria-label="Head, of {layers * heads:,}" aria-valuemin="1" '
@@ -221,7 +214,8 @@ def _numbers(written: str) -> list[int]:
     return [int(one) for one in written.split()]
 
 
-def _packed(values: np.ndarray, scale: int, kind: str) -> str:
+def packed(values: np.ndarray, scale: int, kind: str) -> str:
+    """Shares for a script: in base64, each as a whole number up to `scale`."""
     return base64.b64encode(np.rint(np.clip(values, 0, 1) * scale).astype(kind).tobytes()).decode()
 
 

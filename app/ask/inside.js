@@ -1,5 +1,6 @@
 // One block or similar row, token by token: see inside.py, which says what stands at the element.
 window.dbsaInside ??= (() => {
+  const {many} = dbsaPattern, {box} = dbsaCells;
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const LEVELS = 6, BINS = 200, MASK = 700, BARS = 720, WIDE = 1000;
   const HINT = 'Point at a token, here or in the picture, to read what it got and saw. A click keeps it.';
@@ -8,8 +9,7 @@ window.dbsaInside ??= (() => {
   const drawn = new WeakMap();
 
   const read = ({dataset: {shares, before, called, text, lengths}}) => {
-    const bytes = Uint8Array.from(atob(shares), one => one.charCodeAt(0)), got = [], texts = [];
-    for (let place = 0; place < bytes.length; place += 2) got.push(((bytes[place] + 256 * bytes[place + 1]) / 65535) ** 2);
+    const got = [...dbsaHeads.wide(shares)].map(root => (root / 65535) ** 2), texts = [];
     const signs = [...(text ?? '')], runs = before.split('; ').filter(Boolean).map(run => {
       const [kind, tokens, ...name] = run.split(' ');
       return [kind, name.join(' '), Number(tokens)];
@@ -18,26 +18,25 @@ window.dbsaInside ??= (() => {
     for (const length of (lengths ?? '').split(' ').filter(Boolean)) texts.push(signs.slice(end, end += Number(length)).join(''));
     return {got, texts, runs, called, seen: runs.reduce((sum, run) => sum + run[2], 0), most: Math.max(...got, 1e-9)};
   };
-  const count = (number, what) => `${number.toLocaleString('en')} ${what}${number === 1 ? '' : 's'}`;
+  const count = (number, what) => `${many(number)} ${what}${number === 1 ? '' : 's'}`;
   const visible = text => text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ +| +$/g, '') || '␣'.repeat(text.length);
   const words = ({got, texts, called, seen}, token) => {
     const text = texts[token] ? `“${visible(texts[token])}”, token` : 'Token';
     const before = seen ? `${count(seen, 'token')} before the ${called} and ` : '';
-    return `${text} ${(token + 1).toLocaleString('en')} of ${got.length.toLocaleString('en')}: ${dbsaHeads.percent(got[token])} of what `
-      + `the ${called} got. It saw ${before}${(token + 1).toLocaleString('en')} of its own, itself included.`;
+    return `${text} ${many(token + 1)} of ${many(got.length)}: ${dbsaHeads.percent(got[token])} of what the ${called} got. `
+      + `It saw ${before}${many(token + 1)} of its own, itself included.`;
   };
 
   // --- drawing ------------------------------------------------------------------------------------------------------
 
-  const box = (x, y, wide, high) => `M${x.toFixed(1)} ${y.toFixed(2)}h${wide.toFixed(1)}v${high.toFixed(2)}h-${wide.toFixed(1)}z`;
   // Columns of the mask: what stood before is drawn narrower where its own would be hard to see.
   const columns = ({got, runs, seen}) => {
     const own = seen ? Math.max(0.4, got.length / (got.length + seen)) * MASK : MASK;
     let x = 0;
-    const found = runs.map(([kind, name, tokens]) => {
+    const found = runs.map(([kind, , tokens]) => {
       const wide = (MASK - own) * tokens / seen, left = x;
       x += wide;
-      return {kind, name, tokens, left, wide};
+      return {kind, left, wide};
     });
     return {found, left: x, own};
   };
@@ -50,7 +49,7 @@ window.dbsaInside ??= (() => {
       if (most > 0) bars += box(BARS, bin * high, Math.max(1, (WIDE - BARS) * most / data.most), high);
     }
     const seen = found.map(run => `<path class="dbsa-${run.kind}" d="${box(run.left, 0, run.wide, size)}"/>`).join('');
-    return `<svg viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(200, Math.max(90, 3 * size))}px" aria-hidden="true">`
+    return `<svg class="dbsa-mask" viewBox="0 0 ${WIDE} ${size}" preserveAspectRatio="none" style="height:${Math.min(200, Math.max(90, 3 * size))}px" aria-hidden="true">`
       + `<path class="dbsa-none" d="${box(left, 0, own, size)}"/>${seen}<path class="dbsa-itself" d="${stairs}H${left.toFixed(1)}z"/>`
       + `<path class="dbsa-tokenbars" d="${bars}"/><path class="dbsa-tokenat" d=""/></svg>`;
   };
@@ -68,7 +67,7 @@ window.dbsaInside ??= (() => {
     const [frame, tokens] = [inside.querySelector('.dbsa-window'), inside.querySelector('.dbsa-tokens')];
     frame.innerHTML = windowOf(data);
     for (const [name, value] of Object.entries({role: 'slider', tabindex: 0, 'aria-valuemin': 1, 'aria-valuemax': data.got.length,
-      'aria-valuenow': 1, 'aria-valuetext': 'No token is chosen', 'aria-label': `Token, of ${data.got.length.toLocaleString('en')}`})) frame.setAttribute(name, value);
+      'aria-valuenow': 1, 'aria-valuetext': 'No token is chosen', 'aria-label': `Token, of ${many(data.got.length)}`})) frame.setAttribute(name, value);
     inside.querySelector('.dbsa-windowkeys').replaceChildren(...keysOf(data).map(([kind, text]) => {
       const item = document.createElement('li'), key = document.createElement('span');
       key.className = `dbsa-key dbsa-${kind}`;
@@ -169,14 +168,11 @@ window.dbsaInside ??= (() => {
   document.addEventListener('keydown', event => {
     if (event.key === 'Escape') [at, over, from] = [null, null, null];
     const inside = event.target.closest?.('.dbsa-inside[open]');
-    if (!inside || !event.target.matches('.dbsa-window') || event.ctrlKey || event.metaKey || event.altKey) return;
-    const size = drawn.get(inside).got.length, now = inside === from ? at : null;
-    const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10}[event.key];
-    const end = {Home: 0, End: size - 1}[event.key];
-    if (end === undefined && !step) return;
+    if (!inside || !event.target.matches('.dbsa-window')) return;
+    const now = inside === from && at !== null ? at + 1 : 0, to = dbsaMask.stepped(event, now, drawn.get(inside).got.length);
+    if (to === null) return;
     event.preventDefault();
-    const to = end ?? (now === null ? 0 : Math.min(size - 1, Math.max(0, now + step)));
-    if (to !== now) choose(inside, to);
+    if (to !== now) choose(inside, to - 1);
     bring(inside);
   });
 

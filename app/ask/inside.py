@@ -7,13 +7,14 @@ all of them got (`data-shares`, 16 bits each), and what they saw of other parts 
 
 from __future__ import annotations
 
-import base64
 from html import escape
 
 import numpy as np
 
 from app.ask.by_token import MOST_TOKENS
+from app.ask.heads import packed
 from app.ask.shown import ShownPart, ShownTokens
+from app.ask.spans import is_block
 from app.words import count, percent
 
 NOT_APART = f"Not shown token by token: the parts with most attention are, up to {MOST_TOKENS:,} tokens of one answer."
@@ -21,22 +22,16 @@ NOT_APART = f"Not shown token by token: the parts with most attention are, up to
 
 CSS = """
 .dbsa-inside { margin: 0.5rem 0 0.2rem; cursor: auto; }
-.dbsa-entry:not(.dbsa-open) .dbsa-inside { display: none; }
 .dbsa .dbsa-untold { margin: 0.4rem 0 0; font-size: 0.82rem; }
-.dbsa-entry:not(.dbsa-open) .dbsa-untold { display: none; }
+.dbsa-entry:not(.dbsa-open) .dbsa-inside, .dbsa-entry:not(.dbsa-open) .dbsa-untold { display: none; }
 .dbsa .dbsa-inside > summary { font-size: 0.82rem; font-weight: 600; padding: 0.15rem 0; color: var(--dbsa-muted); }
 .dbsa-inside > div { display: grid; gap: 0.4rem; }
 .dbsa-inside .dbsa-windowof { display: grid; grid-template-columns: 72% 28%; font-size: 0.78rem;
   color: var(--dbsa-muted); margin-bottom: -0.3rem; }
 .dbsa-window { cursor: crosshair; border-radius: 3px; touch-action: manipulation; }
-.dbsa-window svg { display: block; width: 100%; }
 .dbsa-window .dbsa-tokenat { fill: none; stroke: var(--dbsa-outline); stroke-width: 2;
   vector-effect: non-scaling-stroke; }
-.dbsa-window .dbsa-none { fill: var(--dbsa-cell-none); } .dbsa-window .dbsa-sink { fill: var(--dbsa-cell-sink); }
-.dbsa-window .dbsa-previous { fill: var(--dbsa-cell-previous); }
-.dbsa-window .dbsa-itself { fill: var(--dbsa-cell-itself); }
 .dbsa-window .dbsa-tokenbars { fill: var(--dbsa-fill-best); }
-.dbsa-window path { shape-rendering: crispEdges; }
 .dbsa .dbsa-windowkeys { display: flex; flex-wrap: wrap; gap: 0 0.9rem; font-size: 0.78rem;
   color: var(--dbsa-muted); }
 .dbsa-windowkeys li { color: inherit; }
@@ -62,9 +57,8 @@ def inside_view(part: ShownPart, reach: str) -> str:
         return f'<p class="dbsa-muted dbsa-untold">{NOT_APART}</p>'
     whole = float(tokens.shares.sum())
     of_whole = tokens.shares / whole if whole > 0 else tokens.shares
-    codes = np.round(np.sqrt(of_whole) * 65535).astype("<u2").tobytes()
     data = {
-        "shares": base64.b64encode(codes).decode(),
+        "shares": packed(np.sqrt(of_whole), 65535, "<u2"),
         "before": "; ".join(f"{one.kind} {one.tokens} {one.name}" for one in tokens.before),
         "called": _called(part),
     }
@@ -116,4 +110,4 @@ def seen_token(text: str) -> str:
 
 
 def _called(part: ShownPart) -> str:
-    return "block" if part.key.startswith("block ") else "row"
+    return "block" if is_block(part.key) else "row"

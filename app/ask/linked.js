@@ -147,19 +147,17 @@ window.dbsaLinked ??= (() => {
     order = event.target.value;
     sort();
   });
-  const STEPS = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10};
   document.addEventListener('keydown', event => {
     if (event.key === 'Escape' && (chosen || pointed)) return choose(null);
-    const group = event.target.closest?.('.dbsa-roving'), end = {Home: -1, End: 1}[event.key], step = STEPS[event.key];
-    if (!end && !step || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (group && event.target.matches('[data-link]')) {
-      const stops = all('[data-link]', group).filter(one => one.offsetParent), at = stops.indexOf(event.target);
-      const next = stops[end ? (end < 0 ? 0 : stops.length - 1) : Math.min(stops.length - 1, Math.max(0, at + step))];
-      event.preventDefault();
-      event.target.tabIndex = -1;
-      next.tabIndex = 0;
-      next.focus();
-    }
+    const group = event.target.closest?.('.dbsa-roving');
+    if (!group || !event.target.matches('[data-link]')) return;
+    const stops = all('[data-link]', group).filter(one => one.offsetParent);
+    const to = dbsaMask.stepped(event, stops.indexOf(event.target) + 1, stops.length), next = stops[to - 1];
+    if (to === null) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
   });
 
   return {

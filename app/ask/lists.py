@@ -130,7 +130,7 @@ def _part(answer: ShownAnswer, columns: Columns | None, part: ShownPart, places:
     if columns is not None and columns.has(part.key):
         order += f" {of_head(columns, [part.key], part.note)}"
         rows += _start(answer, part, most)
-    if answer.attention is not None and any(each.tokens is not None for each in answer.parts):
+    if answer.attention is not None and answer.tells_tokens:
         rows += inside_view(part, answer.attention.reach)
     return (
         f'<article class="dbsa-entry" data-part="{part_of(part.key)}" data-said="{escape(_said(answer, part))}"{order}>'

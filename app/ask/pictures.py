@@ -12,6 +12,7 @@ from html import escape
 from app.ask.heads import Columns, called, groups_of, head_called
 from app.ask.linked import part_of
 from app.ask.shown import ShownAnswer, ShownAttention
+from app.ask.spans import is_block
 from app.words import count, percent
 
 BARS = 12
@@ -65,7 +66,7 @@ def of_head(columns: Columns, parts: Sequence[str], note: str = "") -> str:
 
 
 def _many(parts: Sequence[str]) -> str:
-    return count(len(parts), "block" if parts[0].startswith("block ") else "similar row")
+    return count(len(parts), "block" if is_block(parts[0]) else "similar row")
 
 
 def _most(attention: ShownAttention, part: str) -> str:

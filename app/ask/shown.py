@@ -222,3 +222,8 @@ class ShownAnswer:
     """What other methods answered."""
     stamp: tuple[tuple[str, str], ...] = ()
     """Names and values of all that the answer used."""
+
+    @cached_property
+    def tells_tokens(self) -> bool:
+        """Whether any part is told token by token."""
+        return any(part.tokens is not None for part in self.parts)

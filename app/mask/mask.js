@@ -205,15 +205,21 @@ window.dbsaMask ??= (() => {
     if (chosen[0] !== block || chosen.length > 1) choose(mask, block);
   });
   const STEPS = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10};
+  // Where a key leads among so many, from one of them, counted from 1, or from none (0); null where it leads nowhere.
+  const stepped = (event, now, total) => {
+    const end = {Home: 1, End: total}[event.key], step = STEPS[event.key];
+    if (!end && !step || event.ctrlKey || event.metaKey || event.altKey) return null;
+    return end ?? Math.min(total, Math.max(1, now ? now + step : 1));
+  };
   document.addEventListener('keydown', event => {
     if (event.key === 'Escape') {
       for (const mask of all('.dbsa-cells:not([data-linked])')) if (stateOf(mask).chosen.length) choose(mask, stateOf(mask).chosen[0]);
       return;
     }
-    const mask = event.target.closest?.('.dbsa-cells'), end = {Home: -1, End: 1}[event.key], step = STEPS[event.key];
-    if (!mask || !end && !step || event.ctrlKey || event.metaKey || event.altKey) return;
-    const {total, chosen: [now, ...others]} = stateOf(mask);
-    const to = end ? (end < 0 ? 1 : total) : Math.min(total, Math.max(1, now ? now + step : 1));
+    const mask = event.target.closest?.('.dbsa-cells');
+    if (!mask) return;
+    const {total, chosen: [now, ...others]} = stateOf(mask), to = stepped(event, now ?? 0, total);
+    if (to === null) return;
     event.preventDefault();
     if (to !== now || others.length) choose(mask, to);
   });
@@ -253,6 +259,6 @@ window.dbsaMask ??= (() => {
     isOver: event => Boolean(event.target.closest?.('.dbsa-cells, .dbsa-near')),
     // The whole of a mask for another picture: {shapes, box}, what stands left of and above its first cell in the box.
     picture: mask => dbsaCells.compose(stateOf(mask), LARGEST, true),
-    show, words, ofBlock,
+    show, words, ofBlock, stepped,
   };
 })();

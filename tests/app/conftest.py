@@ -10,12 +10,15 @@ from urllib.parse import urlparse
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app.server.example import Example
+from app.ask.recorded import read
+from app.ask.shown import ShownAnswer
+from app.server.example import FILE, QUERIES, Example
 from app.server.models import load_model
 from app.server.workspace import Workspace
 from dbsa_core import LanguageModel
-from dbsa_core.data import Demonstration, Pool
+from dbsa_core.data import Demonstration, Pool, build_pool
 from dbsa_core.errors import ModelError
+from dbsa_core.files.tables import read_table
 from dbsa_core.methods import Setup
 from dbsa_core.settings import EncodeSettings
 from dbsa_core.task import Task
@@ -29,6 +32,14 @@ from tools.browser import launched
 def setup() -> Setup:
     pool = Pool.of([Demonstration(text, label, row) for row, (text, label) in enumerate(ROWS, start=101)])
     return Setup.of(Task(tiny_model(), pool), EncodeSettings(block_size=2, pool_tokens=300)).encode()
+
+
+@pytest.fixture(scope="session")
+def recorded() -> ShownAnswer:
+    """What the page shows at first."""
+    found = read(QUERIES[0], build_pool(read_table(FILE), "text", "label").fingerprint)
+    assert found is not None
+    return found.answer
 
 
 @pytest.fixture(scope="session")

@@ -10,25 +10,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.ask.heads import groups_of, share_of
-from app.ask.recorded import read
 from app.ask.shown import ShownAnswer, ShownAttention
-from app.server.example import FILE, QUERIES
 from app.words import percent
-from dbsa_core.data import build_pool
-from dbsa_core.files.tables import read_table
 from tests.app.serving import GRADIO_ON_PANDAS_3
 from tests.app.test_browser import ENCODED, FILTER, try_example
 
 pytestmark = [pytest.mark.browser, *GRADIO_ON_PANDAS_3]
 MEAN = "mean of all heads"
-
-
-@pytest.fixture(scope="module")
-def recorded() -> ShownAnswer:
-    """What the page shows at first."""
-    found = read(QUERIES[0], build_pool(read_table(FILE), "text", "label").fingerprint)
-    assert found is not None
-    return found.answer
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.ask.inside import seen_token
-from app.ask.recorded import read
 from app.ask.shown import ShownAnswer, ShownTokens
-from app.server.example import FILE, QUERIES
 from app.words import percent
-from dbsa_core.data import build_pool
-from dbsa_core.files.tables import read_table
 from tests.app.serving import GRADIO_ON_PANDAS_3
 from tests.app.test_browser import FILTER, try_example
 
@@ -23,15 +19,9 @@ ON = ".dbsa-tokens > .dbsa-on"
 
 
 @pytest.fixture(scope="module")
-def tokens() -> dict[str, ShownTokens]:
-    """What the page shows at first, by the part's key."""
-    found = read(QUERIES[0], build_pool(read_table(FILE), "text", "label").fingerprint)
-    assert found is not None
-    return of(found.answer)
-
-
-def of(answer: ShownAnswer) -> dict[str, ShownTokens]:
-    return {part.key: part.tokens for part in answer.parts if part.tokens is not None}
+def tokens(recorded: ShownAnswer) -> dict[str, ShownTokens]:
+    """By the part's key."""
+    return {part.key: part.tokens for part in recorded.parts if part.tokens is not None}
 
 
 def opened(page: Page, part: str) -> Locator:
