@@ -17,13 +17,19 @@ const amend = () => {
   }
   for (const button of document.querySelectorAll('button.upload-container, .upload-container button')) {
     const label = named(button.closest('.block') ?? button, '[data-testid=block-label]').join(' ');
-    const text = button.textContent.replace(/\\s+/g, ' ').trim();
-    if (text) button.setAttribute('aria-label', label ? `${text}: ${label}` : text);
+    const text = button.textContent.replace(/\\s+/g, ' ').trim(), name = label ? `${text}: ${label}` : text;
+    if (text && button.getAttribute('aria-label') !== name) button.setAttribute('aria-label', name);
   }
 };
+// A box for files is amended before anybody can meet it, whenever it comes or Gradio calls it anew; the rest, soon.
+const FILES = '.upload-container';
+const ofFiles = ({target, addedNodes}) =>
+  target.closest?.(FILES) || [...addedNodes].some(node => node.matches?.(FILES) || node.querySelector?.(FILES));
 let waits = 0;
-new MutationObserver(() => { waits ||= setTimeout(() => { waits = 0; amend(); }, 150); })
-  .observe(document.body, {childList: true, subtree: true});
+new MutationObserver(changes => {
+  if (changes.some(ofFiles)) return amend();
+  if (changes.some(change => change.type === 'childList')) waits ||= setTimeout(() => { waits = 0; amend(); }, 150);
+}).observe(document.body, {childList: true, subtree: true, attributeFilter: ['aria-label']});
 amend();
 document.addEventListener('keydown', event => {
   const here = event.target.closest?.('#tabs [role=tab]');

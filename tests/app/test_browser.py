@@ -1271,7 +1271,7 @@ def test_no_tab_has_a_serious_or_moderate_fault_for_who_cannot_see_it(page: Page
             for opened in ("#evaluation-away button", "#evaluation-matrices td button"):
                 page.locator(opened).first.click()
             expect(page.locator("#evaluation-runs thead")).to_contain_text("Run 2")
-        if there in ("#data-summary", "#queries-file"):
+        if there in ("#data-summary", "#plan", "#queries-file"):
             expect(page.locator(".upload-container:visible, .upload-container button:visible").first).to_be_visible()
         # The page amends what it shows; the place for a file to append stands on Encode.
         page.wait_for_function(
